@@ -323,7 +323,8 @@ CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, 
  * backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
  * cvn_gradient, cvn_param_at, cvn_flat_parameters, cvn_save and their kin. Their pointers show the
  * device's numbers until the net runs again: ask anew, and call cvn_touch after writing parameters.
- * A net on a device cannot be shared (cvn_share).
+ * cvn_fit takes its sets of samples there too, where they have room: they must not change while it
+ * runs. A net on a device cannot be shared (cvn_share).
  * errors   CVN_ERROR_UNSUPPORTED: the device cannot be used; cvn_error tells why in one line, and
  *          the net stays on the CPU, unharmed. CVN_ERROR_STATE: the net is built. From cvn_build:
  *          CVN_ERROR_UNSUPPORTED names a layer that the device lacks, CVN_ERROR_MEMORY tells what
@@ -3195,6 +3196,8 @@ struct cvni_layer {
     int device_op;              /* the backend's number for it; 0: runs on the CPU */
     int grad_written;           /* this backward pass has written dy */
     int filled;                 /* an input: samples that were set last */
+    int gathered;               /* an input: the device has them from a set that it keeps; the host
+                                 * has labels alone */
 };
 
 typedef enum cvni_role { CVNI_WEIGHT, CVNI_BIAS, CVNI_RUNNING } cvni_role;
@@ -3237,6 +3240,7 @@ struct cvni_update;
 struct cvn_backend {
     const char *unusable;       /* why; or NULL */
     int host_layers;            /* layers that find() does not know run on the CPU */
+    size_t piece;               /* bytes: no tensor lies across a multiple of it; 0: any */
     int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
@@ -3252,6 +3256,18 @@ struct cvn_backend {
     cvn_result (*clip)(cvn_net *net);
     cvn_result (*update)(cvn_net *net, const struct cvni_update *u);    /* and gradients to zero */
     cvn_result (*average)(cvn_net *net);        /* cvn_set_ema */
+    /* the value of a layer, as it is by now, without waiting; then all such values are on the
+     * host */
+    cvn_result (*ask)(cvn_net *net, const cvni_layer *l);
+    cvn_result (*answer)(cvn_net *net);
+    /* a set of samples on the device, for training as it is augmented; NULL: it has no room, and
+     * the host gathers */
+    void *(*keep)(cvn_net *net, const struct cvn_data *data, int training);
+    void (*drop)(void *set);
+    /* the samples of an epoch; NULL: all as they stand, as at the beginning */
+    cvn_result (*order)(cvn_net *net, void *set, const int *order, uint64_t seed, uint64_t epoch);
+    /* n of them from place `at` of the order on into an input; l NULL: their weights */
+    cvn_result (*gather)(cvn_net *net, void *set, cvni_layer *l, int at, int n);
 };
 
 enum { CVNI_PARAMS = 1, CVNI_GRADS = 2, CVNI_STATE = 4, CVNI_ALL = 7 };    /* averages: PARAMS */
@@ -3453,7 +3469,7 @@ struct cvn_net {
     int loaded_layers;          /* as long as no layer follows these */
 
     cvn_result failed;          /* first error of the graph; sticky */
-    char message[512];
+    char message[2048];         /* room for a compiler's log: convnet_cl.h */
 
     int mode;                   /* 0: not built, CVN_INFER, CVN_TRAIN */
     int segments;               /* recomputed ones that cvn_recompute named */
@@ -3501,6 +3517,10 @@ struct cvn_net {
     uint64_t device_version;    /* weights_version that the device has or had */
     cvn_result device_result;   /* first error of the backward pass that runs */
     int loss_waits;             /* the loss is there, not in net->loss */
+    void *kept[2];              /* sets that the device keeps while cvn_fit runs: to validate, to
+                                 * train */
+    const struct cvn_data *kept_data[2];
+    int weights_gathered;       /* as cvni_layer.gathered, of sample_weights */
 
     cvn_optimizer optimizer;
     uint64_t optimizer_step;
@@ -5031,7 +5051,8 @@ static cvni_layer *cvni_first_input(cvn_net *net)
  *                     each has its flag in net->device_newer and net->host_newer (parameters: the
  *                     version). cvni_to_host before the host reads or writes one; a pass or a step
  *                     pushes what the host has changed
- *   inputs            the host's; pushed with each pass
+ *   inputs            the host's, pushed with each pass; or gathered there from a set that the
+ *                     device keeps while cvn_fit runs
  *   other values      the device's; pulled when they are asked for
  *   A layer without a kernel there, where the backend allows it, is run by this file: its inputs
  *   are pulled, its value is pushed. What it saves for its backward pass stays with the host.
@@ -5109,10 +5130,11 @@ static cvn_result cvni_to_device(cvn_net *net)
     return CVN_OK;
 }
 
-/* The value of a layer, before the host reads it; inputs are the host's. */
+/* The value of a layer, before the host reads it; inputs are the host's, unless gathered. */
 static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
 {
-    if (!net->device || !l->y || l->op->flags & CVNI_SOURCE) return CVN_OK;
+    if (!net->device || !l->y) return CVN_OK;
+    if (l->op->flags & CVNI_SOURCE && (l->is_int || !l->gathered)) return CVN_OK;
     return net->backend->pull_tensor(net, l, l->y);
 }
 
@@ -5121,11 +5143,12 @@ static cvn_result cvni_begin_on_device(cvn_net *net)
 {
     const int fold = net->device_version != net->weights_version;
     cvn_result result = cvni_to_device(net);
-    if (result == CVN_OK && net->sample_weights && (net->weighted || net->mixed))
+    if (result == CVN_OK && net->sample_weights && !net->weights_gathered &&
+        (net->weighted || net->mixed))
         result = cvni_push(net, net->sample_weights, net->plan.scratch - net->plan.batch);
     for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch)
+        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch && !l->gathered)
             result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
         if (fold && l->fold && result == CVN_OK)
             result = cvni_push(net, l->fold, net->plan.buffers[l->place.fold].bytes);
@@ -5182,6 +5205,21 @@ static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
     if (result != CVN_OK) return result;
     run(net, l);
     return cvni_move_gradients(net, l, 0);
+}
+
+/* Sets of samples on the device. training 0: for validation. */
+static void cvni_drop_set(cvn_net *net, int training)
+{
+    if (net->kept[training]) net->backend->drop(net->kept[training]);
+    net->kept[training] = NULL;
+    net->kept_data[training] = NULL;
+}
+
+static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data)
+{
+    if (!net->device || !data || data->fill) return;
+    net->kept[training] = net->backend->keep(net, data, training);
+    net->kept_data[training] = data;
 }
 
 /* Memory on the device for a plan to come, and a number for each layer that runs there. */
@@ -5736,6 +5774,15 @@ static int cvni_compare_offsets(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+/* Where `bytes` can lie from `at` on: a device may have its memory in pieces, and nothing lies
+ * across their borders. */
+static size_t cvni_in_piece(const cvn_net *net, size_t at, size_t bytes)
+{
+    const size_t piece = net->backend ? net->backend->piece : 0;
+    if (!piece || !bytes || at / piece == (cvni_add_size(at, bytes) - 1) / piece) return at;
+    return cvni_mul_size(at / piece + 1, piece);
+}
+
 /* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do
  * not fit size_t. */
 static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
@@ -5743,6 +5790,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
                                                                         sizeof *order));
     cvni_buffer **near_ones = order + plan->count;
+    const size_t base = plan->persistent_bytes;
     size_t total = 0;
     if (!order) return SIZE_MAX;
     for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
@@ -5750,7 +5798,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     for (int i = 0; i < plan->count; i++) {
         cvni_buffer *b = order[i];
         int found = 0;
-        size_t offset = 0;
+        size_t offset = cvni_in_piece(net, base, b->bytes) - base;
         for (int j = 0; j < i; j++)
             if (order[j]->begin <= b->end && b->begin <= order[j]->end)
                 near_ones[found++] = order[j];
@@ -5759,6 +5807,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
             if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
             offset = cvni_max_size(offset,
                                    cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
+            offset = cvni_in_piece(net, cvni_add_size(base, offset), b->bytes) - base;
         }
         b->offset = offset;
         total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
@@ -5811,20 +5860,22 @@ static void cvni_restore_shapes(cvn_net *net)
 static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int train)
 {
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
+    size_t weights = 0, state, samples;
     size_t at = 0;
-    if (!net->parent) at = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
-    plan->ema = at;
+    if (!net->parent)
+        at = weights = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
     plan->averages = train && !net->parent && net->ema_decay > 0;
-    if (plan->averages) at = cvni_add_size(at, at);
-    plan->grads = at;
-    if (train) at = cvni_add_size(at, bytes);
+    plan->ema = plan->averages ? cvni_in_piece(net, at, weights) : at;
+    if (plan->averages) at = cvni_add_size(plan->ema, weights);
+    plan->grads = train ? cvni_in_piece(net, at, bytes) : at;
+    if (train) at = cvni_add_size(plan->grads, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
-    plan->state = at;
-    at = cvni_add_size(at, cvni_mul_size(bytes, (size_t)plan->slots));
-    plan->batch = at;
-    if (train)
-        at = cvni_add_size(at, cvni_align(cvni_mul_size((size_t)batch,
-                                                        sizeof(float) + sizeof(int))));
+    state = cvni_mul_size(bytes, (size_t)plan->slots);
+    plan->state = cvni_in_piece(net, at, state);
+    at = cvni_add_size(plan->state, state);
+    samples = train ? cvni_align(cvni_mul_size((size_t)batch, sizeof(float) + sizeof(int))) : 0;
+    plan->batch = cvni_in_piece(net, at, samples);
+    at = cvni_add_size(plan->batch, samples);
     for (int id = 1; id < net->layer_count; id++)
         plan->scratch_bytes = cvni_max_size(plan->scratch_bytes,
                                             cvni_align(net->layers[id].scratch_bytes));
@@ -5998,7 +6049,7 @@ static void cvni_bind(cvn_net *net)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         l->place = net->plan.places[id];
-        l->filled = 0;
+        l->filled = l->gathered = 0;
         cvni_bind_again(net, l, 0);
         l->dy = (float *)cvni_bound(net, l->place.dy);
         l->work_backward = cvni_bound(net, l->place.work_backward);
@@ -6366,6 +6417,7 @@ static void cvni_fill_input(cvn_net *net, cvni_layer *l, const void *values)
 {
     memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
     l->filled = net->batch;
+    l->gathered = 0;
     net->mixed = 0;
     net->forward_done = 0;
 }
@@ -6420,6 +6472,7 @@ cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
     }
     if (weights) memcpy(net->sample_weights, weights, (size_t)n * sizeof *weights);
     net->weighted = weights ? n : 0;
+    net->weights_gathered = 0;
     net->forward_done = 0;
     return CVN_OK;
 }
@@ -26706,7 +26759,7 @@ static int cvni_augment_valid(const cvn_augment *a);
 /* Which samples to gather, and for what. */
 typedef struct cvni_batch {
     const int *index;                       /* [n]; NULL: first, first + 1, ..., first + n - 1 */
-    int first, n;
+    int first, n;                           /* first: with an index its place in the epoch */
     int *work;                              /* room for n ints; used only for cvn_data.fill */
     int training;                           /* augment; also told to cvn_data.fill */
     uint64_t seed, epoch;                   /* of the augmentation */
@@ -26838,6 +26891,7 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
 /* The weights of a batch; a plan without losses has no room for them. */
 static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
+    net->weights_gathered = 0;
     if (!data->weights || !net->sample_weights) return;
     for (int i = 0; i < batch->n; i++) {
         const int s = batch->index ? batch->index[i] : batch->first + i;
@@ -26846,12 +26900,31 @@ static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_b
     net->weighted = batch->n;
 }
 
+/* From a set that the device keeps; labels, which the host checks and scores by, are there on both
+ * sides. */
+static cvn_result cvni_gather_there(cvn_net *net, const cvni_batch *batch)
+{
+    void *set = net->kept[batch->training];
+    cvn_result r = CVN_OK;
+    if (net->weighted) r = net->backend->gather(net, set, NULL, batch->first, batch->n);
+    net->weights_gathered = net->weighted;
+    for (int id = 1; r == CVN_OK && id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        r = net->backend->gather(net, set, l, batch->first, batch->n);
+        l->filled = batch->n;
+        l->gathered = 1;
+    }
+    return r;
+}
+
 /* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented,
  * and their weights, if the set has some (only those weigh: weights set before are forgotten).
  * data has passed cvni_check_data, the samples exist. Takes no memory.
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
+    const int there = net->kept[batch->training] && net->kept_data[batch->training] == data;
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
@@ -26866,8 +26939,9 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         const void *from;
-        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y || (there && !l->is_int)) continue;
         l->filled = batch->n;
+        l->gathered = 0;
         if (!l->is_int && l->op != &cvni_op_target) {
             if (!images_done) cvni_gather_images(net, l, &g);
             images_done = 1;
@@ -26881,7 +26955,7 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4,
                           cvni_gather_rows, &g);
     }
-    return CVN_OK;
+    return there ? cvni_gather_there(net, batch) : CVN_OK;
 }
 
 /* The images of a set against the input that takes them. */
@@ -27102,6 +27176,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
                       (crops == 1 ? 4 : (k + i) % crops), in->y + (size_t)i * elements);
         }
         in->filled = now;
+        in->gathered = 0;
         net->mixed = 0;
         r = cvni_run_and_fetch(net, 0, 0);
         if (r != CVN_OK) return r;
@@ -29069,22 +29144,27 @@ static const cvni_layer *cvni_true_labels(const cvn_net *net)
     return found;
 }
 
-/* Scores the batch that was run. labels: [positions], or NULL for those in the net's label
- * input. */
+/* The binary targets of the output; NULL: none. */
+static cvni_layer *cvni_scored_target(const cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op == &cvni_bce_loss.op && l->input[0] == net->output && cvni_in(net, l, 1)->y)
+            return cvni_in(net, l, 1);
+    }
+    return NULL;
+}
+
+/* Scores the batch that was run; output and targets are on the host. labels: [positions], or NULL
+ * for those in the net's label input. */
 static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn_metrics *m)
 {
     const cvni_layer *out = &net->layers[net->output];
+    const cvni_layer *target = cvni_scored_target(net);
     const cvni_layer *own = labels ? NULL : cvni_true_labels(net);
     if (own) labels = (const int *)(const void *)own->y;
-    for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y ||
-            cvni_fetch(net, cvni_in(net, l, 1)) != CVN_OK)
-            continue;
-        cvni_score_binary(out, cvni_in(net, l, 1), s, m);
-        return;
-    }
-    if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
+    if (target) cvni_score_binary(out, target, s, m);
+    else if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
 }
 
 /* Samples first to first + n - 1, as they are. work: room for n ints when data->fill is set. */
@@ -29147,6 +29227,8 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
         if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK && cvni_scored_target(net))
+            result = cvni_fetch(net, cvni_scored_target(net));
         if (result != CVN_OK) break;
         cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
@@ -29176,6 +29258,7 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
     const cvn_result pulled = cvni_to_host(net, CVNI_PARAMS, 0);
     if (pulled != CVN_OK) return pulled;
     snprintf(kind, sizeof kind, "%s", net->loss != net->loss ? "NaN" : "infinite");
+    cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         for (int i = 0; i < l->params; i++) {
@@ -29187,8 +29270,9 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if (l->op->forward &&
-            (cvni_run_layer(net, l) != CVN_OK || cvni_fetch(net, l) != CVN_OK))
+        if (l->op->forward && cvni_run_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (net->device && l->y && (l->op->forward || l->gathered) &&
+            cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float)) != CVN_OK)
             return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
@@ -29260,8 +29344,8 @@ static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, fl
     p.batches = r->steps;
     p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->group) : r->steps;
     if (event == CVN_EVENT_BATCH || r->net->history_count == 0) {
-        p.loss = f->position ? f->loss_sum / f->position : NAN;
-        p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN;
+        p.loss = f->position ? f->loss_sum / f->position : (double)NAN;
+        p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : (double)NAN;
     } else {
         p.loss = (double)r->net->history[r->net->history_count - 1].loss;
         p.accuracy = (double)r->net->history[r->net->history_count - 1].accuracy;
@@ -29305,6 +29389,7 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     cvn_result result;
     memset(&b, 0, sizeof b);
     b.index = r->order + net->fit.position;
+    b.first = net->fit.position;
     b.n = n;
     b.work = r->order + r->train->count;
     b.training = 1;
@@ -29315,6 +29400,26 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
 }
 
+/* Losses and what is scored, which a device hands over while it is busy with the backward pass. */
+static cvn_result cvni_backward_on_device(cvn_net *net, float share)
+{
+    const cvni_layer *target = cvni_scored_target(net);
+    cvn_result result = CVN_OK;
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0 && id != net->output && l != target) continue;
+        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
+        result = net->backend->ask(net, l);
+    }
+    if (result != CVN_OK) return result;
+    cvni_backward(net, share);
+    result = net->backend->answer(net);
+    if (result == CVN_OK) result = net->device_result;
+    if (result == CVN_OK) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
 /* Adds a batch of n samples to the gradients, as its share of the step. */
 static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
 {
@@ -29323,7 +29428,8 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     cvni_score s = { 0, 0, 0 };
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
-    if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
+    if (result == CVN_OK) result = cvni_run(net, 1, 1);
+    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
@@ -29331,8 +29437,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
         return cvni_find_nonfinite(net, when);
     }
     cvni_score_batch(net, NULL, &s, NULL);
-    cvni_backward(net, share);
-    if (net->device_result != CVN_OK) return net->device_result;
+    if (!net->device) cvni_backward(net, share);
     f->position += n;
     f->loss_sum += (double)net->loss * n;
     f->correct_sum += s.right;
@@ -29362,7 +29467,7 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
         const cvn_result result = cvni_fit_batch(r, n, (float)((double)n / samples));
         if (result != CVN_OK) {
             net->fit = before;
-            if (done) cvni_zero_gradients(net);
+            if (done || net->device) cvni_zero_gradients(net);
             return result;
         }
         done += n;
@@ -29400,7 +29505,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     cvni_fit_state *f = &net->fit;
     cvn_history *h;
     cvn_metrics m;
-    double judged = f->position ? f->loss_sum / f->position : NAN;
+    double judged = f->position ? f->loss_sum / f->position : (double)NAN;
     const cvn_result result = cvni_fit_validate(r, &m);
     if (result != CVN_OK) return result;
     if (r->valid) judged = m.loss;
@@ -29409,8 +29514,8 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
                    sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
     h = &net->history[net->history_count++];
-    h->loss = (float)(f->position ? f->loss_sum / f->position : NAN);
-    h->accuracy = (float)(f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN);
+    h->loss = (float)(f->position ? f->loss_sum / f->position : (double)NAN);
+    h->accuracy = (float)(f->weight_sum > 0 ? f->correct_sum / f->weight_sum : (double)NAN);
     h->valid_loss = (float)m.loss;
     h->valid_accuracy = (float)m.accuracy;
     h->lr = lr;
@@ -29469,6 +29574,9 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
         cvn_result result;
         if (f->position == 0 && cvni_fit_impatient(r)) return CVN_STOPPED;
         result = cvni_fit_order(r);
+        if (result == CVN_OK && net->kept[1])
+            result = net->backend->order(net, net->kept[1], r->order, r->o.shuffle_seed,
+                                         (uint64_t)f->epoch);
         if (result != CVN_OK) return result;
         r->epoch_started = cvni_seconds();
         r->epoch_first = f->position;
@@ -29621,7 +29729,13 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     r.steps = cvni_ceil_div(r.steps, r.group);
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
-    if (result == CVN_OK) result = cvni_fit_epochs(&r);
+    if (result == CVN_OK) {
+        if (r.o.mixup == 0 && r.o.cutmix == 0) cvni_keep_set(net, 1, train);    /* >>mix is here */
+        cvni_keep_set(net, 0, valid);
+        result = cvni_fit_epochs(&r);
+    }
+    cvni_drop_set(net, 0);
+    cvni_drop_set(net, 1);
     cvni_free(net, r.order);
     net->weighted = net->mixed = 0;
     if (result == CVN_OK || (result == CVN_STOPPED && cvni_fit_impatient(&r)))

@@ -23,11 +23,14 @@
  * Environment:  CONVNET_CL=0       no device;  =1: the first GPU;  =PLATFORM:DEVICE: numbers that
  *                                  cvncl_info prints, of any kind. It goes before cvncl_desc
  *               CONVNET_CL_LIB     path of the OpenCL library, or of a driver
+ *               CONVNET_CL_CACHE   folder where built programs are kept; =0: nowhere. Not set: one
+ *                                  in the user's cache folder, unless the driver has its own cache
  *
- * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-programs  >>cl-memory
+ * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
+ *     >>cl-memory
  *     kernels and their calls, a family each:  >>cl-gemm  >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map
- *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-loss  >>cl-optim;
- *     >>cl-table
+ *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-loss  >>cl-optim
+ *     >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
@@ -73,6 +76,7 @@ typedef struct cvncl_desc {
     int host_layers;            /* layers that the device lacks run on the CPU */
     int local_memory;           /* products: 0 as suits the device, 1 through local memory, -1
                                  * without */
+    size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
 } cvncl_desc;
 
 CONVNET_API cvncl_desc cvncl_defaults(void);
@@ -87,6 +91,25 @@ CONVNET_API void cvncl_close(cvn_backend *backend);
  * driver, memory and limits, and which device `backend` (may be NULL) has taken or why none. Like
  * snprintf. */
 CONVNET_API int cvncl_info(const cvn_backend *backend, char *text, size_t size);
+
+/* cvncl_memory_needed - what a build of net, which uses a backend of this file, would take on the
+ * device, before it is taken. Where the device limits the size of a piece, the net lies in several;
+ * no tensor is in two. Sets of samples come on top while cvn_fit runs, if there is room.
+ *   mode     CVN_TRAIN or CVN_INFER, as of cvn_memory_needed
+ * errors   those of cvn_build; CVN_ERROR_STATE: the net uses no device. A net that needs more than
+ *          there is gets its numbers, and CVN_ERROR_MEMORY from cvn_build */
+typedef struct cvncl_memory {
+    size_t net;                 /* bytes of parameters, gradients, optimizer state and values; */
+    size_t copies;              /* of images and weights in another order; */
+    size_t work, tables;        /* workspace of the kernels; constant data of the layers; */
+    size_t total;               /* all of it */
+    size_t piece;               /* bytes of a piece, at most */
+    int pieces;                 /* that the net lies in */
+    uint64_t device, taken;     /* the device's memory; what nets and sets of this backend have */
+} cvncl_memory;
+
+CONVNET_API cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode,
+                                           cvncl_memory *memory);
 
 #ifdef __cplusplus
 }
@@ -111,11 +134,14 @@ CONVNET_API int cvncl_info(const cvn_backend *backend, char *text, size_t size);
 
 #ifdef CONVNET_CL_LINK
     #include <CL/cl.h>
-#elif defined(_WIN32)
+#elif !defined(_WIN32)
+    #include <dlfcn.h>
+#endif
+#ifdef _WIN32
     #define WIN32_LEAN_AND_MEAN
     #include <windows.h>
 #else
-    #include <dlfcn.h>
+    #include <sys/stat.h>
 #endif
 #ifdef _WIN32
     #define CVNCL_CALL __stdcall
@@ -135,8 +161,10 @@ enum {
     CVNCL_DEVICE_MAX_ALLOC = 0x1010, CVNCL_DEVICE_MEMORY = 0x101F, CVNCL_DEVICE_LOCAL_TYPE = 0x1022,
     CVNCL_DEVICE_LOCAL = 0x1023, CVNCL_DEVICE_AVAILABLE = 0x1027, CVNCL_DEVICE_NAME = 0x102B,
     CVNCL_DRIVER_VERSION = 0x102D, CVNCL_BUILD_LOG = 0x1183,
+    CVNCL_BINARY_SIZES = 0x1165, CVNCL_BINARIES = 0x1166,
     CVNCL_GPU = 4,                      /* bit of the device type */
-    CVNCL_READ_WRITE = 1
+    CVNCL_READ_WRITE = 1, CVNCL_READ_ONLY = 4, CVNCL_HOST_MEMORY = 16,
+    CVNCL_MAP_BOTH = 3
 };
 
 typedef void (CVNCL_CALL *cvncl_function)(void);
@@ -162,6 +190,12 @@ typedef struct cvncl_api {
     int32_t (CVNCL_CALL *ReleaseMemObject)(void *memory);
     void *(CVNCL_CALL *CreateProgramWithSource)(void *context, uint32_t count, const char **text,
                                                 const size_t *sizes, int32_t *status);
+    void *(CVNCL_CALL *CreateProgramWithBinary)(void *context, uint32_t count,
+                                                void *const *devices, const size_t *sizes,
+                                                const unsigned char **binaries,
+                                                int32_t *each_status, int32_t *status);
+    int32_t (CVNCL_CALL *GetProgramInfo)(void *program, uint32_t what, size_t room, void *value,
+                                         size_t *size);
     int32_t (CVNCL_CALL *ReleaseProgram)(void *program);
     int32_t (CVNCL_CALL *BuildProgram)(void *program, uint32_t count, void *const *devices,
                                        const char *options, cvncl_function notify, void *user);
@@ -171,6 +205,8 @@ typedef struct cvncl_api {
     int32_t (CVNCL_CALL *ReleaseKernel)(void *kernel);
     int32_t (CVNCL_CALL *SetKernelArg)(void *kernel, uint32_t index, size_t size,
                                        const void *value);
+    int32_t (CVNCL_CALL *WaitForEvents)(uint32_t count, void *const *events);
+    int32_t (CVNCL_CALL *ReleaseEvent)(void *event);
     int32_t (CVNCL_CALL *Finish)(void *queue);
     int32_t (CVNCL_CALL *EnqueueReadBuffer)(void *queue, void *memory, uint32_t blocking,
                                             size_t offset, size_t size, void *to, uint32_t events,
@@ -178,6 +214,12 @@ typedef struct cvncl_api {
     int32_t (CVNCL_CALL *EnqueueWriteBuffer)(void *queue, void *memory, uint32_t blocking,
                                              size_t offset, size_t size, const void *from,
                                              uint32_t events, void *const *wait, void **event);
+    void *(CVNCL_CALL *EnqueueMapBuffer)(void *queue, void *memory, uint32_t blocking,
+                                         uint64_t flags, size_t offset, size_t size,
+                                         uint32_t events, void *const *wait, void **event,
+                                         int32_t *status);
+    int32_t (CVNCL_CALL *EnqueueUnmapMemObject)(void *queue, void *memory, void *mapped,
+                                                uint32_t events, void *const *wait, void **event);
     int32_t (CVNCL_CALL *EnqueueNDRangeKernel)(void *queue, void *kernel, uint32_t axes,
                                                const size_t *offset, const size_t *global,
                                                const size_t *local, uint32_t events,
@@ -205,11 +247,14 @@ static const cvncl_import cvncl_imports[] = {
     CVNCL_IMPORT(CreateContext, 4), CVNCL_IMPORT(ReleaseContext, 7),
     CVNCL_IMPORT(CreateCommandQueue, 9), CVNCL_IMPORT(ReleaseCommandQueue, 11),
     CVNCL_IMPORT(CreateBuffer, 14), CVNCL_IMPORT(ReleaseMemObject, 18),
-    CVNCL_IMPORT(CreateProgramWithSource, 26), CVNCL_IMPORT(ReleaseProgram, 29),
-    CVNCL_IMPORT(BuildProgram, 30), CVNCL_IMPORT(GetProgramBuildInfo, 33),
+    CVNCL_IMPORT(CreateProgramWithSource, 26), CVNCL_IMPORT(CreateProgramWithBinary, 27),
+    CVNCL_IMPORT(ReleaseProgram, 29), CVNCL_IMPORT(BuildProgram, 30),
+    CVNCL_IMPORT(GetProgramInfo, 32), CVNCL_IMPORT(GetProgramBuildInfo, 33),
     CVNCL_IMPORT(CreateKernel, 34), CVNCL_IMPORT(ReleaseKernel, 37),
-    CVNCL_IMPORT(SetKernelArg, 38), CVNCL_IMPORT(Finish, 47),
+    CVNCL_IMPORT(SetKernelArg, 38), CVNCL_IMPORT(WaitForEvents, 41),
+    CVNCL_IMPORT(ReleaseEvent, 44), CVNCL_IMPORT(Finish, 47),
     CVNCL_IMPORT(EnqueueReadBuffer, 48), CVNCL_IMPORT(EnqueueWriteBuffer, 49),
+    CVNCL_IMPORT(EnqueueMapBuffer, 56), CVNCL_IMPORT(EnqueueUnmapMemObject, 58),
     CVNCL_IMPORT(EnqueueNDRangeKernel, 59)
 };
 enum { CVNCL_IMPORTS = sizeof cvncl_imports / sizeof cvncl_imports[0] };
@@ -318,13 +363,14 @@ enum { CVNCL_MAX_PLATFORMS = 16, CVNCL_MAX_DEVICES = 32 };
 enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_GEMM, CVNCL_PROGRAM_CONV, CVNCL_PROGRAM_POOL, CVNCL_PROGRAM_NORM,
     CVNCL_PROGRAM_MAP, CVNCL_PROGRAM_LAYERS, CVNCL_PROGRAM_SHAPE, CVNCL_PROGRAM_LOSS,
-    CVNCL_PROGRAM_OPTIM,
+    CVNCL_PROGRAM_OPTIM, CVNCL_PROGRAM_DATA,
     /* whose layers need products, too: */
     CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE, CVNCL_PROGRAM_LOSSES,
     CVNCL_PROGRAMS
 };
 
-enum { CVNCL_MAX_KERNELS = 160 };
+enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
+enum { CVNCL_MAX_KERNELS = 192 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
@@ -335,9 +381,12 @@ typedef struct cvncl_backend {
     cvncl_api api;
     void *library, *platform, *device, *context, *queue;
     const char *library_name;
-    char name[128], driver[128];
+    char name[128], driver[128], platform_name[128];
     char why[400];
-    uint64_t max_alloc, memory;
+    char cache[512];            /* folder; "": none */
+    int cache_programs;         /* built programs are kept there */
+    int cache_hits;
+    uint64_t max_alloc, memory, taken;
     int group;                  /* work items of a group that sums or goes through elements */
     int local;                  /* products go through local memory */
     int units;
@@ -423,7 +472,12 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
     const int fits = group >= 256 && cvncl_number(b, b->device, CVNCL_DEVICE_LOCAL) >= 20480;
     cvncl_text(b, b->device, CVNCL_DEVICE_NAME, 1, b->name, sizeof b->name);
     cvncl_text(b, b->device, CVNCL_DRIVER_VERSION, 1, b->driver, sizeof b->driver);
+    cvncl_text(b, b->platform, CVNCL_PLATFORM_NAME, 0, b->platform_name, sizeof b->platform_name);
     b->max_alloc = cvncl_number(b, b->device, CVNCL_DEVICE_MAX_ALLOC);
+    if (d->piece && d->piece < b->max_alloc) b->max_alloc = d->piece;
+    b->base.piece = (size_t)(b->max_alloc < SIZE_MAX ? b->max_alloc : SIZE_MAX);
+    b->base.piece = cvni_max_size((b->base.piece - cvni_min_size(b->base.piece, CVNCL_VECTOR)) /
+                                  4096, 1) * 4096;
     b->memory = cvncl_number(b, b->device, CVNCL_DEVICE_MEMORY);
     b->units = cvni_max(1, (int)cvncl_number(b, b->device, CVNCL_DEVICE_UNITS));
     b->group = is_gpu && group >= 256 ? 256 : group >= 64 ? 64 : 1;
@@ -480,6 +534,7 @@ cvncl_desc cvncl_defaults(void)
 }
 
 static void cvncl_fill_backend(cvn_backend *base);      /* >>cl-table */
+static void cvncl_open_cache(cvncl_backend *b);         /* >>cl-cache */
 
 cvn_backend *cvncl_open(const cvncl_desc *desc)
 {
@@ -490,6 +545,7 @@ cvn_backend *cvncl_open(const cvncl_desc *desc)
     cvncl_fill_backend(&b->base);
     b->base.host_layers = d.host_layers;
     cvncl_start(b, &d);
+    if (!b->base.unusable) cvncl_open_cache(b);
     return &b->base;
 }
 
@@ -553,6 +609,198 @@ int cvncl_info(const cvn_backend *backend, char *text, size_t size)
     if (b != &own && b->base.unusable) cvni_print(&t, "%s\n", b->base.unusable);
     return (int)t.length;
 }
+
+/* ================================================================================================
+ * >>cl-cache   files that spare the next run work: built programs
+ * ==============================================================================================
+ *   A file is the key it belongs to, a line with the checksum of what follows, and what follows;
+ *   its name is a hash of the key. Another key, another checksum, a folder that cannot be read or
+ *   written: as if there were no file, and nothing is said. The key of a program has all that its
+ *   binary depends on: version of this file, platform, device, driver, options, hash of the text.
+ *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does. */
+
+/* FNV-1a of 64 bits, going on from h. */
+static uint64_t cvncl_hash(uint64_t h, const void *bytes, size_t size)
+{
+    const unsigned char *p = (const unsigned char *)bytes;
+    if (!h) h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < size; i++) h = (h ^ p[i]) * 0x100000001B3u;
+    return h;
+}
+
+static void cvncl_make_folder(const char *path)
+{
+#ifdef _WIN32
+    CreateDirectoryA(path, NULL);
+#else
+    mkdir(path, 0777);
+#endif
+}
+
+/* The user's cache folder is made too, should it be his first program that has one. */
+static void cvncl_open_cache(cvncl_backend *b)
+{
+    const char *chosen = getenv("CONVNET_CL_CACHE");
+    const int has_own = strstr(b->platform_name, "NVIDIA") != NULL ||
+                        strstr(b->platform_name, "Portable Computing Language") != NULL;
+    const char *home = getenv("XDG_CACHE_HOME");
+    const char *under = "";
+    int length;
+    b->cache_programs = (chosen && *chosen) || !has_own;
+    if (chosen && *chosen) {
+        length = snprintf(b->cache, sizeof b->cache, "%s", chosen);
+        if (!strcmp(chosen, "0") || length >= (int)sizeof b->cache) b->cache[0] = 0;
+        if (b->cache[0]) cvncl_make_folder(b->cache);
+        return;
+    }
+#if defined(_WIN32)
+    home = getenv("LOCALAPPDATA");
+#elif defined(__APPLE__)
+    home = getenv("HOME");
+    under = "/Library/Caches";
+#else
+    if (!home || !*home) {
+        home = getenv("HOME");
+        under = "/.cache";
+    }
+#endif
+    if (!home || !*home || strlen(home) > sizeof b->cache - 64) return;
+    snprintf(b->cache, sizeof b->cache, "%s%s", home, under);
+    cvncl_make_folder(b->cache);
+    snprintf(b->cache, sizeof b->cache, "%s%s/convnet.h", home, under);
+    cvncl_make_folder(b->cache);
+}
+
+#ifndef CONVNET_NO_STDIO
+enum { CVNCL_KEY = 1024, CVNCL_CHECKSUM = 18 };
+
+static void cvncl_cache_path(const cvncl_backend *b, const char *key, char *path, size_t room)
+{
+    const uint64_t h = cvncl_hash(0, key, strlen(key));
+    snprintf(path, room, "%s/%08lx%08lx.bin", b->cache, (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+static void cvncl_checksum(const void *bytes, size_t size, char text[CVNCL_CHECKSUM])
+{
+    const uint64_t h = cvncl_hash(0, bytes, size);
+    snprintf(text, CVNCL_CHECKSUM, "%08lx%08lx\n", (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+/* The bytes under a key, for CONVNET_FREE; NULL: there are none. */
+static unsigned char *cvncl_cache_read(const cvncl_backend *b, const char *key, size_t *size)
+{
+    const size_t head = strlen(key) + CVNCL_CHECKSUM - 1;
+    char path[600], sum[CVNCL_CHECKSUM];
+    unsigned char *bytes = NULL;
+    FILE *file;
+    long length;
+    *size = 0;
+    if (!b->cache[0]) return NULL;
+    cvncl_cache_path(b, key, path, sizeof path);
+    file = fopen(path, "rb");
+    if (!file) return NULL;
+    length = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    if (length > (long)head && length < LONG_MAX / 2 && fseek(file, 0, SEEK_SET) == 0)
+        bytes = (unsigned char *)CONVNET_MALLOC((size_t)length);
+    if (bytes && fread(bytes, 1, (size_t)length, file) == (size_t)length &&
+        !memcmp(bytes, key, strlen(key)))
+        *size = (size_t)length - head;
+    fclose(file);
+    if (*size) {
+        cvncl_checksum(bytes + head, *size, sum);
+        if (memcmp(bytes + strlen(key), sum, CVNCL_CHECKSUM - 1) != 0) *size = 0;
+    }
+    if (*size) memmove(bytes, bytes + head, *size);
+    else {
+        CONVNET_FREE(bytes);
+        bytes = NULL;
+    }
+    return bytes;
+}
+
+typedef struct cvncl_cached { const char *key; const void *bytes; size_t size; } cvncl_cached;
+
+static void cvncl_put_cached(cvni_sink *s, const void *context)
+{
+    const cvncl_cached *c = (const cvncl_cached *)context;
+    char sum[CVNCL_CHECKSUM];
+    cvncl_checksum(c->bytes, c->size, sum);
+    cvni_put(s, c->key, strlen(c->key));
+    cvni_put(s, sum, CVNCL_CHECKSUM - 1);
+    cvni_put(s, c->bytes, c->size);
+}
+
+static void cvncl_cache_write(const cvncl_backend *b, const char *key, const void *bytes,
+                              size_t size)
+{
+    cvn_allocator none;
+    cvncl_cached c;
+    char path[600];
+    const char *wrong;
+    if (!b->cache[0] || !size) return;
+    memset(&none, 0, sizeof none);
+    c.key = key;
+    c.bytes = bytes;
+    c.size = size;
+    cvncl_cache_path(b, key, path, sizeof path);
+    cvni_write_file(&none, path, cvncl_put_cached, &c, &wrong);
+}
+
+static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32_t count,
+                              const char *options, char key[CVNCL_KEY])
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < count; i++) h = cvncl_hash(h, texts[i], strlen(texts[i]));
+    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " program\n%s\n%s\n%s\n%s\n%08lx%08lx\n",
+             b->platform_name, b->name, b->driver, options, (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+/* The program that was kept, built; NULL: none. */
+static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t count,
+                                const char *options)
+{
+    char key[CVNCL_KEY];
+    const unsigned char *bytes;
+    void *program = NULL;
+    unsigned char *memory;
+    size_t size;
+    int32_t status, each;
+    if (!b->cache_programs) return NULL;
+    cvncl_program_key(b, texts, count, options, key);
+    bytes = memory = cvncl_cache_read(b, key, &size);
+    if (!memory) return NULL;
+    program = b->api.CreateProgramWithBinary(b->context, 1, &b->device, &size, &bytes, &each,
+                                             &status);
+    CONVNET_FREE(memory);
+    if (program && b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL) != 0) {
+        b->api.ReleaseProgram(program);
+        program = NULL;
+    }
+    b->cache_hits += program != NULL;
+    return program;
+}
+
+/* After its kernels are made: some drivers compile only then. */
+static void cvncl_keep_program(const cvncl_backend *b, void *program, const char **texts,
+                               uint32_t count, const char *options)
+{
+    char key[CVNCL_KEY];
+    unsigned char *bytes;
+    size_t size = 0;
+    if (!b->cache_programs || !b->cache[0]) return;
+    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof size, &size, NULL) != 0 || !size)
+        return;
+    bytes = (unsigned char *)CONVNET_MALLOC(size);
+    if (!bytes) return;
+    cvncl_program_key(b, texts, count, options, key);
+    if (b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) == 0)
+        cvncl_cache_write(b, key, bytes, size);
+    CONVNET_FREE(bytes);
+}
+#endif
 
 /* ================================================================================================
  * >>cl-programs   what is built of the texts, and how kernels are called
@@ -693,7 +941,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
-    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_TURN, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
+    CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -701,6 +950,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_PAIR_LOSS_BACK,
     CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP, CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS,
     CVNCL_CLIP_NORM, CVNCL_AVERAGE,
+    CVNCL_GATHER_ROWS, CVNCL_GATHER_BYTES, CVNCL_ELASTIC, CVNCL_AUGMENT, CVNCL_IMAGE_MEANS,
+    CVNCL_AUGMENT_END,
     CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
     CVNCL_RNN_STEP, CVNCL_RNN_STEP_BACK, CVNCL_EMBEDDING, CVNCL_EMBEDDING_CHAIN,
     CVNCL_EMBEDDING_BACK, CVNCL_ADD_ROW, CVNCL_ROW_SUMS, CVNCL_NOISE, CVNCL_NOISE_BACK,
@@ -731,7 +982,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
     { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
-    { "column_sums", CVNCL_PROGRAM_LAYERS }, { "turn", CVNCL_PROGRAM_LAYERS },
+    { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
+    { "turn", CVNCL_PROGRAM_LAYERS },
     { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
@@ -747,6 +999,9 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "lamb_step", CVNCL_PROGRAM_OPTIM }, { "clip_value", CVNCL_PROGRAM_OPTIM },
     { "square_sums", CVNCL_PROGRAM_OPTIM }, { "clip_norm", CVNCL_PROGRAM_OPTIM },
     { "average", CVNCL_PROGRAM_OPTIM },
+    { "gather_rows", CVNCL_PROGRAM_DATA }, { "gather_bytes", CVNCL_PROGRAM_DATA },
+    { "elastic", CVNCL_PROGRAM_DATA }, { "augment", CVNCL_PROGRAM_DATA },
+    { "image_means", CVNCL_PROGRAM_DATA }, { "augment_end", CVNCL_PROGRAM_DATA },
     { "batch_kk", CVNCL_PROGRAM_BATCH }, { "batch_kn", CVNCL_PROGRAM_BATCH },
     { "batch_mn", CVNCL_PROGRAM_BATCH }, { "attention", CVNCL_PROGRAM_BATCH },
     { "attention_back", CVNCL_PROGRAM_BATCH },
@@ -776,10 +1031,32 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
                      (int)status, name);
 }
 
+/* Macros and other options of a program. */
+static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t room)
+{
+    const cvncl_tile *t = &b->tile[size];
+    snprintf(text, room,
+             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
+             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+}
+
+/* The same of a kernel: with its program and macros. */
+static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int size, int32_t status)
+{
+    const cvncl_kernel *k = &cvncl_kernels[kernel];
+    char options[128], text[256];
+    cvncl_options(cvncl_of(net), size, options, sizeof options);
+    snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
+             cvncl_program_at(k->program)->name, options);
+    return cvncl_fail(net, text, status);
+}
+
+enum { CVNCL_LOG_LINES = 20 };
+
 /* The first lines of what the compiler says. */
 static void cvncl_build_log(const cvncl_backend *b, void *program, char *log, size_t room)
 {
-    char *full;
+    char *full, *end;
     size_t size = 0;
     log[0] = 0;
     if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, 0, NULL, &size) != 0)
@@ -788,6 +1065,12 @@ static void cvncl_build_log(const cvncl_backend *b, void *program, char *log, si
     if (!full) return;
     if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, size, full, NULL) == 0) {
         full[size] = 0;
+        end = full;
+        for (int i = 0; i < CVNCL_LOG_LINES && end; i++) {
+            end = strchr(end, '\n');
+            if (end) end++;
+        }
+        if (end) *end = 0;
         snprintf(log, room, "%s", full);
     }
     CONVNET_FREE(full);
@@ -797,45 +1080,72 @@ static cvn_result cvncl_build_failed(cvn_net *net, const cvncl_program *p, void 
                                      const char *options, int32_t status)
 {
     const cvncl_backend *b = cvncl_of(net);
-    char log[300];
+    char log[sizeof net->message];
     cvn_result result;
     cvncl_build_log(b, program, log, sizeof log);
     result = cvni_fail(net, CVN_ERROR_UNSUPPORTED,
-                       "OpenCL, %s, driver %s: program '%s' (%s) does not build (%d): %s", b->name,
+                       "OpenCL, %s, driver %s: program %s (%s) does not build (%d): %s", b->name,
                        b->driver, p->name, options, (int)status, log);
     b->api.ReleaseProgram(program);
     return result;
 }
 
-/* Builds program `number` for one size of tiles. */
+static void cvncl_forget_program(cvncl_backend *b, int number, int size)
+{
+    for (int i = 0; i < CVNCL_KERNELS; i++) {
+        if (cvncl_kernels[i].program != number || !b->kernel[i][size]) continue;
+        b->api.ReleaseKernel(b->kernel[i][size]);
+        b->kernel[i][size] = NULL;
+    }
+    b->api.ReleaseProgram(b->program[number][size]);
+    b->program[number][size] = NULL;
+}
+
+/* All kernels of a program that is built; on failure it is given back. */
+static cvn_result cvncl_make_kernels(cvn_net *net, int number, int size, void *program)
+{
+    cvncl_backend *b = cvncl_of(net);
+    int32_t status = 0;
+    b->program[number][size] = program;
+    for (int i = 0; i < CVNCL_KERNELS; i++) {
+        if (cvncl_kernels[i].program != number) continue;
+        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
+        if (b->kernel[i][size]) continue;
+        cvncl_forget_program(b, number, size);
+        return cvncl_kernel_failed(net, i, size, status);
+    }
+    return CVN_OK;
+}
+
+/* Builds program `number` for one size of tiles, or finds it built. */
 static cvn_result cvncl_build(cvn_net *net, int number, int size)
 {
     cvncl_backend *b = cvncl_of(net);
     const cvncl_program *p = cvncl_program_at(number);
-    const cvncl_tile *t = &b->tile[size];
     const char *texts[CVNCL_MAX_TEXTS];
     char options[128];
     uint32_t count = 0;
     int32_t status = 0;
+    cvn_result result;
     void *program;
     while (count < CVNCL_MAX_TEXTS && p->text[count]) {
         texts[count] = p->text[count];
         count++;
     }
-    snprintf(options, sizeof options,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+    cvncl_options(b, size, options, sizeof options);
+#ifndef CONVNET_NO_STDIO
+    program = cvncl_kept_program(b, texts, count, options);
+    if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
+#endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
     if (!program) return cvncl_fail(net, "clCreateProgramWithSource", status);
     status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
-    b->program[number][size] = program;
-    for (int i = 0; i < CVNCL_KERNELS; i++) {
-        if (cvncl_kernels[i].program != number) continue;
-        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
-        if (!b->kernel[i][size]) return cvncl_fail(net, cvncl_kernels[i].name, status);
-    }
-    return CVN_OK;
+    result = cvncl_make_kernels(net, number, size, program);
+#ifndef CONVNET_NO_STDIO
+    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options);
+#endif
+    return result;
 }
 
 static cvn_result cvncl_need(cvn_net *net, int program)
@@ -847,6 +1157,15 @@ static cvn_result cvncl_need(cvn_net *net, int program)
         if (!b->program[program][size]) result = cvncl_build(net, program, size);
     return result;
 }
+
+enum { CVNCL_MAX_PIECES = 256 };
+
+/* A buffer, counted in cvncl_backend.taken. */
+typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
+
+/* Bytes that are on their way: from `landing` they go `to` the host's arena. */
+typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
+enum { CVNCL_REPLIES = 16 };
 
 /* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
 typedef struct cvncl_order { int C, S; } cvncl_order;
@@ -864,13 +1183,21 @@ typedef struct cvncl_swap {
     int written;
 } cvncl_swap;
 
-/* What a net has on the device: its arena, operands in another order, weights in another order,
- * tables of its layers, work of the kernel that runs. */
+/* What a net has on the device: its arena in pieces of cvn_backend.piece bytes, operands in another
+ * order, weights in another order, tables of its layers, work of the kernel that runs; on the host,
+ * pinned, where replies land. */
 typedef struct cvncl_net {
     cvncl_backend *b;
     cvn_net *net;
-    void *arena, *spare, *packed, *tables, *work;
-    size_t spare_bytes;
+    cvncl_buffer arena[CVNCL_MAX_PIECES];
+    int pieces;
+    cvncl_buffer spare, packed, tables, work, pinned;
+    size_t spare_bytes, packed_bytes;
+    unsigned char *landing;
+    size_t landed;              /* bytes of it in use */
+    cvncl_reply reply[CVNCL_REPLIES];
+    int replies;
+    void *event;                /* of the last one */
     unsigned version;           /* of the parameters; moves when they change */
     int *table_at;              /* by layer, in ints */
     cvncl_order *order;         /* by layer: of value and gradient */
@@ -893,15 +1220,15 @@ static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uin
     const cvncl_net *d = cvncl_net_of(net);
     const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
     const int spare = bytes >= net->plan.total;
-    *at = (bytes - (spare ? net->plan.total : 0)) / sizeof(float);
-    return spare ? &d->spare : &d->arena;
+    *at = (spare ? bytes - net->plan.total : bytes % d->b->base.piece) / sizeof(float);
+    return spare ? &d->spare.memory : &d->arena[bytes / d->b->base.piece].memory;
 }
 
 #define CVNCL_NOWHERE UINT64_MAX
 
 /* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, k into the
- * packed weights, t ints into the tables (-1: none), i int, u unsigned, f float. A memory goes with
- * its offset in elements. */
+ * packed weights, t ints into the tables (-1: none), i int, u unsigned, f float, b a buffer without
+ * an offset. The other memories go with their offset in elements. */
 static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *format, va_list args)
 {
     const cvncl_net *d = cvncl_net_of(net);
@@ -918,11 +1245,14 @@ static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *for
         } else if (letter == 'f') {
             const float value = (float)va_arg(args, double);
             status = d->b->api.SetKernelArg(kernel, index++, sizeof value, &value);
+        } else if (letter == 'b') {
+            void *const memory = va_arg(args, void *);
+            status = d->b->api.SetKernelArg(kernel, index++, sizeof memory, &memory);
         } else {
-            void *const *memory = letter == 'p'   ? &d->arena
-                                  : letter == 'k' ? &d->packed
-                                  : letter == 'w' ? &d->work
-                                                  : &d->tables;
+            void *const *memory = letter == 'p'   ? &d->arena[0].memory
+                                  : letter == 'k' ? &d->packed.memory
+                                  : letter == 'w' ? &d->work.memory
+                                                  : &d->tables.memory;
             uint64_t at = CVNCL_NOWHERE;
             if (letter == 'p') {
                 const void *pointer = va_arg(args, const void *);
@@ -947,7 +1277,7 @@ static cvn_result cvncl_enqueue(cvn_net *net, int kernel, int size, int axes, co
     if (status == 0)
         status = b->api.EnqueueNDRangeKernel(b->queue, k, (uint32_t)axes, NULL, global, local, 0,
                                              NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_fail(net, cvncl_kernels[kernel].name, status);
+    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, size, status);
 }
 
 /* An item each of n elements. */
@@ -1029,41 +1359,117 @@ static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
 /* >>cl-conv */
 static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
 
+static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan *plan,
+                             void **device);
+
 enum { CVNCL_SLICES = 64 };     /* groups that sum over all parameters */
 
-static void cvncl_release(void *device)
+static double cvncl_mib(uint64_t bytes) { return (double)bytes / 1048576; }
+
+static void cvncl_give_back(cvncl_backend *b, cvncl_buffer *buffer)
 {
-    cvncl_net *d = (cvncl_net *)device;
-    const cvncl_api *api = &d->b->api;
-    api->Finish(d->b->queue);
-    if (d->arena) api->ReleaseMemObject(d->arena);
-    if (d->tables) api->ReleaseMemObject(d->tables);
-    if (d->work) api->ReleaseMemObject(d->work);
-    if (d->spare) api->ReleaseMemObject(d->spare);
-    if (d->packed) api->ReleaseMemObject(d->packed);
-    cvni_free(d->net, d->table_at);
+    if (buffer->memory) b->api.ReleaseMemObject(buffer->memory);
+    if (buffer->memory) b->taken -= buffer->bytes;
+    memset(buffer, 0, sizeof *buffer);
+}
+
+static int32_t cvncl_take_buffer(cvncl_backend *b, size_t bytes, uint64_t flags,
+                                 cvncl_buffer *buffer)
+{
+    int32_t status = 0;
+    buffer->bytes = cvni_max_size(bytes, 64);
+    buffer->memory = b->api.CreateBuffer(b->context, flags, buffer->bytes, NULL, &status);
+    if (buffer->memory) b->taken += buffer->bytes;
+    return status;
+}
+
+static void cvncl_free_orders(cvncl_net *d)
+{
     cvni_free(d->net, d->order);
     cvni_free(d->net, d->last);
     cvni_free(d->net, d->packed_at);
     cvni_free(d->net, d->swap);
+}
+
+static void cvncl_release(void *device)
+{
+    cvncl_net *d = (cvncl_net *)device;
+    cvncl_backend *b = d->b;
+    if (d->landing)
+        b->api.EnqueueUnmapMemObject(b->queue, d->pinned.memory, d->landing, 0, NULL, NULL);
+    b->api.Finish(b->queue);
+    if (d->event) b->api.ReleaseEvent(d->event);
+    for (int i = 0; i < d->pieces; i++) cvncl_give_back(b, &d->arena[i]);
+    cvncl_give_back(b, &d->tables);
+    cvncl_give_back(b, &d->work);
+    cvncl_give_back(b, &d->pinned);
+    cvncl_give_back(b, &d->spare);
+    cvncl_give_back(b, &d->packed);
+    cvni_free(d->net, d->table_at);
+    cvncl_free_orders(d);
     cvni_free(d->net, d);
 }
 
-/* A piece of memory, with room for a vector that begins on its last element; the drivers may take
+/* Memory of one piece, with room for a vector that begins on its last element; the drivers may take
  * it only when it is used. */
-static cvn_result cvncl_buffer(cvn_net *net, size_t bytes, const char *of, void **memory)
+static cvn_result cvncl_one_buffer(cvn_net *net, size_t bytes, const char *of, cvncl_buffer *buffer)
 {
-    const cvncl_backend *b = cvncl_of(net);
-    int32_t status = 0;
-    bytes = cvni_add_size(bytes, 64);
+    cvncl_backend *b = cvncl_of(net);
+    int32_t status;
+    bytes = cvni_add_size(bytes, CVNCL_VECTOR);
     if (bytes > b->max_alloc)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: %s needs %lu bytes; the largest piece that the device gives "
-                         "has %lu of its %lu; a smaller batch needs less",
-                         b->name, of, (unsigned long)bytes, (unsigned long)b->max_alloc,
-                         (unsigned long)b->memory);
-    *memory = b->api.CreateBuffer(b->context, CVNCL_READ_WRITE, bytes, NULL, &status);
-    return *memory ? CVN_OK : cvncl_fail(net, of, status);
+                         "OpenCL, %s: %s needs %.4g MiB in one piece; the largest that the device "
+                         "gives has %.4g; a smaller batch needs less",
+                         b->name, of, cvncl_mib(bytes),
+                         cvncl_mib(b->max_alloc));
+    status = cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, buffer);
+    return buffer->memory ? CVN_OK : cvncl_fail(net, of, status);
+}
+
+/* Whose buffer number i of a plan is. */
+static const char *cvncl_owner(const cvn_net *net, const cvni_plan *plan, int buffer)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_place *p = &plan->places[id];
+        if (p->y == buffer || p->dy == buffer || p->saved == buffer || p->work_forward == buffer ||
+            p->work_backward == buffer || p->y_again == buffer)
+            return net->layers[id].name;
+    }
+    return "?";
+}
+
+/* All parts of a plan fit the pieces, and the whole the device. */
+static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cvncl_memory *m)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const size_t whole[3] = { plan->ema ? plan->ema : plan->grads, plan->state - plan->grads,
+                              plan->batch - plan->state };
+    const char *who = "parameters or state";
+    size_t most = 0;
+    for (int i = 0; i < 3; i++) most = cvni_max_size(most, whole[i]);
+    for (int i = 0; i < plan->count; i++) {
+        if (plan->buffers[i].bytes <= most) continue;
+        most = plan->buffers[i].bytes;
+        who = most > m->piece ? cvncl_owner(net, plan, i) : who;
+    }
+    if (most > m->piece)
+        return cvni_fail(net, CVN_ERROR_MEMORY,
+                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the device "
+                         "gives has %.4g; a smaller batch needs less",
+                         b->name, who, cvncl_mib(most),
+                         cvncl_mib(m->piece));
+    if (m->total <= m->device - m->taken && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_MEMORY,
+                     "OpenCL, %s: the net needs %.4g MiB; the device has %.4g, of which %.4g are "
+                     "taken; a smaller batch needs less",
+                     b->name, cvncl_mib(m->total), cvncl_mib(m->device), cvncl_mib(m->taken));
+}
+
+/* Whether a layer of a plan runs on the device. */
+static int cvncl_runs(const cvn_net *net, const cvni_plan *plan, int id)
+{
+    return cvncl_find(net, &net->layers[id]) && (!plan->places[id].skip || plan->places[id].grad);
 }
 
 /* The tables of all layers, in one array. */
@@ -1080,13 +1486,14 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
         d->table_at[id] = count;
         count += cvncl_table_of(net, &net->layers[id], NULL);
     }
-    result = cvncl_buffer(net, (size_t)count * sizeof(int), "the tables", &d->tables);
+    result = cvncl_one_buffer(net, (size_t)count * sizeof(int), "the tables of the layers",
+                              &d->tables);
     if (result != CVN_OK || !count) return result;
     all = (int *)cvni_alloc(net, (size_t)count * sizeof(int));
     if (!all) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
     for (int id = 1; id < net->layer_count; id++)
         cvncl_table_of(net, &net->layers[id], all + d->table_at[id]);
-    status = b->api.EnqueueWriteBuffer(b->queue, d->tables, 1, 0, (size_t)count * sizeof(int), all,
+    status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0, (size_t)count * sizeof(int), all,
                                        0, NULL, NULL);
     cvni_free(net, all);
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
@@ -1194,7 +1601,6 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
     const size_t layers = (size_t)net->layer_count;
     size_t packed = 0;
     int most = 1;
-    cvn_result result;
     for (int id = 1; id < net->layer_count; id++)
         most = cvni_max(most, net->layers[id].inputs + 1);
     d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
@@ -1218,31 +1624,110 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
         return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu floats",
                          (unsigned long)packed);
     d->spare_bytes = cvncl_spare_bytes(d, plan);
-    result = cvncl_buffer(net, d->spare_bytes, "images in another order", &d->spare);
+    d->packed_bytes = packed * sizeof(float);
+    return CVN_OK;
+}
+
+/* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
+static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
+{
+    const cvncl_backend *b = d->b;
+    cvn_net *net = d->net;
+    size_t floats = 2 * CVNCL_SLICES, ints = 0;
+    memset(m, 0, sizeof *m);
+    for (int id = 1; id < net->layer_count; id++) {
+        if (!cvncl_runs(net, plan, id)) continue;
+        floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
+        ints = cvni_add_size(ints, (size_t)cvncl_table_of(net, &net->layers[id], NULL));
+    }
+    m->net = plan->total;
+    m->work = cvni_mul_size(floats, sizeof(float));
+    m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
+    m->tables = cvni_mul_size(ints, sizeof(int));
+    m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
+    m->piece = b->base.piece;
+    m->pieces = (int)cvni_min_size((m->net - 1) / m->piece + 1, INT_MAX);
+    m->device = b->memory;
+    m->taken = b->taken;
+}
+
+cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memory *memory)
+{
+    cvni_plan plan;
+    cvncl_net d;
+    cvn_result result;
+    if (!net || !memory) return CVN_ERROR_ARGUMENT;
+    memset(memory, 0, sizeof *memory);
+    if (!net->backend || net->backend->take != cvncl_take)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvncl_memory_needed: the net uses no device");
+    result = cvni_check_build(net, max_batch, mode);
     if (result != CVN_OK) return result;
-    return cvncl_buffer(net, packed * sizeof(float), "the weights in another order", &d->packed);
+    result = cvni_make_plan(net, max_batch, cvni_plan_mode(mode), &plan);
+    if (result == CVN_OK) {
+        memset(&d, 0, sizeof d);
+        d.b = cvncl_of(net);
+        d.net = net;
+        result = cvncl_make_orders(net, &plan, &d);
+        if (result == CVN_OK) cvncl_measure_net(&d, &plan, memory);
+        cvncl_free_orders(&d);
+        cvni_free_plan(net, &plan);
+    }
+    cvni_restore_shapes(net);
+    return result;
+}
+
+/* Where the host finds losses and output: pinned, so that reading them need not wait. */
+static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
+{
+    const cvncl_backend *b = d->b;
+    size_t bytes = 0;
+    int32_t status;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->loss_weight != 0 || id == net->output)
+            bytes = cvni_add_size(bytes, cvni_mul_size(cvni_elements(l->shape), sizeof(float)));
+    }
+    status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
+    if (d->pinned.memory)
+        d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
+                                                              CVNCL_MAP_BOTH, 0, d->pinned.bytes, 0,
+                                                              NULL, NULL, &status);
+    return d->landing ? CVN_OK : cvncl_fail(net, "memory of the host for results", status);
+}
+
+static cvn_result cvncl_need_layer(cvn_net *net, int program)
+{
+    const cvn_result result = cvncl_need(net, program);
+    return result == CVN_OK && program >= CVNCL_PROGRAM_BATCH ? cvncl_need(net, CVNCL_PROGRAM_GEMM)
+                                                              : result;
 }
 
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
-    size_t floats = 2 * CVNCL_SLICES;
+    cvncl_memory m;
     cvn_result result = cvncl_need(net, CVNCL_PROGRAM_LAYERS);
     if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM);
-    for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
-        const int number = cvncl_find(net, &net->layers[id]);
-        if (!number || (plan->places[id].skip && !plan->places[id].grad)) continue;
-        result = cvncl_need(net, cvncl_program_of(number));
-        if (result == CVN_OK && cvncl_program_of(number) >= CVNCL_PROGRAM_BATCH)
-            result = cvncl_need(net, CVNCL_PROGRAM_GEMM);
-        floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
-    }
-    if (result == CVN_OK && floats > INT_MAX)
-        result = cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %lu floats",
-                           (unsigned long)floats);
-    if (result == CVN_OK) result = cvncl_buffer(net, plan->total, "the net", &d->arena);
+    for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
+        if (cvncl_runs(net, plan, id))
+            result = cvncl_need_layer(net, cvncl_program_of(cvncl_find(net, &net->layers[id])));
+    if (result != CVN_OK) return result;
+    result = cvncl_make_orders(net, plan, d);
+    if (result != CVN_OK) return result;
+    cvncl_measure_net(d, plan, &m);
+    if (m.work / sizeof(float) > INT_MAX)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %.4g MiB",
+                         cvncl_mib(m.work));
+    result = cvncl_check_room(net, plan, &m);
+    for (; d->pieces < m.pieces && result == CVN_OK; d->pieces++)
+        result = cvncl_one_buffer(net, cvni_min_size(m.net - (size_t)d->pieces * m.piece, m.piece),
+                                  "the net", &d->arena[d->pieces]);
     if (result == CVN_OK)
-        result = cvncl_buffer(net, floats * sizeof(float), "the work", &d->work);
-    if (result == CVN_OK) result = cvncl_make_orders(net, plan, d);
+        result = cvncl_one_buffer(net, d->spare_bytes, "room for images in another order",
+                                  &d->spare);
+    if (result == CVN_OK)
+        result = cvncl_one_buffer(net, d->packed_bytes, "weights in another order", &d->packed);
+    if (result == CVN_OK) result = cvncl_one_buffer(net, m.work, "the work", &d->work);
+    if (result == CVN_OK) result = cvncl_take_landing(net, d);
     return result == CVN_OK ? cvncl_make_tables(net, d) : result;
 }
 
@@ -1278,17 +1763,41 @@ static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, si
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueReadBuffer", status);
 }
 
+/* Bytes from `at` on that lie in the same piece, at most `bytes`. */
+static size_t cvncl_stretch(const cvncl_net *d, size_t at, size_t bytes)
+{
+    return cvni_min_size(bytes, d->b->base.piece - at % d->b->base.piece);
+}
+
+static void *cvncl_piece(const cvncl_net *d, size_t at)
+{
+    return d->arena[at / d->b->base.piece].memory;
+}
+
 /* Parameters come first in the arena. */
 static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t bytes)
 {
     cvncl_net *d = cvncl_net_of(net);
+    const unsigned char *p = (const unsigned char *)from;
+    cvn_result result = CVN_OK;
     if (at < net->plan.grads) d->version++;
-    return cvncl_write(net, d->arena, at, from, bytes);
+    for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
+        n = cvncl_stretch(d, at, bytes);
+        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+    }
+    return result;
 }
 
 static cvn_result cvncl_pull(cvn_net *net, size_t at, void *to, size_t bytes)
 {
-    return cvncl_read(net, cvncl_net_of(net)->arena, at, to, bytes);
+    const cvncl_net *d = cvncl_net_of(net);
+    unsigned char *p = (unsigned char *)to;
+    cvn_result result = CVN_OK;
+    for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
+        n = cvncl_stretch(d, at, bytes);
+        result = cvncl_read(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+    }
+    return result;
 }
 
 /* to (+)= from, n elements, from the order `o` to the host's, or, last, the other way round. */
@@ -1310,7 +1819,7 @@ static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, float *x)
     if (n * sizeof(float) > d->spare_bytes)
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
     result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0);
-    return result == CVN_OK ? cvncl_read(net, d->spare, 0, x, n * sizeof(float)) : result;
+    return result == CVN_OK ? cvncl_read(net, d->spare.memory, 0, x, n * sizeof(float)) : result;
 }
 
 static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const float *x)
@@ -1324,7 +1833,7 @@ static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const flo
                           n * sizeof(float));
     if (n * sizeof(float) > d->spare_bytes)
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
-    result = cvncl_write(net, d->spare, 0, x, n * sizeof(float));
+    result = cvncl_write(net, d->spare.memory, 0, x, n * sizeof(float));
     if (result != CVN_OK) return result;
     return cvncl_turn(net, cvncl_spare(net, 0), (float *)x, (int)n, o, 1, 0);
 }
@@ -1403,10 +1912,58 @@ static cvn_result cvncl_swap_out(cvn_net *net, const cvni_layer *l, int count, c
     return result;
 }
 
+/* A tensor, which lies in one piece. What finds no room to land, or is in another order, is pulled
+ * at once. */
+static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
+{
+    const size_t at = (size_t)((unsigned char *)l->y - net->arena);
+    const size_t bytes = cvni_elements(l->shape) * sizeof(float);
+    cvncl_net *d = cvncl_net_of(net);
+    cvncl_reply *r = &d->reply[d->replies];
+    int32_t status;
+    if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
+        bytes > d->pinned.bytes - d->landed)
+        return cvncl_pull_tensor(net, l, l->y);
+    r->to = l->y;
+    r->at = d->landed;
+    r->bytes = bytes;
+    if (d->event) d->b->api.ReleaseEvent(d->event);
+    d->event = NULL;
+    status = d->b->api.EnqueueReadBuffer(d->b->queue, cvncl_piece(d, at), 0,
+                                         at % d->b->base.piece, bytes, d->landing + r->at, 0, NULL,
+                                         &d->event);
+    if (status != 0) return cvncl_fail(net, "clEnqueueReadBuffer", status);
+    d->landed += bytes;
+    d->replies++;
+    return CVN_OK;
+}
+
+/* The queue is in order: the last one has come last. */
+static cvn_result cvncl_answer(cvn_net *net)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    int32_t status = 0;
+    if (d->event) {
+        status = d->b->api.WaitForEvents(1, &d->event);
+        d->b->api.ReleaseEvent(d->event);
+        d->event = NULL;
+    }
+    for (int i = 0; i < d->replies && status == 0; i++)
+        memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
+    d->replies = 0;
+    d->landed = 0;
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clWaitForEvents", status);
+}
+
 static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value)
 {
-    return cvncl_each(net, CVNCL_FILL, (int)floats, "pif", net->arena + at, (int)floats,
-                      (double)value);
+    cvn_result result = CVN_OK;
+    for (size_t n; floats && result == CVN_OK; at += n * sizeof(float), floats -= n) {
+        n = cvncl_stretch(cvncl_net_of(net), at, floats * sizeof(float)) / sizeof(float);
+        result = cvncl_each(net, CVNCL_FILL, (int)n, "pif", net->arena + at, (int)n,
+                            (double)value);
+    }
+    return result;
 }
 
 /* ================================================================================================
@@ -3025,6 +3582,17 @@ static const char cvncl_text_copy[] =
     "    part[i] = sum;\n"
     "}\n"
     "\n"
+    "kernel void channel_sums(IN(x), MEM(out), const int rows, const int step)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int c = get_group_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(out);\n"
+    "    for (int i = get_local_id(0); i < rows; i += WG) sum += x[i * step + c];\n"
+    "    sum = group_sum(sum, part);\n"
+    "    if (get_local_id(0) == 0) out[c] += sum;\n"
+    "}\n"
+    "\n"
     "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
@@ -3194,7 +3762,9 @@ static const char cvncl_text_philox[] =
     "        k1 += 0xBB67AE85u;\n"
     "    }\n"
     "    return c;\n"
-    "}\n";
+    "}\n"
+    "\n"
+    "uint word_of(uint4 r, uint k) { return k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w; }\n";
 
 static const char cvncl_text_dropout[] =
     "/* Elements that share a draw lie `group` together; first: number of the first four draws;\n"
@@ -3208,8 +3778,7 @@ static const char cvncl_text_dropout[] =
     "    if (i >= n) return;\n"
     "    const uint draw = i / group;\n"
     "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
-    "    const uint k = draw % 4, word = k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w;\n"
-    "    const float v = (int)(word >> 8) < limit ? 0 : x[i] * scale;\n"
+    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
     "    y[i] = add ? y[i] + v : v;\n"
     "}\n";
 
@@ -6134,6 +6703,574 @@ static cvn_result cvncl_average(cvn_net *net)
 }
 
 /* ================================================================================================
+ * >>cl-data   sets of samples on the device: batches gathered, normalised, augmented there
+ * ==============================================================================================
+ *   cvn_fit's sets lie on the device as they lie on the host, in pieces of whole rows. Once an
+ *   epoch the host sends its order; where images are augmented each sample's record goes with it:
+ *   what >>augment draws from the sample's first blocks, by the host's own functions. A step then
+ *   moves nothing but its loss and output. Formulas, draws of single pixels (noise, elastic nodes):
+ *   convnet.h, >>augment. The bilinear warp is in float, the host's places are in double; values of
+ *   bytes are divided by 255 before they are mixed, not behind. */
+
+enum {              /* words of a sample's record, as in the text; without augmentation the first */
+    CVNCL_ROW, CVNCL_SAMPLE, CVNCL_WARP, CVNCL_TONE = CVNCL_WARP + 6, CVNCL_ERASE = CVNCL_TONE + 4,
+    CVNCL_CUT = CVNCL_ERASE + 4, CVNCL_RECORD = CVNCL_CUT + 2
+};
+
+static const char cvncl_text_gather[] =
+    "enum { SAMPLE = 1, WARP = 2, TONE = 8, ERASE = 12, CUT = 16 };  /* as CVNCL_SAMPLE, ... */\n"
+    "\n"
+    "/* order: a record of `record` words for each place of the epoch, its row first. This piece of\n"
+    " * the set has the rows first .. first + rows - 1. y [n] */\n"
+    "#define SET \\\n"
+    "    global const int *restrict order, const int record, const int at, const int first, \\\n"
+    "    const int rows\n"
+    "\n"
+    "kernel void gather_rows(SET, global const int *restrict from, global int *restrict y,\n"
+    "                        const ulong y_at, const int n, const int length)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int row = order[(ulong)(at + i / length) * record] - first;\n"
+    "    if (row >= 0 && row < rows) y[i] = from[(ulong)row * length + i % length];\n"
+    "}\n"
+    "\n"
+    "/* table [C, 256]: normalised bytes */\n"
+    "kernel void gather_bytes(SET, global const uchar *restrict from,\n"
+    "                         global const float *restrict table, OUT(y), const int n,\n"
+    "                         const int length, const int plane)\n"
+    "{\n"
+    "    const int i = get_global_id(0), e = i % length;\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int row = order[(ulong)(at + i / length) * record] - first;\n"
+    "    if (row >= 0 && row < rows)\n"
+    "        y[i] = table[e / plane * 256 + from[(ulong)row * length + e]];\n"
+    "}\n";
+
+static const char cvncl_text_augment[] =
+    "/* Two normal numbers of two words, by Box and Muller; log1p where the word is near 2^32. */\n"
+    "float2 normals(uint a, uint b)\n"
+    "{\n"
+    "    const float part = 1.0f / 4294967296.0f;\n"
+    "    const float l = a >> 31 ? log1p(-(float)~a * part) : log(((float)a + 1) * part);\n"
+    "    const float radius = sqrt(-2 * l), angle = 2 * ((float)b * part);\n"
+    "    return (float2)(radius * cospi(angle), radius * sinpi(angle));\n"
+    "}\n"
+    "\n"
+    "#define KEY const uint low, const uint high, const uint k0, const uint k1\n"
+    "#define WORDS(sample, block) philox((uint4)(block, sample, low, high), k0, k1)\n"
+    "\n"
+    "/* nodes [n/count, count, 2]: displacements */\n"
+    "kernel void elastic(SET, global float *restrict nodes, const int n, const int count,\n"
+    "                    const float amplitude, KEY)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    if (i >= n) return;\n"
+    "    const uint sample = order[(ulong)(at + i / count) * record + SAMPLE];\n"
+    "    const uint4 w = WORDS(sample, 0xC0000000u + (uint)(i % count));\n"
+    "    vstore2(amplitude * normals(w.x, w.y), i, nodes);\n"
+    "}\n"
+    "\n"
+    "float to_edge(float s, int size)\n"
+    "{\n"
+    "    if (s < 0 && s >= -0.5f) return 0;\n"
+    "    return s > size - 1 && s <= size - 0.5f ? size - 1 : s;\n"
+    "}\n"
+    "\n"
+    "void spline(float t, float *b)\n"
+    "{\n"
+    "    const float s = 1 - t;\n"
+    "    b[0] = s * s * s / 6;\n"
+    "    b[1] = 2.0f / 3 - t * t + 0.5f * t * t * t;\n"
+    "    b[2] = 2.0f / 3 - s * s + 0.5f * s * s * s;\n"
+    "    b[3] = t * t * t / 6;\n"
+    "}\n"
+    "\n"
+    "float2 displacement(int y, int x, int lines, int columns, float step,\n"
+    "                    global const float *nodes)\n"
+    "{\n"
+    "    const int i = min((int)(y / step), lines - 4), j = min((int)(x / step), columns - 4);\n"
+    "    float by[4], bx[4];\n"
+    "    float2 move = 0;\n"
+    "    spline(y / step - i, by);\n"
+    "    spline(x / step - j, bx);\n"
+    "    for (int k = 0; k < 4; k++)\n"
+    "        for (int l = 0; l < 4; l++)\n"
+    "            move += by[k] * bx[l] * vload2((i + k) * columns + j + l, nodes);\n"
+    "    return move;\n"
+    "}\n";
+
+static const char cvncl_text_warp[] =
+    "/* An image [height, width] of the set, as bytes/255 or floats. */\n"
+    "float pixel_or(global const uchar *bytes, global const float *floats, int is_bytes, int y, int x,\n"
+    "               int height, int width, float fill)\n"
+    "{\n"
+    "    if (y < 0 || x < 0 || y >= height || x >= width) return fill;\n"
+    "    return is_bytes ? bytes[y * width + x] / 255.0f : floats[y * width + x];\n"
+    "}\n"
+    "\n"
+    "/* Saturation and hue of v, red green blue. */\n"
+    "void colour(float saturation, float turn, float *v)\n"
+    "{\n"
+    "    const float top = fmax(v[0], fmax(v[1], v[2])), bottom = fmin(v[0], fmin(v[1], v[2]));\n"
+    "    const float span = top - bottom;\n"
+    "    float chroma = saturation * span, angle;\n"
+    "    if (!(span > 0)) return;\n"
+    "    if (saturation > 1 && chroma > top) chroma = top > span ? top : span;\n"
+    "    if (top == v[0]) angle = (v[1] - v[2]) / span;\n"
+    "    else angle = top == v[1] ? 2 + (v[2] - v[0]) / span : 4 + (v[0] - v[1]) / span;\n"
+    "    for (int c = 0; c < 3; c++) {\n"
+    "        float t = 5 - 2 * c + angle + 6 * turn;\n"
+    "        t -= t >= 12 ? 12 : t >= 6 ? 6 : t < 0 ? -6 : 0;\n"
+    "        v[c] = top - chroma * clamp(fmin(t, 4 - t), 0.0f, 1.0f);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* Geometry and colour of n pixels of all channels; lines 0: no elastic nodes. */\n"
+    "kernel void augment(SET, global const uchar *bytes, global const float *floats,\n"
+    "                    const int is_bytes, global const float *nodes, const int lines,\n"
+    "                    const int columns, const float step, OUT(y), const int n,\n"
+    "                    const int channels, const int height, const int width,\n"
+    "                    const float fill, const int edge, const int tone)\n"
+    "{\n"
+    "    const int i = get_global_id(0), plane = height * width, s = i / plane, p = i % plane;\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *r = order + (ulong)(at + s) * record;\n"
+    "    const int row = r[0] - first, py = p / width, px = p % width;\n"
+    "    if (row < 0 || row >= rows) return;\n"
+    "    const ulong image = (ulong)row * channels * plane;\n"
+    "    global const float *f = (global const float *)(r + WARP);\n"
+    "    float sx = fma(f[1], (float)px, fma(f[2], (float)py, f[0]));\n"
+    "    float sy = fma(f[4], (float)px, fma(f[5], (float)py, f[3])), v[3];\n"
+    "    if (lines > 0) {\n"
+    "        const float2 move = displacement(py, px, lines, columns, step,\n"
+    "                                         nodes + (ulong)s * lines * columns * 2);\n"
+    "        sx += move.x;\n"
+    "        sy += move.y;\n"
+    "    }\n"
+    "    if (edge) sx = to_edge(sx, width);\n"
+    "    if (edge) sy = to_edge(sy, height);\n"
+    "    const int inside = sx > -1 && sy > -1 && sx < width && sy < height;\n"
+    "    const int x0 = inside ? (int)floor(sx) : 0, y0 = inside ? (int)floor(sy) : 0;\n"
+    "    const float fx = sx - x0, fy = sy - y0;\n"
+    "    for (int c = 0; c < channels; c++) {\n"
+    "        const ulong from = image + c * plane;\n"
+    "        float q[4];\n"
+    "        for (int k = 0; k < 4; k++)\n"
+    "            q[k] = pixel_or(bytes + from, floats + from, is_bytes, y0 + k / 2, x0 + k % 2,\n"
+    "                            height, width, fill);\n"
+    "        const float top = q[0] + fx * (q[1] - q[0]), bottom = q[2] + fx * (q[3] - q[2]);\n"
+    "        const float value = inside ? top + fy * (bottom - top) : fill;\n"
+    "        if (tone) v[c] = value;\n"
+    "        else y[((ulong)s * channels + c) * plane + p] = value;\n"
+    "    }\n"
+    "    if (!tone) return;\n"
+    "    f = (global const float *)(r + TONE);\n"
+    "    colour(f[2], f[3], v);\n"
+    "    for (int c = 0; c < 3; c++) y[((ulong)s * 3 + c) * plane + p] = v[c];\n"
+    "}\n";
+
+static const char cvncl_text_augment_end[] =
+    "/* means of images of n elements, a group each */\n"
+    "kernel void image_means(IN(x), global float *restrict means, const int n)\n"
+    "{\n"
+    "    local float sums[WG];\n"
+    "    float a = 0;\n"
+    "    AT(x);\n"
+    "    x += (ulong)get_group_id(0) * n;\n"
+    "    for (int i = get_local_id(0); i < n; i += WG) a += x[i];\n"
+    "    a = group_sum(a, sums);\n"
+    "    if (get_local_id(0) == 0) means[get_group_id(0)] = a / n;\n"
+    "}\n"
+    "\n"
+    "/* What follows the colours, and the normalisation; y [n/length, channels, height, width].\n"
+    " * table: behind the bytes' values means and deviations of the channels; bits: 1 contrast and\n"
+    " * brightness, 2 erase with noise, 4 normalise */\n"
+    "kernel void augment_end(SET, MEM(y), global const float *means,\n"
+    "                        global const float *table, const int n, const int channels,\n"
+    "                        const int height, const int width, const int bits, const float noise,\n"
+    "                        const int cutout, const float fill, KEY)\n"
+    "{\n"
+    "    const int i = get_global_id(0), plane = height * width, length = channels * plane;\n"
+    "    const int e = i % length, py = e % plane / width, px = e % width, c = e / plane;\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *r = order + (ulong)(at + i / length) * record;\n"
+    "    global const float *f = (global const float *)(r + TONE);\n"
+    "    float v = y[i];\n"
+    "    if (bits & 1) v = means[i / length] + f[0] * (v - means[i / length]) + f[1];\n"
+    "    if (noise > 0) {\n"
+    "        const uint4 w = WORDS(r[SAMPLE], 3 + (uint)e / 4);\n"
+    "        const float2 two = e % 4 < 2 ? normals(w.x, w.y) : normals(w.z, w.w);\n"
+    "        v += noise * (e % 2 ? two.y : two.x);\n"
+    "    }\n"
+    "    if (py - r[ERASE] >= 0 && py - r[ERASE] < r[ERASE + 2] && px - r[ERASE + 1] >= 0 &&\n"
+    "        px - r[ERASE + 1] < r[ERASE + 3]) {\n"
+    "        v = fill;\n"
+    "        if (bits & 2)\n"
+    "            v = (float)(word_of(WORDS(r[SAMPLE], 0x40000000u + (uint)e / 4), e % 4) >> 8) /\n"
+    "                16777216.0f;\n"
+    "    }\n"
+    "    if (cutout > 0 && py >= r[CUT] && (uint)(py - r[CUT]) < (uint)cutout && px >= r[CUT + 1] &&\n"
+    "        (uint)(px - r[CUT + 1]) < (uint)cutout)\n"
+    "        v = fill;\n"
+    "    if (bits & 4) v = (v - table[channels * 256 + c]) / table[channels * 257 + c];\n"
+    "    y[i] = v;\n"
+    "}\n";
+
+/* One array of a set: rows first .. first + rows - 1, `each` of them in a piece. */
+enum { CVNCL_SET_PIECES = 64 };
+typedef struct cvncl_array {
+    cvncl_buffer piece[CVNCL_SET_PIECES];
+    size_t row_bytes;
+    int each;
+} cvncl_array;
+
+typedef struct cvncl_set {
+    cvncl_backend *b;
+    const cvn_data *data;
+    cvncl_array array[4];       /* images or bytes, labels, targets, weights */
+    int first, rows;
+    int channels, height, width;        /* of an image, where they are augmented */
+    int lines, columns;                 /* of elastic nodes, `step` pixels apart */
+    double step;
+    cvncl_buffer order, table, nodes, means;
+    int *records;               /* [count, record], on the host */
+    int record;
+    uint64_t seed, epoch;
+} cvncl_set;
+
+static void cvncl_drop_set(void *set)
+{
+    cvncl_set *s = (cvncl_set *)set;
+    for (int i = 0; i < 4 * CVNCL_SET_PIECES; i++)
+        cvncl_give_back(s->b, &s->array[i / CVNCL_SET_PIECES].piece[i % CVNCL_SET_PIECES]);
+    cvncl_give_back(s->b, &s->order);
+    cvncl_give_back(s->b, &s->table);
+    cvncl_give_back(s->b, &s->nodes);
+    cvncl_give_back(s->b, &s->means);
+    CONVNET_FREE(s->records);
+    CONVNET_FREE(s);
+}
+
+/* A new buffer with `bytes` of the host, or, from NULL, with anything; 0: no room. */
+static int cvncl_send(cvncl_backend *b, const void *from, size_t bytes, cvncl_buffer *to)
+{
+    if (bytes > b->max_alloc || bytes > b->memory - b->taken) return 0;
+    if (cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, to) != 0) return 0;
+    return !from || b->api.EnqueueWriteBuffer(b->queue, to->memory, 1, 0, bytes, from, 0, NULL,
+                                              NULL) == 0;
+}
+
+static int cvncl_send_array(cvncl_set *s, const void *from, size_t row_bytes, cvncl_array *a)
+{
+    const size_t most = cvni_min_size((size_t)s->b->base.piece / row_bytes, INT_MAX);
+    int piece = 0;
+    a->row_bytes = row_bytes;
+    a->each = (int)most;
+    if (!most) return 0;
+    for (int done = 0; done < s->rows; done += a->each, piece++) {
+        const size_t rows = (size_t)cvni_min(s->rows - done, a->each);
+        const unsigned char *p = (const unsigned char *)from +
+                                 ((size_t)s->first + (size_t)done) * row_bytes;
+        if (piece == CVNCL_SET_PIECES) return 0;
+        if (!cvncl_send(s->b, p, rows * row_bytes, &a->piece[piece])) return 0;
+    }
+    return 1;
+}
+
+/* The rows of the arrays that the set has. */
+static void cvncl_set_range(cvncl_set *s)
+{
+    size_t low = SIZE_MAX, high = 0;
+    for (int i = 0; i < s->data->count; i++) {
+        const size_t row = cvni_data_number(s->data, i);
+        low = cvni_min_size(low, row);
+        high = cvni_max_size(high, row);
+    }
+    s->first = (int)low;
+    s->rows = (int)(high - low + 1);
+}
+
+/* The values of normalised bytes; then mean and deviation of each channel. */
+static int cvncl_send_table(cvncl_set *s)
+{
+    const int channels = s->data->channels;
+    float *table = (float *)CONVNET_MALLOC((size_t)channels * 258 * sizeof(float));
+    int sent;
+    if (!table) return 0;
+    for (int c = 0; c < channels; c++) {
+        const float std = s->data->std[c];
+        cvni_byte_table(s->data->mean[c], std, table + 256 * c);
+        table[256 * channels + c] = s->data->mean[c];
+        table[257 * channels + c] = std != 0 ? std : 1;
+    }
+    sent = cvncl_send(s->b, table, (size_t)channels * 258 * sizeof(float), &s->table);
+    CONVNET_FREE(table);
+    return sent;
+}
+
+/* Which array an input is gathered from. */
+static int cvncl_array_of(const cvni_layer *l)
+{
+    return !l ? 3 : l->is_int ? 1 : l->op == &cvni_op_target ? 2 : 0;
+}
+
+static const void *cvncl_array_at(const cvn_data *d, int i)
+{
+    const void *at[4];
+    at[0] = d->bytes ? (const void *)d->bytes : (const void *)d->images;
+    at[1] = d->labels;
+    at[2] = d->targets;
+    at[3] = d->weights;
+    return at[i];
+}
+
+/* Lines and columns of elastic nodes for images of the set; 0: none. */
+static void cvncl_set_nodes(cvncl_set *s)
+{
+    const cvn_augment *a = s->data->augment;
+    const double sigma = a->elastic_sigma != 0 ? (double)a->elastic_sigma : 4.0;
+    if (a->elastic == 0) return;
+    s->step = sqrt(3.0) * sigma;
+    s->lines = (int)((s->height - 1) / s->step) + 4;
+    s->columns = (int)((s->width - 1) / s->step) + 4;
+}
+
+/* The augmentation's own memory, for batches of the net's size. */
+static int cvncl_send_room(const cvn_net *net, cvncl_set *s)
+{
+    const size_t batch = (size_t)net->max_batch;
+    const size_t nodes = cvni_mul_size(cvni_mul_size((size_t)s->lines, (size_t)s->columns), batch);
+    if (!cvncl_send(s->b, NULL, batch * sizeof(float), &s->means)) return 0;
+    if (!nodes) return 1;
+    return nodes <= INT_MAX && cvncl_send(s->b, NULL, nodes * 2 * sizeof(float), &s->nodes);
+}
+
+static int cvncl_fill_set(cvn_net *net, cvncl_set *s)
+{
+    const cvn_data *d = s->data;
+    const size_t bytes = cvni_mul_size((size_t)d->count, (size_t)s->record * sizeof(int));
+    cvncl_set_range(s);
+    s->records = (int *)CONVNET_MALLOC(bytes);
+    if (!s->records || !cvncl_send(s->b, NULL, bytes, &s->order)) return 0;
+    if (d->bytes && !cvncl_send_table(s)) return 0;
+    if (d->weights && !cvncl_send_array(s, d->weights, sizeof(float), &s->array[3])) return 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int i = cvncl_array_of(l);
+        const size_t bytes_each = i || !d->bytes ? sizeof(float) : 1;
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y || s->array[i].each) continue;
+        if (!cvncl_array_at(d, i)) continue;
+        if (!cvncl_send_array(s, cvncl_array_at(d, i), cvni_batch_elements(l) * bytes_each,
+                              &s->array[i]))
+            return 0;
+    }
+    return s->record == 1 || cvncl_send_room(net, s);
+}
+
+static cvn_result cvncl_put_order(cvn_net *net, void *set, const int *order, uint64_t seed,
+                              uint64_t epoch);
+
+static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training)
+{
+    cvncl_set *s = (cvncl_set *)CONVNET_MALLOC(sizeof *s);
+    char text[200];
+    if (!s) return NULL;
+    memset(s, 0, sizeof *s);
+    s->b = cvncl_of(net);
+    s->data = data;
+    s->record = 1;
+    if (training && data->augment && cvni_first_input(net)) {
+        cvni_gather_job size;
+        cvni_image_size(data, cvni_first_input(net), &size);
+        s->record = CVNCL_RECORD;
+        s->channels = size.channels;
+        s->height = size.height;
+        s->width = size.width;
+        cvncl_set_nodes(s);
+    }
+    if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
+        cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
+        return s;
+    cvncl_drop_set(s);
+    snprintf(text, sizeof text, "the %d samples find no room on the device (%.0f of %.0f MiB are "
+             "taken): batches are sent one by one", data->count, cvncl_mib(cvncl_of(net)->taken),
+             cvncl_mib(cvncl_of(net)->memory));
+    cvni_warn(net, text);
+    return NULL;
+}
+
+/* ---- records ---- */
+
+typedef struct cvncl_record_job {
+    cvncl_set *s;
+    const int *order;           /* or NULL */
+} cvncl_record_job;
+
+static void cvncl_put_floats(int *to, const double *values, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const float value = (float)values[i];
+        memcpy(to + i, &value, sizeof value);
+    }
+}
+
+/* What is drawn for one sample; warp: where pixel (y, x) reads, as c + a*x + b*y, for x and for
+ * y. */
+static void cvncl_record(const cvncl_set *s, uint32_t sample, int *r)
+{
+    const cvn_augment *a = s->data->augment;
+    cvni_augment_key key;
+    cvni_augment_draw d;
+    cvni_image image;
+    cvni_warp p[2];
+    double warp[6], tone[4];
+    key.seed = s->seed;
+    key.epoch = s->epoch;
+    key.sample = sample;
+    d = cvni_draw_augment(a, &key, s->height, s->width);
+    memset(&image, 0, sizeof image);
+    memset(p, 0, sizeof p);
+    image.height = s->height;
+    image.width = s->width;
+    for (int y = 0; y < 2; y++) {
+        p[y].in = &image;
+        cvni_warp_row(&d, y, &p[y]);
+    }
+    warp[0] = p[0].sx;
+    warp[1] = p[0].step_x;
+    warp[2] = p[1].sx - p[0].sx;
+    warp[3] = p[0].sy;
+    warp[4] = p[0].step_y;
+    warp[5] = p[1].sy - p[0].sy;
+    tone[0] = (double)d.contrast;
+    tone[1] = (double)d.brightness;
+    tone[2] = (double)d.saturation;
+    tone[3] = (double)d.turn;
+    memcpy(r + CVNCL_SAMPLE, &sample, sizeof sample);
+    cvncl_put_floats(r + CVNCL_WARP, warp, 6);
+    cvncl_put_floats(r + CVNCL_TONE, tone, 4);
+    r[CVNCL_ERASE] = d.erase.top;
+    r[CVNCL_ERASE + 1] = d.erase.left;
+    r[CVNCL_ERASE + 2] = d.erase.height;
+    r[CVNCL_ERASE + 3] = d.erase.width;
+    r[CVNCL_CUT] = d.cut_y;
+    r[CVNCL_CUT + 1] = d.cut_x;
+}
+
+static void cvncl_records(void *context, int begin, int end, int worker)
+{
+    const cvncl_record_job *j = (const cvncl_record_job *)context;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        const size_t number = cvni_data_number(j->s->data, j->order ? j->order[i] : i);
+        int *r = j->s->records + (size_t)i * (size_t)j->s->record;
+        r[CVNCL_ROW] = (int)(number - (size_t)j->s->first);
+        if (j->s->record > 1) cvncl_record(j->s, (uint32_t)number, r);
+    }
+}
+
+static cvn_result cvncl_put_order(cvn_net *net, void *set, const int *order, uint64_t seed,
+                              uint64_t epoch)
+{
+    cvncl_set *s = (cvncl_set *)set;
+    const int count = s->data->count;
+    const size_t bytes = (size_t)count * (size_t)s->record * sizeof(int);
+    cvncl_record_job j;
+    int32_t status;
+    s->seed = seed;
+    s->epoch = epoch;
+    j.s = s;
+    j.order = order;
+    cvni_parallel_for(net, count, (double)count * (s->record > 1 ? 3000 : 3), cvncl_records, &j);
+    status = s->b->api.EnqueueWriteBuffer(s->b->queue, s->order.memory, 1, 0, bytes, s->records, 0,
+                                          NULL, NULL);
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
+/* ---- a batch ---- */
+
+#define CVNCL_SET_FORMAT "biiii"
+
+/* Every piece of the set fills in the samples that it has. */
+static cvn_result cvncl_gather_plain(cvn_net *net, const cvncl_set *s, int i, float *to, int at,
+                                     int n)
+{
+    const cvncl_array *a = &s->array[i];
+    const int bytes = i == 0 && s->data->bytes;
+    const int length = (int)(a->row_bytes / (bytes ? 1 : sizeof(float)));
+    cvn_result result = CVN_OK;
+    for (int p = 0; p * (int64_t)a->each < s->rows && result == CVN_OK; p++) {
+        const int first = p * a->each;
+        const int rows = cvni_min(a->each, s->rows - first);
+        if (bytes)
+            result = cvncl_each(net, CVNCL_GATHER_BYTES, n * length, CVNCL_SET_FORMAT "bbpiii",
+                                s->order.memory, s->record, at, first, rows, a->piece[p].memory,
+                                s->table.memory, to, n * length, length,
+                                length / s->data->channels);
+        else
+            result = cvncl_each(net, CVNCL_GATHER_ROWS, n * length, CVNCL_SET_FORMAT "bpii",
+                                s->order.memory, s->record, at, first, rows, a->piece[p].memory,
+                                to, n * length, length);
+    }
+    return result;
+}
+
+static cvn_result cvncl_gather_augmented(cvn_net *net, const cvncl_set *s, cvni_layer *l, int at,
+                                         int n)
+{
+    const cvn_augment *g = s->data->augment;
+    const cvncl_array *a = &s->array[0];
+    const int bytes = s->data->bytes != NULL;
+    const int tones = g->contrast != 0 || g->brightness != 0;
+    const unsigned k0 = (unsigned)(s->seed & 0xFFFFFFFFu);
+    const unsigned k1 = (unsigned)(s->seed >> 32);
+    void *const nodes = s->nodes.memory ? s->nodes.memory : s->order.memory;
+    void *const table = s->table.memory ? s->table.memory : s->order.memory;
+    cvn_result result = CVN_OK;
+    const int plane = s->height * s->width;
+    const int all = n * s->channels * plane;
+    uint32_t c[4];
+    cvni_random_counter(CVNI_STREAM_AUGMENT, s->epoch, 0, 0, c);
+    if (s->lines) {
+        const int count = s->lines * s->columns;
+        result = cvncl_each(net, CVNCL_ELASTIC, n * count, CVNCL_SET_FORMAT "biifuuuu",
+                            s->order.memory, s->record, at, 0, s->rows, nodes, n * count, count,
+                            (double)g->elastic * (315.0 / 151.0), c[2], c[3], k0, k1);
+    }
+    for (int p = 0; p * (int64_t)a->each < s->rows && result == CVN_OK; p++)
+        result = cvncl_each(net, CVNCL_AUGMENT, n * plane, CVNCL_SET_FORMAT "bbibiifpiiiifii",
+                            s->order.memory, s->record, at, p * a->each,
+                            cvni_min(a->each, s->rows - p * a->each), a->piece[p].memory,
+                            a->piece[p].memory, bytes, nodes, s->lines, s->columns, s->step, l->y,
+                            n * plane, s->channels, s->height, s->width, (double)g->fill,
+                            g->crop_scale_min > 0,
+                            s->channels == 3 && (g->saturation != 0 || g->hue != 0));
+    if (tones && result == CVN_OK)
+        result = cvncl_groups(net, CVNCL_IMAGE_MEANS, n, "pbi", l->y, s->means.memory,
+                              s->channels * plane);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_AUGMENT_END, all, CVNCL_SET_FORMAT "pbbiiiiififuuuu",
+                      s->order.memory, s->record, at, 0, s->rows, l->y, s->means.memory, table,
+                      all, s->channels, s->height, s->width,
+                      tones | (g->erase_noise ? 2 : 0) | (bytes ? 4 : 0),
+                      (double)g->noise, g->cutout, (double)g->fill, c[2], c[3], k0, k1);
+}
+
+static cvn_result cvncl_gather(cvn_net *net, void *set, cvni_layer *l, int at, int n)
+{
+    const cvncl_set *s = (const cvncl_set *)set;
+    const int i = cvncl_array_of(l);
+    if (!s->array[i].each) return CVN_OK;
+    if (i == 0 && s->record > 1) return cvncl_gather_augmented(net, s, l, at, n);
+    return cvncl_gather_plain(net, s, i, l ? l->y : net->sample_weights, at, n);
+}
+
+/* ================================================================================================
  * >>cl-table   which layers the device has
  * ============================================================================================== */
 
@@ -6295,6 +7432,8 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
                    cvncl_text_labels, cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
+    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather, cvncl_text_augment,
+                   cvncl_text_warp, cvncl_text_augment_end } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
                     cvncl_text_gemm_tiles, cvncl_text_batch_common,
                     cvncl_text_batch_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,
@@ -6355,6 +7494,12 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->release = cvncl_release;
     base->push = cvncl_push;
     base->pull = cvncl_pull;
+    base->ask = cvncl_ask;
+    base->answer = cvncl_answer;
+    base->keep = cvncl_keep;
+    base->drop = cvncl_drop_set;
+    base->order = cvncl_put_order;
+    base->gather = cvncl_gather;
     base->push_tensor = cvncl_push_tensor;
     base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;

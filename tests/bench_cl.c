@@ -110,7 +110,7 @@ static void call_peak(cvn_net *net, const void *what)
     const size_t items = PEAK_ITEMS;
     void *kernel;
     memcpy(&kernel, what, sizeof kernel);
-    b->api.SetKernelArg(kernel, 0, sizeof(void *), &cvncl_net_of(net)->arena);
+    b->api.SetKernelArg(kernel, 0, sizeof(void *), &cvncl_net_of(net)->arena[0].memory);
     b->api.SetKernelArg(kernel, 1, sizeof steps, &steps);
     b->api.EnqueueNDRangeKernel(b->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL);
 }
