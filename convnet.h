@@ -4889,8 +4889,8 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
     t.text = text;
     t.size = size;
     t.length = 0;
-    cvni_print(&t, "%-*s %-18s %-20s %12s %14s %12s\n", wide, "name", "type", "output", "parameters",
-               "MACs", "bytes");
+    cvni_print(&t, "%-*s %-18s %-20s %12s %14s %12s\n", wide, "name", "type", "output",
+               "parameters", "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_batch_elements(l)) *
@@ -30083,7 +30083,7 @@ static int cvni_range_tell(const cvni_fit_run *run, const cvn_lr_range *o, cvn_e
     p.epoch = p.epochs = 1;
     p.batch = r->count;
     p.batches = o->steps;
-    p.loss = r->count ? (double)r->loss[r->count - 1] : NAN;
+    p.loss = r->count ? (double)r->loss[r->count - 1] : (double)NAN;
     p.accuracy = p.valid_loss = p.valid_accuracy = NAN;
     p.lr = r->count ? r->lr[r->count - 1] : o->low;
     p.seconds = seconds;
@@ -43809,7 +43809,7 @@ static void cvni_ow_position(cvni_onnx_writer *w)
 static double cvni_ow_causal_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
 {
     (void)w;
-    return i % (size_t)t->b > i / (size_t)t->b ? -INFINITY : 0.0;
+    return i % (size_t)t->b > i / (size_t)t->b ? (double)-INFINITY : 0.0;
 }
 
 static double cvni_ow_count_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
