@@ -4852,7 +4852,7 @@ static cvn_result cvncl_project_bias(cvn_net *net, int rows, int width, const fl
                                      float *db)
 {
     if (!db) return CVN_OK;
-    return cvncl_groups(net, CVNCL_CHANNEL_SUMS, width, "ppiii", dy, db, rows, step, 1);
+    return cvncl_groups(net, CVNCL_CHANNEL_SUMS, width, "ppii", dy, db, rows, step);
 }
 
 static cvn_result cvncl_mha_forward(cvn_net *net, cvni_layer *l)
