@@ -7882,11 +7882,10 @@ static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
     double padded = 1;
     int reach[3] = { 1, 1, 1 };
     int fits = 1;
+    int spread = 0;
     char text[96];
     char kernel[48];
     char dilated[48];
-    char pads[48];
-    char ends[48];
     l->shape = x;
     l->shape.dim[1] = d->filters;
     for (int i = 3 - d->axes; i < 3; i++) {
@@ -7894,6 +7893,7 @@ static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
         const int room = x.dim[at] + d->pad[i] + d->pad_end[i];
         reach[i] = d->dilation[i] * (d->kernel[i] - 1) + 1;
         fits = fits && reach[i] <= room;
+        spread |= d->dilation[i] > 1;
         padded *= room;
         l->shape.dim[at] = (room - reach[i]) / d->stride[i] + 1;
         if (d->pad_mode == CVN_PAD_REFLECT && cvni_max(d->pad[i], d->pad_end[i]) >= x.dim[at])
@@ -7903,12 +7903,11 @@ static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
     }
     if (!fits)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "kernel %s (dilated: %s) is larger than input %s with pads %s and "
-                               "%s behind it; raise the pads or shrink the kernel",
-                               cvni_conv_text(d, d->kernel, kernel),
-                               cvni_conv_text(d, reach, dilated), cvni_shape_text(x, text),
-                               cvni_conv_text(d, d->pad, pads),
-                               cvni_conv_text(d, d->pad_end, ends));
+                               "kernel %s%s%s%s is larger than input %s with its pads; raise the "
+                               "pads or shrink the kernel",
+                               cvni_conv_text(d, d->kernel, kernel), spread ? " (dilated: " : "",
+                               spread ? cvni_conv_text(d, reach, dilated) : "", spread ? ")" : "",
+                               cvni_shape_text(x, text));
     if (d->pad_mode != CVN_PAD_ZERO && padded > CONVNET_MAX_ELEMENTS)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input %s is too large with its pads",
                                cvni_shape_text(x, text));
