@@ -29,19 +29,20 @@
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
  *     kernels and their calls, a family each:  >>cl-gemm  >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map
- *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-loss  >>cl-optim
- *     >>cl-data;  >>cl-table
+ *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-gather  >>cl-loss
+ *     >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
  *     transposed convolutions; depthwise and separable ones
  *     max, average, global and adaptive pools, places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
- *     all activations but cvn_activation; prelu; exp, log, sqrt, square, abs, neg, scale, clip, pow
- *     add, sub, mul, div, maximum, minimum with broadcasting; concat, flatten, reshape and the
- *     batch's; permute, slice, split; upsampling, pad, crop, pixel_shuffle; glu, maxout; sum, mean,
- *     max, min over axes; stop_gradient, gradient_reversal; softmax, log_softmax; dropout of all
- *     three kinds
+ *     all activations but cvn_activation; prelu; all functions of one element
+ *     arithmetic and comparisons with broadcasting, where; concat, flatten, reshape and the
+ *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
+ *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
+ *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
  *     all losses and penalties but yolo
@@ -366,6 +367,7 @@ enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_OPTIM, CVNCL_PROGRAM_DATA,
     /* whose layers need products, too: */
     CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE, CVNCL_PROGRAM_LOSSES,
+    CVNCL_PROGRAM_GATHER,
     CVNCL_PROGRAMS
 };
 
@@ -958,6 +960,9 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
     CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
     CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
+    CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
+    CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
+    CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_KERNELS
 };
 
@@ -1016,7 +1021,16 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "variation", CVNCL_PROGRAM_LOSSES }, { "variation_back", CVNCL_PROGRAM_LOSSES },
     { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
     { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
-    { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES }
+    { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES },
+    { "select_axes", CVNCL_PROGRAM_GATHER }, { "select_back", CVNCL_PROGRAM_GATHER },
+    { "resample", CVNCL_PROGRAM_GATHER }, { "resample_back", CVNCL_PROGRAM_GATHER },
+    { "topk", CVNCL_PROGRAM_GATHER }, { "cumsum", CVNCL_PROGRAM_GATHER },
+    { "gather_places", CVNCL_PROGRAM_GATHER }, { "gather_chain", CVNCL_PROGRAM_GATHER },
+    { "gather", CVNCL_PROGRAM_GATHER }, { "scatter", CVNCL_PROGRAM_GATHER },
+    { "one_hot", CVNCL_PROGRAM_GATHER }, { "unpool", CVNCL_PROGRAM_GATHER },
+    { "unpool_back", CVNCL_PROGRAM_GATHER }, { "lrn", CVNCL_PROGRAM_GATHER },
+    { "lrn_back", CVNCL_PROGRAM_GATHER },
+    { "choose", CVNCL_PROGRAM_LAYERS }
 };
 
 /* An OpenCL call that failed: what was done, where, the status. */
@@ -1698,8 +1712,9 @@ static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 static cvn_result cvncl_need_layer(cvn_net *net, int program)
 {
     const cvn_result result = cvncl_need(net, program);
-    return result == CVN_OK && program >= CVNCL_PROGRAM_BATCH ? cvncl_need(net, CVNCL_PROGRAM_GEMM)
-                                                              : result;
+    return result == CVN_OK && program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES
+               ? cvncl_need(net, CVNCL_PROGRAM_GEMM)
+               : result;
 }
 
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
@@ -3307,6 +3322,75 @@ static cvn_result cvncl_l2norm_backward(cvn_net *net, cvni_layer *l)
  * >>cl-map   elementwise functions: activations and others; prelu
  * ============================================================================================== */
 
+static const char cvncl_text_functions[] =
+    "/* The nearest float of `digits` binary digits, least exponent `least`. */\n"
+    "float rounded(float x, int digits, int least)\n"
+    "{\n"
+    "    int e;\n"
+    "    if (!isfinite(x)) return x;\n"
+    "    (void)frexp(x, &e);\n"
+    "    const float step = ldexp(1.0f, max(e, least) - digits);\n"
+    "    x = rint(x / step) * step;\n"
+    "    return fabs(x) >= ldexp(1.0f, 3 - least) ? copysign(INFINITY, x) : x;\n"
+    "}\n"
+    "\n"
+    "/* convnet.h, cvni_function */\n"
+    "float function_value(int kind, float x, float p, float q)\n"
+    "{\n"
+    "    switch (kind) {\n"
+    "    case 0: return 1 / x;\n"
+    "    case 1: return erf(x);\n"
+    "    case 2: return sin(x);\n"
+    "    case 3: return cos(x);\n"
+    "    case 4: return tan(x);\n"
+    "    case 5: return asin(x);\n"
+    "    case 6: return acos(x);\n"
+    "    case 7: return atan(x);\n"
+    "    case 8: return sinh(x);\n"
+    "    case 9: return cosh(x);\n"
+    "    case 10: return asinh(x);\n"
+    "    case 11: return acosh(x);\n"
+    "    case 12: return atanh(x);\n"
+    "    case 13: return x > p || x != x ? x : q;\n"
+    "    case 14: return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;\n"
+    "    case 15: return rint(x / p);\n"
+    "    case 16: return rounded(x, (int)p, (int)q);\n"
+    "    case 17: return floor(x);\n"
+    "    case 18: return ceil(x);\n"
+    "    case 19: return rint(x);\n"
+    "    case 20: return trunc(x);\n"
+    "    case 21: return x > 0 ? 1 : x < 0 ? -1 : x;\n"
+    "    case 22: return x != x ? 1 : 0;\n"
+    "    case 23: return (p != 0 && x == INFINITY) || (q != 0 && x == -INFINITY) ? 1 : 0;\n"
+    "    case 24: return x == 0 ? 1 : 0;\n"
+    "    default: return x - q * floor((x - p) / q);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* v: y of kinds 0 and 4, x of the others */\n"
+    "float function_slope(int kind, float v, float p)\n"
+    "{\n"
+    "    switch (kind) {\n"
+    "    case 0: return -v * v;\n"
+    "    case 1: return 1.1283791670955126f * exp(-v * v);\n"
+    "    case 2: return cos(v);\n"
+    "    case 3: return -sin(v);\n"
+    "    case 4: return 1 + v * v;\n"
+    "    case 5: return 1 / sqrt((1 - v) * (1 + v));\n"
+    "    case 6: return -1 / sqrt((1 - v) * (1 + v));\n"
+    "    case 7: return 1 / (1 + v * v);\n"
+    "    case 8: return cosh(v);\n"
+    "    case 9: return sinh(v);\n"
+    "    case 10: return 1 / sqrt(1 + v * v);\n"
+    "    case 11: return 1 / (sqrt(v - 1) * sqrt(v + 1));\n"
+    "    case 12: return 1 / ((1 - v) * (1 + v));\n"
+    "    case 13: return v > p ? 1 : 0;\n"
+    "    case 14: return fabs(v) > p ? 1 : 0;\n"
+    "    case 15: return 1 / p;\n"
+    "    default: return 1;\n"
+    "    }\n"
+    "}\n";
+
 static const char cvncl_text_map[] =
     "/* Elementwise functions; numbers of kinds: convnet_cl.h, cvncl_maps. */\n"
     "float map_value(int kind, float x, float p, float q)\n"
@@ -3338,7 +3422,8 @@ static const char cvncl_text_map[] =
     "    case 20: return fabs(x);\n"
     "    case 21: return p * x + q;\n"
     "    case 22: return x < p ? p : x > q ? q : x;\n"
-    "    default: return pow(x, p);\n"
+    "    case 23: return pow(x, p);\n"
+    "    default: return function_value(kind - 24, x, p, q);\n"
     "    }\n"
     "}\n";
 
@@ -3385,7 +3470,8 @@ static const char cvncl_text_map_slope[] =
     "    case 20: return v > 0 ? 1 : v < 0 ? -1 : 0;\n"
     "    case 21: return p;\n"
     "    case 22: return v > p && v < q ? 1 : 0;\n"
-    "    default: return p == 0 ? 0 : p * pow(v, p - 1);\n"
+    "    case 23: return p == 0 ? 0 : p * pow(v, p - 1);\n"
+    "    default: return function_slope(kind - 24, v, p);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3452,7 +3538,7 @@ static const char cvncl_text_prelu[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
-/* In the order of map_value. neg is a scale. */
+/* In the order of map_value; behind them come cvni_function_ops. neg is a scale. */
 static const cvni_op *const cvncl_maps[] = {
     &cvni_op_relu, &cvni_op_relu6, &cvni_op_elu, &cvni_op_sigmoid, &cvni_op_tanh, &cvni_op_selu,
     &cvni_op_celu, &cvni_op_hardsigmoid, &cvni_op_gelu, &cvni_op_gelu_tanh, &cvni_op_silu,
@@ -3468,7 +3554,8 @@ static int cvncl_map_kind(const cvni_layer *l, float *p, float *q)
                         : l->op == &cvni_op_neg      ? &cvni_op_scale
                                                      : l->op;
     int kind = 0;
-    while (cvncl_maps[kind] != op) kind++;
+    while (kind < CVNCL_MAPS && cvncl_maps[kind] != op) kind++;
+    if (kind == CVNCL_MAPS) kind += (int)((const cvni_unary_desc *)l->desc)->function;
     if (kind >= CVNCL_FIRST_UNARY) {
         *p = ((const cvni_unary_desc *)l->desc)->p;
         *q = ((const cvni_unary_desc *)l->desc)->q;
@@ -3641,6 +3728,54 @@ static const char cvncl_text_place[] =
     "    return at;\n"
     "}\n";
 
+static const char cvncl_text_operations[] =
+    "/* convnet.h, cvni_operation */\n"
+    "float operation_value(int op, float a, float b)\n"
+    "{\n"
+    "    const float r = fmod(a, b);\n"
+    "    switch (op) {\n"
+    "    case 0: return pow(a, b);\n"
+    "    case 1: return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n"
+    "    case 2: return r;\n"
+    "    case 3: return a > 0 ? a : a * b;\n"
+    "    case 4: return rint(a / b);\n"
+    "    case 5: return a == b ? 1 : 0;\n"
+    "    case 6: return a > b ? 1 : 0;\n"
+    "    case 7: return a >= b ? 1 : 0;\n"
+    "    case 8: return a != 0 && b != 0 ? 1 : 0;\n"
+    "    case 9: return a != 0 || b != 0 ? 1 : 0;\n"
+    "    default: return (a != 0) != (b != 0) ? 1 : 0;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "float operation_slope(int op, int side, float a, float b)\n"
+    "{\n"
+    "    switch (op) {\n"
+    "    case 0:\n"
+    "        if (!side) return b == 0 ? 0 : b * pow(a, b - 1);\n"
+    "        return a == 0 && b >= 0 ? 0 : pow(a, b) * log(a);\n"
+    "    case 1: return side ? -floor(a / b) : 1;\n"
+    "    case 2: return side ? -trunc(a / b) : 1;\n"
+    "    case 3: return side ? (a > 0 ? 0 : a) : a > 0 ? 1 : b;\n"
+    "    case 4: return side ? 0 : 1 / b;\n"
+    "    case 11: return a != 0 ? 1 : 0;\n"
+    "    case 12: return a == 0 ? 1 : 0;\n"
+    "    default: return 0;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* y = a where the condition is not 0, else b; g, h: of the condition with a, with b */\n"
+    "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
+    "                   const int nq, const int na, const int nb)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(q); AT(a); AT(b); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int s = i / ny, p = i % ny;\n"
+    "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
+    "                                           : b[s * nb + place(g + 19, p, 1)];\n"
+    "}\n";
+
 static const char cvncl_text_binary[] =
     "/* y = a op b */\n"
     "float pair(int op, float a, float b)\n"
@@ -3651,7 +3786,8 @@ static const char cvncl_text_binary[] =
     "    case 2: return a * b;\n"
     "    case 3: return a / b;\n"
     "    case 4: return a > b || a != a ? a : b;\n"
-    "    default: return a < b || a != a ? a : b;\n"
+    "    case 5: return a < b || a != a ? a : b;\n"
+    "    default: return operation_value(op - 6, a, b);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3663,7 +3799,8 @@ static const char cvncl_text_binary[] =
     "    case 2: return side ? a : b;\n"
     "    case 3: return side ? -a / (b * b) : 1 / b;\n"
     "    case 4: return a == b || a != a || b != b ? 0.5f : (a > b) != side ? 1 : 0;\n"
-    "    default: return a == b || a != a || b != b ? 0.5f : (a < b) != side ? 1 : 0;\n"
+    "    case 5: return a == b || a != a || b != b ? 0.5f : (a < b) != side ? 1 : 0;\n"
+    "    default: return operation_slope(op - 6, side, a, b);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3709,7 +3846,7 @@ static const char cvncl_text_binary[] =
     "        const float slope = op < 2 ? pair_slope(op, side, 0, 0)\n"
     "                                   : pair_slope(op, side, a[sample * na + place(g, p, 0)],\n"
     "                                                b[sample * nb + place(g, p, 1)]);\n"
-    "        sum += dy[sample * ny + p] * slope;\n"
+    "        if (op < 6 || slope != 0) sum += dy[sample * ny + p] * slope;\n"
     "    }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
@@ -3868,12 +4005,16 @@ static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *tabl
                                  table);
 }
 
+enum { CVNCL_OPERATIONS = 6 };          /* of the kernels' kinds the first of cvni_operation */
+
 static int cvncl_binary_kind(const cvni_layer *l)
 {
     static const cvni_arith *const rows[] = { &cvni_arith_add, &cvni_arith_sub, &cvni_arith_mul,
                                               &cvni_arith_div, &cvni_arith_max, &cvni_arith_min };
+    const cvni_binary_desc *d = (const cvni_binary_desc *)l->desc;
     int kind = 0;
-    while (rows[kind] != ((const cvni_binary_desc *)l->desc)->row) kind++;
+    if (!d->row) return CVNCL_OPERATIONS + (int)d->operation;
+    while (rows[kind] != d->row) kind++;
     return kind;
 }
 
@@ -3908,6 +4049,49 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
                             (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
                             (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), side, add);
+    }
+    return result;
+}
+
+/* The condition with each of both. */
+static int cvncl_where_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    for (int i = 0; i < 2; i++)
+        cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1 + i)->shape,
+                              table ? table + 19 * i : NULL);
+    return 38;
+}
+
+static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x[3];
+    const int n = (int)cvni_elements(l->shape);
+    int size[3];
+    for (int i = 0; i < 3; i++) {
+        x[i] = cvni_in(net, l, i);
+        size[i] = (int)cvni_sample_elements(x[i]->shape);
+    }
+    return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (int)cvni_sample_elements(l->shape), size[0], size[1], size[2]);
+}
+
+static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *q = cvni_in(net, l, 0);
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 2 && result == CVN_OK; i++) {
+        cvni_layer *x = cvni_in(net, l, 1 + i);
+        const int n = (int)cvni_elements(x->shape);
+        int add;
+        float *dx = cvni_gradient_for(x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
+                            cvncl_net_of(net)->table_at[cvni_id(net, l)] + 19 * i, n,
+                            (int)cvni_sample_elements(l->shape),
+                            (int)cvni_sample_elements(q->shape),
+                            (int)cvni_sample_elements(x->shape),
+                            CVNCL_OPERATIONS + (int)(i ? CVNI_LEFT : CVNI_TAKEN), 1, add);
     }
     return result;
 }
@@ -4096,7 +4280,7 @@ static const char cvncl_text_permute[] =
 
 static const char cvncl_text_reduce[] =
     "/* y over the axes of x on which its step in g is 0 (as `place` has it, x for a, y for b);\n"
-    " * kinds: sum, mean, max, min. */\n"
+    " * kinds: sum, mean, max, min, product. */\n"
     "int reduced(global const int *g, int i, int t)\n"
     "{\n"
     "    int at = 0, step = 1;\n"
@@ -4119,10 +4303,12 @@ static const char cvncl_text_reduce[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(ties); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    float v = kind < 2 ? 0 : x[i / ny * nx + reduced(g, i % ny, 0)], count = 0;\n"
+    "    float v = kind == 4 ? 1 : kind < 2 ? 0 : x[i / ny * nx + reduced(g, i % ny, 0)];\n"
+    "    float count = 0;\n"
     "    for (int t = 0; t < nx / ny; t++) {\n"
     "        const float u = x[i / ny * nx + reduced(g, i % ny, t)];\n"
     "        if (kind < 2) v += u;\n"
+    "        else if (kind == 4) v *= u;\n"
     "        else if ((kind == 2 ? u > v : u < v) || u != u) v = u;\n"
     "    }\n"
     "    for (int t = 0; HAS(ties) && t < nx / ny; t++)\n"
@@ -4139,7 +4325,12 @@ static const char cvncl_text_reduce[] =
     "    AT(x); AT(y); AT(ties); AT(dy); AT(dx); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int to = i / nx * ny + place(g, i % nx, 1);\n"
-    "    const float d = kind < 2 ? scale * dy[to] : x[i] == y[to] ? dy[to] / ties[to] : 0;\n"
+    "    float d = scale * dy[to];\n"
+    "    if (kind == 2 || kind == 3) d = x[i] == y[to] ? dy[to] / ties[to] : 0;\n"
+    "    for (int t = 0; kind == 4 && t < nx / ny; t++) {\n"
+    "        const int other = i / nx * nx + reduced(g, to % ny, t);\n"
+    "        if (other != i) d *= x[other];\n"
+    "    }\n"
     "    dx[i] = add ? dx[i] + d : d;\n"
     "}\n";
 
@@ -4335,12 +4526,6 @@ static cvn_result cvncl_gated_backward(cvn_net *net, cvni_layer *l)
     return cvncl_each(net, CVNCL_GATED_BACK, n, "pppiiii", x->y, l->dy, dx, n, k, run, add);
 }
 
-static int cvncl_reduce_can(const cvn_net *net, const cvni_layer *l)
-{
-    (void)net;
-    return ((const cvni_reduce_desc *)l->desc)->kind != CVNI_REDUCE_PROD;
-}
-
 static int cvncl_reduce_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     const cvn_shape x = cvni_in(net, l, 0)->shape;
@@ -4373,7 +4558,7 @@ static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    if (j.ties) result = cvncl_reduce(net, l, NULL, j.ties);
+    if (j.ties && j.kind != CVNI_REDUCE_PROD) result = cvncl_reduce(net, l, NULL, j.ties);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_REDUCE_BACK, n, "ppppptiiiifi", x->y, l->y, j.ties, l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
@@ -5284,18 +5469,19 @@ static cvn_result cvncl_rnn_state_backward(cvn_net *net, cvni_layer *l)
  * >>cl-embed   embedding, learned tensors, positions; normal noise
  * ============================================================================================== */
 
-static const char cvncl_text_embed[] =
+static const char cvncl_text_index[] =
     "/* Indices are ints or floats whose fractions are cut off. */\n"
-    "int index_at(global const float *x, int i, int is_int)\n"
+    "int index_of(global const float *x, int i, int is_int)\n"
     "{\n"
     "    return is_int ? as_int(x[i]) : (int)x[i];\n"
-    "}\n"
-    "\n"
+    "}\n";
+
+static const char cvncl_text_embed[] =
     "kernel void embedding(IN(x), IN(w), OUT(y), const int n, const int dim, const int is_int)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(w); AT(y);\n"
-    "    if (i < n) y[i] = w[(size_t)index_at(x, i / dim, is_int) * dim + i % dim];\n"
+    "    if (i < n) y[i] = w[(size_t)index_of(x, i / dim, is_int) * dim + i % dim];\n"
     "}\n"
     "\n"
     "/* next [n, 2]: whether a position is the first one of its index; the next one, -1: none */\n"
@@ -5305,10 +5491,10 @@ static const char cvncl_text_embed[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(next);\n"
     "    if (i >= n) return;\n"
-    "    const int own = index_at(x, i, is_int);\n"
+    "    const int own = index_of(x, i, is_int);\n"
     "    int before = i - 1, behind = i + 1;\n"
-    "    while (before >= 0 && index_at(x, before, is_int) != own) before--;\n"
-    "    while (behind < n && index_at(x, behind, is_int) != own) behind++;\n"
+    "    while (before >= 0 && index_of(x, before, is_int) != own) before--;\n"
+    "    while (behind < n && index_of(x, behind, is_int) != own) behind++;\n"
     "    next[2 * i] = before < 0;\n"
     "    next[2 * i + 1] = behind < n ? behind : -1;\n"
     "}\n"
@@ -5323,7 +5509,7 @@ static const char cvncl_text_embed[] =
     "    AT(x); AT(dy); AT(next); AT(dw);\n"
     "    if (i >= n || !next[2 * (i / dim)]) return;\n"
     "    for (int k = i / dim; k >= 0; k = next[2 * k + 1]) sum += dy[(size_t)k * dim + column];\n"
-    "    dw[(size_t)index_at(x, i / dim, is_int) * dim + column] += sum;\n"
+    "    dw[(size_t)index_of(x, i / dim, is_int) * dim + column] += sum;\n"
     "}\n"
     "\n"
     "/* y = p, or x + p, for each of the rows of `width` */\n"
@@ -5484,6 +5670,632 @@ static cvn_result cvncl_reparameterize_backward(cvn_net *net, cvni_layer *l)
         result = cvncl_each(net, CVNCL_NOISE_BACK, n, "pppiiiuuuuu", v->y, l->dy, dv, n,
                             net->training, add, k.id, k.low, k.high, k.k0, k.k1);
     return result == CVN_OK ? cvncl_view_backward(net, l) : result;
+}
+
+/* ================================================================================================
+ * >>cl-gather   elements chosen: axis by axis, by rank, at indices; axes of another length; LRN
+ * ==============================================================================================
+ *   What is read several times gets its gradient as a sum over those that read it, in order: by
+ *   lists in the tables where the places are known, by chains of equal places in the work where
+ *   they are computed. */
+
+static const char cvncl_text_select[] =
+    "/* y = x at places that each axis maps for itself, or `value`; g: axes, then by five: sizes\n"
+    " * of y, sizes of x, where the maps begin (-1: value), where the way back's lists begin:\n"
+    " * of an axis [in + 1] begins of the outputs that read an element, then these. */\n"
+    "kernel void select_axes(IN(x), OUT(y), INTS(g), const int n, const float value)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    int rest = i, at = 0, step = 1;\n"
+    "    bool there = true;\n"
+    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "        const int from = g[g[11 + k] + rest % g[1 + k]];\n"
+    "        there = there && from >= 0;\n"
+    "        at += from * step;\n"
+    "        rest /= g[1 + k];\n"
+    "        step *= g[6 + k];\n"
+    "    }\n"
+    "    y[i] = there ? x[rest * step + at] : value;\n"
+    "}\n"
+    "\n"
+    "kernel void select_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), axes = 5;\n"
+    "    int rest = i, times = 1, all = 1, first[5], count[5];\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "        global const int *begins = g + g[16 + k] + rest % g[6 + k];\n"
+    "        first[k] = begins[0];\n"
+    "        count[k] = begins[1] - begins[0];\n"
+    "        times *= count[k];\n"
+    "        all *= g[1 + k];\n"
+    "        rest /= g[6 + k];\n"
+    "    }\n"
+    "    for (int t = 0; t < times; t++) {\n"
+    "        int left = t, at = 0, step = 1;\n"
+    "        for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "            at += g[first[k] + left % count[k]] * step;\n"
+    "            left /= count[k];\n"
+    "            step *= g[1 + k];\n"
+    "        }\n"
+    "        sum += dy[rest * all + at];\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n"
+    "\n"
+    "/* An axis of another length; g: [out, count] pairs of place (-1: outside) and weight; then\n"
+    " * [in + 1] where the list of an element begins, in pairs; pairs of output and weight. */\n"
+    "kernel void resample(IN(x), OUT(y), INTS(g), const int n, const int in, const int out,\n"
+    "                     const int inner, const int count, const float outside)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    g += i / inner % out * count * 2;\n"
+    "    x += (size_t)(i / inner / out) * in * inner + i % inner;\n"
+    "    for (int k = 0; g[0] >= 0 && k < count; k++)\n"
+    "        sum += as_float(g[2 * k + 1]) * x[(size_t)g[2 * k] * inner];\n"
+    "    y[i] = g[0] < 0 ? outside : sum;\n"
+    "}\n"
+    "\n"
+    "kernel void resample_back(IN(dy), MEM(dx), INTS(g), const int n, const int in,\n"
+    "                          const int out, const int inner, const int count, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *begins = g + 2 * out * count + i / inner % in;\n"
+    "    dy += (size_t)(i / inner / in) * out * inner + i % inner;\n"
+    "    for (int k = begins[0]; k < begins[1]; k++)\n"
+    "        sum += as_float(g[2 * k + 1]) * dy[(size_t)g[2 * k] * inner];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_topk[] =
+    "/* Lines of `length` elements `inner` apart; of element i of x, how many come before it:\n"
+    " * larger or, least, smaller ones, NaN before numbers, of equals the earlier or, last, the\n"
+    " * later. */\n"
+    "int rank_of(global const float *x, int i, int length, int inner, int least, int last)\n"
+    "{\n"
+    "    const int own = i / inner % length;\n"
+    "    int before = 0;\n"
+    "    const float b = x[i];\n"
+    "    x += i - own * inner;\n"
+    "    for (int k = 0; k < length; k++) {\n"
+    "        const float a = x[k * inner];\n"
+    "        if (least ? a < b : a > b) before++;\n"
+    "        else if (least ? a > b : a < b) continue;\n"
+    "        else if (isnan(a) != isnan(b)) before += isnan(a);\n"
+    "        else before += last ? k > own : k < own;\n"
+    "    }\n"
+    "    return before;\n"
+    "}\n"
+    "\n"
+    "/* result: 0 values, 1 places, 2 a one at the first k; back: `from` is dy, else x */\n"
+    "kernel void topk(IN(x), IN(from), MEM(to), const int n, const int length, const int inner,\n"
+    "                 const int k, const int least, const int last, const int result,\n"
+    "                 const int back, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(from); AT(to);\n"
+    "    if (i >= n) return;\n"
+    "    const int rank = rank_of(x, i, length, inner, least, last);\n"
+    "    const int line = i / (length * inner) * k * inner + i % inner;\n"
+    "    if (back) {\n"
+    "        const float g = rank < k ? from[line + rank * inner] : 0;\n"
+    "        to[i] = add ? to[i] + g : g;\n"
+    "    } else if (result == 2) {\n"
+    "        to[i] = rank < k ? 1 : 0;\n"
+    "    } else if (rank < k) {\n"
+    "        to[line + rank * inner] = result ? i / inner % length : x[i];\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* an item a line; down: from its end */\n"
+    "kernel void cumsum(MEM(x), MEM(y), const int lines, const int length, const int inner,\n"
+    "                   const int exclusive, const int down, const int add)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(y);\n"
+    "    if (t >= lines) return;\n"
+    "    for (int i = 0; i < length; i++) {\n"
+    "        const int o = down ? length - 1 - i : i;\n"
+    "        const int at = (t / inner * length + o) * inner + t % inner;\n"
+    "        const float v = x[at], s = exclusive ? sum : sum + v;\n"
+    "        sum += v;\n"
+    "        y[at] = add ? y[at] + s : s;\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_gather[] =
+    "/* places [rows, 3]: where a row lies, whether it is the first one of its place, the next\n"
+    " * one of it, -1: none; g: axes, parts, time, then by six: the grid, its steps, its steps in\n"
+    " * the indices, sizes of the parts, their steps */\n"
+    "kernel void gather_places(IN(index), INTS(g), global int *places,\n"
+    "                          const ulong places_at, const int rows, const int is_int)\n"
+    "{\n"
+    "    const int row = get_global_id(0);\n"
+    "    int rest = row, place = 0, at = 0, t = 0;\n"
+    "    AT(index); AT(g); AT(places);\n"
+    "    if (row >= rows) return;\n"
+    "    for (int i = g[0] - 1; i >= 0; i--) {\n"
+    "        const int k = rest % g[3 + i];\n"
+    "        rest /= g[3 + i];\n"
+    "        place += k * g[9 + i];\n"
+    "        at += k * g[15 + i];\n"
+    "        if (i == g[2]) t = k;\n"
+    "    }\n"
+    "    for (int i = 0; i < g[1]; i++) {\n"
+    "        int k = index_of(index, at + i, is_int);\n"
+    "        if (g[2] >= 0) k = t < k ? k - 1 - t : t;\n"
+    "        place += (k < 0 ? k + g[21 + i] : k) * g[27 + i];\n"
+    "    }\n"
+    "    places[3 * row] = place;\n"
+    "}\n"
+    "\n"
+    "/* each: rows of a sample, among which places may meet */\n"
+    "kernel void gather_chain(global int *places, const ulong places_at, const int rows,\n"
+    "                         const int each)\n"
+    "{\n"
+    "    const int row = get_global_id(0), end = (row / each + 1) * each;\n"
+    "    AT(places);\n"
+    "    if (row >= rows) return;\n"
+    "    const int own = places[3 * row];\n"
+    "    int before = row - 1, behind = row + 1;\n"
+    "    while (before >= end - each && places[3 * before] != own) before--;\n"
+    "    while (behind < end && places[3 * behind] != own) behind++;\n"
+    "    places[3 * row + 1] = before < end - each;\n"
+    "    places[3 * row + 2] = behind < end ? behind : -1;\n"
+    "}\n"
+    "\n"
+    "/* y[row] (+)= x[place]; n: floats of all rows */\n"
+    "kernel void gather(IN(x), INTS(places), MEM(y), const int n, const int run, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(places); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const float v = x[places[3 * (i / run)] + i % run];\n"
+    "    y[i] = add ? y[i] + v : v;\n"
+    "}\n"
+    "\n"
+    "/* y[place] op= u[row] for the rows of a place in order; op: cvn_scatter_reduce (1 adds, 2\n"
+    " * multiplies, 3 and 4 take the largest and least, 0 replaces), -1: y = 0 */\n"
+    "kernel void scatter(IN(u), INTS(places), MEM(y), const int n, const int run, const int op)\n"
+    "{\n"
+    "    const int i = get_global_id(0), r = i % run;\n"
+    "    AT(u); AT(places); AT(y);\n"
+    "    if (i >= n || !places[3 * (i / run) + 1]) return;\n"
+    "    const int to = places[3 * (i / run)] + r;\n"
+    "    float v = op < 0 ? 0 : y[to];\n"
+    "    for (int row = i / run; op >= 0 && row >= 0; row = places[3 * row + 2]) {\n"
+    "        const float w = u[row * run + r];\n"
+    "        v = op == 1 ? v + w\n"
+    "            : op == 2 ? v * w\n"
+    "            : op == 3 ? (w > v || w != w ? w : v)\n"
+    "            : op == 4 ? (w < v || w != w ? w : v)\n"
+    "                                : w;\n"
+    "    }\n"
+    "    y[to] = v;\n"
+    "}\n";
+
+static const char cvncl_text_places[] =
+    "kernel void one_hot(IN(x), OUT(y), const int n, const int length, const int inner,\n"
+    "                    const int is_int, const float on, const float off)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int at = i / (length * inner) * inner + i % inner;\n"
+    "    const float v = is_int ? (float)as_int(x[at]) : x[at];\n"
+    "    const bool counts = v >= -length && v < length;\n"
+    "    int k = counts ? index_of(x, at, is_int) : -1;\n"
+    "    if (counts && k < 0) k += length;\n"
+    "    y[i] = counts && k == i / inner % length ? on : off;\n"
+    "}\n"
+    "\n"
+    "/* planes of `from` values to planes of `to`; of several that meet the last one stays */\n"
+    "kernel void unpool(IN(x), IN(index), OUT(y), const int n, const int from, const int to,\n"
+    "                   const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0), plane = i / from;\n"
+    "    AT(x); AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int own = index_of(index, i, is_int);\n"
+    "    for (int k = i + 1; k < (plane + 1) * from; k++)\n"
+    "        if (index_of(index, k, is_int) == own) return;\n"
+    "    y[(size_t)plane * to + own] = x[i];\n"
+    "}\n"
+    "\n"
+    "kernel void unpool_back(IN(index), IN(dy), MEM(dx), const int n, const int from,\n"
+    "                        const int to, const int is_int, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float g = dy[(size_t)(i / from) * to + index_of(index, i, is_int)];\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n"
+    "\n"
+    "/* y = x D^-beta, D = k + alpha/size sum of x^2 over `size` channels around; or, with dy,\n"
+    " * y = dy x D^(-beta - 1), what the neighbours' gradients take */\n"
+    "kernel void lrn(IN(x), IN(dy), OUT(y), const int n, const int C, const int inner,\n"
+    "                const int size, const float alpha, const float beta, const float k)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i / inner % C;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(dy); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    for (int o = max(c - size / 2, 0); o <= min(c + (size - 1) / 2, C - 1); o++)\n"
+    "        sum += x[i + (o - c) * inner] * x[i + (o - c) * inner];\n"
+    "    sum = k + alpha / size * sum;\n"
+    "    const float v = x[i] * pow(sum, -beta);\n"
+    "    y[i] = HAS(dy) ? dy[i] * v / sum : v;\n"
+    "}\n"
+    "\n"
+    "kernel void lrn_back(IN(x), IN(ratio), MEM(dy), MEM(dx), const int n, const int C,\n"
+    "                     const int inner, const int size, const float alpha, const float beta,\n"
+    "                     const float k, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i / inner % C;\n"
+    "    float sum = 0, all = 0;\n"
+    "    AT(x); AT(ratio); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    for (int o = max(c - size / 2, 0); o <= min(c + (size - 1) / 2, C - 1); o++)\n"
+    "        sum += x[i + (o - c) * inner] * x[i + (o - c) * inner];\n"
+    "    for (int o = max(c - (size - 1) / 2, 0); o <= min(c + size / 2, C - 1); o++)\n"
+    "        all += ratio[i + (o - c) * inner];\n"
+    "    const float g = dy[i] * pow(k + alpha / size * sum, -beta) -\n"
+    "                    2 * alpha * beta / size * x[i] * all;\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+/* ---- axis by axis ---- */
+
+/* Numbers 0 to count - 1 in the order of their keys, `step` apart, in `list`, `list_step` apart;
+ * begins [in + 1]: where those of each key 0 to in - 1 begin, counted from `from`. Others are left
+ * out. */
+static void cvncl_sort(const int *key, int step, int count, int in, int from, int *begins,
+                       int *list, int list_step)
+{
+    for (int i = 0; i <= in; i++) begins[i] = 0;
+    for (int t = 0; t < count; t++) if (key[t * step] >= 0) begins[key[t * step]]++;
+    for (int i = 1; i <= in; i++) begins[i] += begins[i - 1];
+    for (int t = count - 1; t >= 0; t--)
+        if (key[t * step] >= 0) list[--begins[key[t * step]] * list_step] = t;
+    for (int i = 0; i <= in; i++) begins[i] += from;
+}
+
+/* Axis by axis [out], the map; [in + 1], where the lists begin; [out], those. */
+static int cvncl_select_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int at = 21;
+    if (table) memset(table, 0, 21 * sizeof *table);
+    if (table) table[0] = x.rank - 1;
+    for (int k = 0; k < x.rank - 1; k++) {
+        const int in = x.dim[k + 1], out = l->shape.dim[k + 1];
+        int *map = table + at, *begins = map + out;
+        const int lists = at + out + in + 1;
+        at = lists + out;
+        if (!table) continue;
+        table[1 + k] = out;
+        table[6 + k] = in;
+        table[11 + k] = (int)(map - table);
+        table[16 + k] = (int)(begins - table);
+        for (int o = 0; o < out; o++) map[o] = cvni_select_index(&d->axis[k + 1], o, in, out);
+        cvncl_sort(map, 1, out, in, lists, begins, table + lists, 1);
+    }
+    return at;
+}
+
+static cvn_result cvncl_select_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_SELECT, n, "pptif", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (double)((const cvni_select_desc *)l->desc)->value);
+}
+
+static cvn_result cvncl_select_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_SELECT_BACK, n, "pptii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+}
+
+typedef struct cvncl_axis { int outer, in, out, inner, count; } cvncl_axis;
+
+static cvncl_axis cvncl_resample_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    cvncl_axis a;
+    int side;
+    cvni_split_axis(l->shape, r->axis, &a.outer, &a.out, &a.inner);
+    a.in = cvni_in(net, l, 0)->shape.dim[r->axis];
+    cvni_resample_reach(r, a.in, a.out, &side);
+    a.count = 2 * side;
+    return a;
+}
+
+/* The lists are pairs, as the taps are. */
+static int cvncl_resample_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    const int taps = a.out * a.count, first = taps + (a.in + 2) / 2;
+    int *list = table + 2 * first;
+    if (!table) return 2 * (first + taps);
+    for (int o = 0; o < a.out; o++)
+        cvni_resample_taps((const cvni_resample *)l->desc, o, a.in, a.out,
+                           (cvni_weighted *)(void *)(table + 2 * o * a.count));
+    cvncl_sort(table, 2, taps, a.in, first, table + 2 * taps, list, 2);
+    for (int e = 0; e < table[2 * taps + a.in] - first; e++) {
+        const int t = list[2 * e];
+        list[2 * e] = t / a.count;
+        memcpy(&list[2 * e + 1], &table[2 * t + 1], sizeof *list);
+    }
+    return 2 * (first + taps);
+}
+
+static cvn_result cvncl_resample_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_RESAMPLE, n, "pptiiiiif", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, a.in, a.out, a.inner,
+                      a.count, (double)((const cvni_resample *)l->desc)->d.extrapolation);
+}
+
+static cvn_result cvncl_resample_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_RESAMPLE_BACK, n, "pptiiiiii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, a.in, a.out, a.inner,
+                      a.count, add);
+}
+
+/* ---- by rank; running sums ---- */
+
+static cvn_result cvncl_topk_run(cvn_net *net, cvni_layer *l, float *to, int back, int add)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int outer, length, inner;
+    cvni_split_axis(x->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_TOPK, n, "pppiiiiiiiii", x->y, back ? l->dy : x->y, to, n, length,
+                      inner, d->k, d->least, d->last, (int)d->result, back, add);
+}
+
+static cvn_result cvncl_topk_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_topk_run(net, l, l->y, 0, 0);
+}
+
+static cvn_result cvncl_topk_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return dx ? cvncl_topk_run(net, l, dx, 1, add) : CVN_OK;
+}
+
+static cvn_result cvncl_cumsum_run(cvn_net *net, cvni_layer *l, const float *x, float *y,
+                                   int back, int add)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_CUMSUM, outer * inner, "ppiiiiii", x, y, outer * inner, length,
+                      inner, d->exclusive, !d->reverse != !back, add);
+}
+
+static cvn_result cvncl_cumsum_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_cumsum_run(net, l, cvni_in(net, l, 0)->y, l->y, 0, 0);
+}
+
+static cvn_result cvncl_cumsum_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return dx ? cvncl_cumsum_run(net, l, l->dy, dx, 1, add) : CVN_OK;
+}
+
+/* ---- at indices ---- */
+
+static int cvncl_gather_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_gather_map m = cvni_index_job_of(net, l).m;
+    if (!table) return 33;
+    memset(table, 0, 33 * sizeof *table);
+    table[0] = m.axes;
+    table[1] = m.parts;
+    table[2] = m.time;
+    for (int i = 0; i < m.axes; i++) {
+        table[3 + i] = m.grid[i];
+        table[9 + i] = (int)m.step[i];
+        table[15 + i] = (int)m.index_step[i];
+    }
+    for (int i = 0; i < m.parts; i++) {
+        table[21 + i] = m.size[i];
+        table[27 + i] = (int)m.part_step[i];
+    }
+    return 33;
+}
+
+static size_t cvncl_gather_work(cvn_net *net, const cvni_layer *l)
+{
+    return 3 * (size_t)cvni_index_job_of(net, l).m.rows;
+}
+
+/* Places of the rows in the work; chains: and those that meet. */
+static cvn_result cvncl_gather_places(cvn_net *net, const cvni_layer *l, const cvni_index_job *j,
+                                      int chains)
+{
+    const cvn_result result =
+        cvncl_each(net, CVNCL_GATHER_PLACES, j->m.rows, "ptwii", j->index->y,
+                   cvncl_net_of(net)->table_at[cvni_id(net, l)], 0, j->m.rows, j->index->is_int);
+    if (!chains || result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GATHER_CHAIN, j->m.rows, "wii", 0, j->m.rows,
+                      j->m.rows / j->m.grid[0]);
+}
+
+/* The indices on the host, where they are checked: else a kernel would leave its memory. */
+static cvn_result cvncl_check_indices(cvn_net *net, cvni_layer *l, const cvni_index_job *j)
+{
+    const cvn_result result = cvni_fetch(net, cvni_in(net, l, 1));
+    return result == CVN_OK ? cvni_check_indices(net, l, j) : result;
+}
+
+static cvn_result cvncl_gather_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    cvn_result result = cvncl_check_indices(net, l, &j);
+    if (result == CVN_OK) result = cvncl_gather_places(net, l, &j, 0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GATHER, n, "pwpiii", cvni_in(net, l, 0)->y, 0, l->y, n, j.m.run,
+                      0);
+}
+
+static cvn_result cvncl_gather_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(l->shape), all = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    cvn_result result;
+    if (!dx) return CVN_OK;
+    result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK && !add)
+        result = cvncl_each(net, CVNCL_FILL, all, "pif", dx, all, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", l->dy, 0, dx, n, j.m.run,
+                      (int)CVN_SCATTER_ADD);
+}
+
+static cvn_result cvncl_scatter_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = j.m.rows * j.m.run;
+    cvn_result result = cvncl_check_indices(net, l, &j);
+    if (result == CVN_OK) result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK)
+        result = cvncl_copy(net, cvni_in(net, l, 0)->y, l->y, (int)cvni_elements(l->shape), 0, 1);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", cvni_in(net, l, 2)->y, 0, l->y, n, j.m.run,
+                      (int)j.reduce);
+}
+
+/* dx = dy, 0 where it was replaced. */
+static cvn_result cvncl_scatter_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = j.m.rows * j.m.run, all = (int)cvni_elements(l->shape);
+    const float *passed = l->dy;
+    int add;
+    float *d = cvni_gradient_for(cvni_in(net, l, 2), &add);
+    cvn_result result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK && d)
+        result = cvncl_each(net, CVNCL_GATHER, n, "pwpiii", l->dy, 0, d, n, j.m.run, add);
+    if (result == CVN_OK && j.reduce == CVN_SCATTER_REPLACE) {
+        float *left = (float *)l->work_backward;
+        passed = left;
+        result = cvncl_copy(net, l->dy, left, all, 0, 1);
+        if (result == CVN_OK)
+            result = cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", l->dy, 0, left, n, j.m.run, -1);
+    }
+    d = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return d && result == CVN_OK ? cvncl_copy(net, passed, d, all, add, 1) : result;
+}
+
+static cvn_result cvncl_one_hot_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(l->shape);
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_ONE_HOT, n, "ppiiiiff", x->y, l->y, n, length, inner, x->is_int,
+                      (double)d->on, (double)d->off);
+}
+
+/* ---- max unpooling, local response ---- */
+
+static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_layer *index = cvni_in(net, l, 1);
+    const int n = (int)cvni_elements(x->shape), all = (int)cvni_elements(l->shape);
+    const int tasks = cvni_unpool_tasks(l);
+    cvn_result result = cvni_fetch(net, index);
+    if (result == CVN_OK) result = cvni_unpool_check(net, l);
+    if (result == CVN_OK) result = cvncl_each(net, CVNCL_FILL, all, "pif", l->y, all, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_UNPOOL, n, "pppiiii", x->y, index->y, l->y, n, n / tasks,
+                      all / tasks, index->is_int);
+}
+
+static cvn_result cvncl_unpool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int n = (int)cvni_elements(x->shape), tasks = cvni_unpool_tasks(l);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_UNPOOL_BACK, n, "pppiiiii", index->y, l->dy, dx, n, n / tasks,
+                      (int)cvni_elements(l->shape) / tasks, index->is_int, add);
+}
+
+static size_t cvncl_lrn_work(cvn_net *net, const cvni_layer *l)
+{
+    (void)net;
+    return cvni_elements(l->shape);
+}
+
+static cvn_result cvncl_lrn_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    const int n = (int)cvni_elements(l->shape), C = l->shape.dim[1];
+    return cvncl_each(net, CVNCL_LRN, n, "pppiiiifff", cvni_in(net, l, 0)->y, NULL, l->y, n, C,
+                      n / l->shape.dim[0] / C, d->size, (double)d->alpha, (double)d->beta,
+                      (double)d->k);
+}
+
+/* By way of the work: dx may lie where dy lies. */
+static cvn_result cvncl_lrn_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    const int n = (int)cvni_elements(l->shape), C = l->shape.dim[1];
+    const int inner = n / l->shape.dim[0] / C;
+    cvni_layer *x = cvni_in(net, l, 0);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    cvn_result result;
+    if (!dx) return CVN_OK;
+    result = cvncl_each(net, CVNCL_LRN, n, "ppwiiiifff", x->y, l->dy, 0, n, C, inner, d->size,
+                        (double)d->alpha, (double)d->beta, (double)d->k);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_LRN_BACK, n, "pwppiiiifffi", x->y, 0, l->dy, dx, n, C, inner,
+                      d->size, (double)d->alpha, (double)d->beta, (double)d->k, add);
 }
 
 /* ================================================================================================
@@ -7304,9 +8116,19 @@ struct cvncl_row {
 #define CVNCL_SHAPE_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_SHAPE, cvncl_##kind##_forward, \
                                     cvncl_##kind##_backward, NULL, cvncl_##kind##_table, NULL }
 #define CVNCL_REDUCE_ROW(kind) { &cvni_op_reduce_##kind, CVNCL_PROGRAM_SHAPE, \
-                                 cvncl_reduce_forward, cvncl_reduce_backward, cvncl_reduce_can, \
+                                 cvncl_reduce_forward, cvncl_reduce_backward, NULL, \
                                  cvncl_reduce_table, NULL }
 
+#define CVNCL_SELECT_ROW(op) CVNCL_ROW(op, GATHER, select, select, cvncl_select_table, NULL)
+#define CVNCL_GATHER_ROW(op, kind) \
+    CVNCL_ROW(op, GATHER, kind, kind, cvncl_gather_table, cvncl_gather_work)
+#define CVNCL_TOPK_ROW(result) { &cvni_topk_ops[CVNI_TOPK_##result], CVNCL_PROGRAM_GATHER, \
+                                 cvncl_topk_forward, cvncl_topk_backward, NULL, NULL, NULL }
+#define CVNCL_OPERATION_ROW(kind) { &cvni_operation_ops[CVNI_##kind], CVNCL_PROGRAM_LAYERS, \
+                                    cvncl_binary_forward, cvncl_binary_backward, NULL, \
+                                    cvncl_binary_table, NULL }
+#define CVNCL_FUNCTION_ROW(kind) { &cvni_function_ops[CVNI_##kind], CVNCL_PROGRAM_MAP, \
+                                   cvncl_map_forward, cvncl_map_backward, NULL, NULL, NULL }
 #define CVNCL_ROW_LOSS_ROW(name) { &cvni_##name##_loss.op, CVNCL_PROGRAM_LOSSES, \
                                    cvncl_row_forward, cvncl_row_backward, NULL, NULL, \
                                    cvncl_row_work }
@@ -7361,6 +8183,7 @@ static const cvncl_row cvncl_rows[] = {
     { &cvni_op_maxout, CVNCL_PROGRAM_SHAPE, cvncl_gated_forward, cvncl_gated_backward, NULL, NULL,
       NULL },
     CVNCL_REDUCE_ROW(sum), CVNCL_REDUCE_ROW(mean), CVNCL_REDUCE_ROW(max), CVNCL_REDUCE_ROW(min),
+    CVNCL_REDUCE_ROW(prod),
     { &cvni_op_softmax_loss, CVNCL_PROGRAM_LOSS, cvncl_softmax_loss_forward,
       cvncl_softmax_loss_backward, NULL, cvncl_label_table, cvncl_label_work },
     CVNCL_PAIR_ROW(mse), CVNCL_PAIR_ROW(bce), CVNCL_PAIR_ROW(mae), CVNCL_PAIR_ROW(huber),
@@ -7395,7 +8218,33 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(l1_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
     CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
     CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
-    CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work)
+    CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work),
+    CVNCL_SELECT_ROW(slice_step), CVNCL_SELECT_ROW(tile), CVNCL_SELECT_ROW(pad_axes),
+    CVNCL_SELECT_ROW(index_select), CVNCL_SELECT_ROW(interpolate_nearest),
+    CVNCL_ROW(interpolate, GATHER, resample, resample, cvncl_resample_table, NULL),
+    CVNCL_TOPK_ROW(VALUES), CVNCL_TOPK_ROW(INDICES), CVNCL_TOPK_ROW(HARDMAX),
+    CVNCL_ROW(cumsum, GATHER, cumsum, cumsum, NULL, NULL),
+    CVNCL_GATHER_ROW(take, gather), CVNCL_GATHER_ROW(gather, gather),
+    CVNCL_GATHER_ROW(gather_nd, gather), CVNCL_GATHER_ROW(reverse_sequence, gather),
+    CVNCL_GATHER_ROW(scatter, scatter), CVNCL_GATHER_ROW(scatter_nd, scatter),
+    CVNCL_GATHER_ROW(scatter_reduce, scatter),
+    { &cvni_op_one_hot, CVNCL_PROGRAM_GATHER, cvncl_one_hot_forward, NULL, NULL, NULL, NULL },
+    CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
+    CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
+    CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
+    CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
+    CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
+    CVNCL_OPERATION_ROW(GREATER), CVNCL_OPERATION_ROW(GREATER_EQUAL), CVNCL_OPERATION_ROW(AND),
+    CVNCL_OPERATION_ROW(OR), CVNCL_OPERATION_ROW(XOR),
+    CVNCL_FUNCTION_ROW(RECIPROCAL), CVNCL_FUNCTION_ROW(ERF), CVNCL_FUNCTION_ROW(SIN),
+    CVNCL_FUNCTION_ROW(COS), CVNCL_FUNCTION_ROW(TAN), CVNCL_FUNCTION_ROW(ASIN),
+    CVNCL_FUNCTION_ROW(ACOS), CVNCL_FUNCTION_ROW(ATAN), CVNCL_FUNCTION_ROW(SINH),
+    CVNCL_FUNCTION_ROW(COSH), CVNCL_FUNCTION_ROW(ASINH), CVNCL_FUNCTION_ROW(ACOSH),
+    CVNCL_FUNCTION_ROW(ATANH), CVNCL_FUNCTION_ROW(THRESHOLD), CVNCL_FUNCTION_ROW(SHRINK),
+    CVNCL_FUNCTION_ROW(QUANTIZED), CVNCL_FUNCTION_ROW(ROUNDED), CVNCL_FUNCTION_ROW(FLOOR),
+    CVNCL_FUNCTION_ROW(CEIL), CVNCL_FUNCTION_ROW(ROUND), CVNCL_FUNCTION_ROW(TRUNC),
+    CVNCL_FUNCTION_ROW(SIGN), CVNCL_FUNCTION_ROW(IS_NAN), CVNCL_FUNCTION_ROW(IS_INF),
+    CVNCL_FUNCTION_ROW(NOT), CVNCL_FUNCTION_ROW(WRAPPED)
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
@@ -7424,9 +8273,11 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
-    { "map", 0, { cvncl_text_common, cvncl_text_map, cvncl_text_map_slope, cvncl_text_prelu } },
-    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_binary,
-                     cvncl_text_softmax, cvncl_text_philox, cvncl_text_dropout } },
+    { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,
+                  cvncl_text_prelu } },
+    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_operations,
+                     cvncl_text_binary, cvncl_text_softmax, cvncl_text_philox,
+                     cvncl_text_dropout } },
     { "shape", 0, { cvncl_text_common, cvncl_text_resize, cvncl_text_permute, cvncl_text_place,
                     cvncl_text_reduce } },
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
@@ -7440,10 +8291,13 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                     cvncl_text_batch_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
                     cvncl_text_batch_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
     { "sequence", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_recurrent,
-                       cvncl_text_recurrent_back, cvncl_text_embed, cvncl_text_noise } },
+                       cvncl_text_recurrent_back, cvncl_text_index, cvncl_text_embed,
+                       cvncl_text_noise } },
     { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
-                     cvncl_text_ctc_back } }
+                     cvncl_text_ctc_back } },
+    { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
+                     cvncl_text_gather, cvncl_text_places } }
 };
 
 static const cvncl_program *cvncl_program_at(int number) { return &cvncl_programs[number]; }

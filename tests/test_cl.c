@@ -666,6 +666,117 @@ static void build_noise(cvn_net *net)
     regress(net, cvn_reparameterize(net, cvn_dense(net, x, 9), cvn_dense(net, x, 9)));
 }
 
+static void build_functions(cvn_net *net)
+{
+    const cvn_node h = cvn_scale(net, cvn_tanh(net, cvn_dense(net, cvn_input_vector(net, 19), 11)),
+                                 0.9f, 0.01f);
+    const cvn_node above = cvn_scale(net, h, 0.5f, 2);
+    cvn_node y[32];
+    int n = 0;
+    y[n++] = cvn_reciprocal(net, above);
+    y[n++] = cvn_erf(net, h);
+    y[n++] = cvn_sin(net, h);
+    y[n++] = cvn_cos(net, h);
+    y[n++] = cvn_tan(net, h);
+    y[n++] = cvn_asin(net, h);
+    y[n++] = cvn_acos(net, h);
+    y[n++] = cvn_atan(net, h);
+    y[n++] = cvn_sinh(net, h);
+    y[n++] = cvn_cosh(net, h);
+    y[n++] = cvn_asinh(net, h);
+    y[n++] = cvn_acosh(net, above);
+    y[n++] = cvn_atanh(net, h);
+    y[n++] = cvn_threshold(net, h, 0.1f, 0.3f);
+    y[n++] = cvn_shrink(net, h, 0.2f, 0.1f);
+    y[n++] = cvn_floor(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_ceil(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_round(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_trunc(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_sign(net, h);
+    y[n++] = cvn_is_nan(net, h);
+    y[n++] = cvn_is_inf(net, h);
+    y[n++] = cvn_not(net, h);
+    for (int i = 0; i < n; i++) regress(net, y[i]);
+}
+
+static void build_operations(cvn_net *net)
+{
+    const int dims[3] = { 4, 3, 5 };
+    const int row[3] = { 4, 1, 5 };
+    const cvn_node x = cvn_input_vector(net, 9);
+    const cvn_node a = cvn_scale(net, cvn_sigmoid(net, cvn_reshape(net, cvn_dense(net, x, 60), dims,
+                                                                   3)), 2, 0.1f);
+    const cvn_node b = cvn_scale(net, cvn_sigmoid(net, cvn_reshape(net, cvn_dense(net, x, 20), row,
+                                                                   3)), 1, 0.2f);
+    const cvn_node more = cvn_greater(net, a, b);
+    regress(net, cvn_power(net, a, b));
+    regress(net, cvn_remainder(net, cvn_neg(net, a), b));
+    regress(net, cvn_fmod(net, a, b));
+    regress(net, cvn_equal(net, a, a));
+    regress(net, cvn_greater_equal(net, b, a));
+    regress(net, cvn_and(net, more, a));
+    regress(net, cvn_or(net, more, b));
+    regress(net, cvn_xor(net, more, a));
+    regress(net, cvn_where(net, more, a, b));
+    regress(net, cvn_where(net, cvn_greater(net, b, cvn_neg(net, b)), b, a));
+    regress(net, cvn_reduce_prod(net, a, NULL, 0));
+    regress(net, cvn_cumsum(net, a, 2, 0, 1));
+    regress(net, cvn_cumsum(net, a, 1, 1, 0));
+}
+
+static void build_select(cvn_net *net)
+{
+    const int times[3] = { 1, 2, 3 };
+    const int pads[6] = { 0, 1, 1, 2, -1, 3 };
+    const int list[5] = { 3, 0, 0, -1, 2 };
+    const int sizes[2] = { 9, 3 };
+    const float scales[2] = { 0.6f, 1.7f };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 6), 4, 3, 1, 1);
+    cvn_node indices;
+    regress(net, cvn_slice_step(net, cvn_slice_step(net, x, 2, -1, 0, -2), 3, 1, 6, 2));
+    regress(net, cvn_tile(net, x, times, 3));
+    regress(net, cvn_pad_axes(net, x, pads, 3, CVN_PAD_REFLECT, 0));
+    regress(net, cvn_pad_axes(net, x, pads, 3, CVN_PAD_ZERO, 1.5f));
+    regress(net, cvn_index_select(net, x, 1, list, 5));
+    d.mode = CVN_NEAREST;
+    regress(net, cvn_interpolate(net, x, sizes, NULL, 2, &d));
+    d.mode = CVN_LINEAR;
+    d.antialias = 1;
+    regress(net, cvn_interpolate(net, x, NULL, scales, 2, &d));
+    d.mode = CVN_CUBIC;
+    d.antialias = 0;
+    regress(net, cvn_interpolate(net, x, sizes, NULL, 2, &d));
+    regress(net, cvn_topk(net, x, 3, 2, 0, &indices));
+    regress(net, indices);
+    regress(net, cvn_hardmax(net, x, 1));
+    regress(net, cvn_lrn(net, x, 3));
+}
+
+static void build_gather(cvn_net *net)
+{
+    const int sequence[2] = { 3, 5 };
+    const int list[1] = { 4 };
+    cvn_pool_desc pool = cvn_pool_defaults();
+    const cvn_node x = cvn_dense(net, cvn_input_tensor(net, sequence, 2), 5);
+    const cvn_node image = cvn_conv2d(net, cvn_input(net, 2, 5, 6), 3, 3, 1, 1);
+    const cvn_node index = cvn_input_labels(net, list, 1);
+    const cvn_node same = cvn_floor(net, cvn_scale(net, cvn_sigmoid(net, x), 2.9f, 0));
+    const cvn_node u = cvn_tanh(net, x);
+    const cvn_node lengths = lengths_of(net);
+    pool.kernel_h = 3;
+    pool.stride_h = 1;
+    regress(net, cvn_take(net, x, index, 1));
+    regress(net, cvn_gather(net, x, same, 1));
+    regress(net, cvn_reverse_sequence(net, x, lengths, 0, 1));
+    regress(net, cvn_scatter(net, x, same, u, 1, CVN_SCATTER_REPLACE));
+    regress(net, cvn_scatter(net, x, same, u, 1, CVN_SCATTER_ADD));
+    regress(net, cvn_scatter(net, x, same, u, 1, CVN_SCATTER_MAX));
+    regress(net, cvn_one_hot(net, index, 1, 4, 2, -1));
+    regress(net, cvn_maxunpool(net, cvn_maxpool_ex(net, image, &pool),
+                               cvn_maxpool_indices(net, image, &pool), 5, 6));
+}
+
 typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
@@ -693,7 +804,11 @@ static const layers_case layers_cases[] = {
     { "noise", build_noise },
     { "losses of rows", build_row_losses },
     { "losses: labels, samples, penalties", build_more_losses },
-    { "CTC", build_ctc }
+    { "CTC", build_ctc },
+    { "functions", build_functions },
+    { "operations, where, products, running sums", build_operations },
+    { "select, interpolate, topk, LRN", build_select },
+    { "gather, scatter, unpooling", build_gather }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
