@@ -77,7 +77,7 @@
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
  *                     >>gather >>resample
  *     blocks          >>transformer >>blocks
- *     losses          >>loss >>rowloss >>ctc >>penalty >>features
+ *     losses          >>loss >>rowloss >>ctc >>yolo-loss >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet >>export-c
@@ -1574,7 +1574,17 @@ CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *des
  *   returns  how many boxes are left, the best one first; equal scores in an order that depends on
  *            the boxes alone
  * cvn_boxes_to_image - boxes in pixels of an input of input_height x input_width, which
- * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders. */
+ * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders.
+ * cvn_average_precision - how good a detector is on a set of images: found boxes, in the order of
+ * falling scores, each take the truth of their image and label that they cover best; a hit is a box
+ * that covers it by at least `iou`, and is the first one to. The area under precision over recall,
+ * where precision is the best one at that recall or above (all points, PASCAL VOC 2010 and later).
+ * Both arrays are sorted, and `hit` tells of each box and each truth whether they met.
+ *   label    a class; -1: the mean over the classes that have truths (mAP). COCO's measure is the
+ *            mean of that over iou = 0.5, 0.55, ..., 0.95
+ *   returns  0 to 1; 0 without truths
+ *   source   M. Everingham et al., IJCV 111, 2015, section 2.2; VOC 2012 development kit, 3.4.1
+ *                                                               tested: tests/test_yolo_loss.c */
 typedef struct cvn_box_table {
     int boxes, classes;
     const float *box, *score;
@@ -1585,12 +1595,20 @@ typedef struct cvn_box_table {
     int corners;
 } cvn_box_table;
 
+typedef struct cvn_found {
+    cvn_box box;
+    int image;                      /* number of the image it is in */
+    int hit;                        /* out */
+} cvn_found;
+
 CONVNET_API int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most);
 CONVNET_API int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes,
                                 int most);
 CONVNET_API int cvn_nms(cvn_box *boxes, int count, float iou, int any_label);
 CONVNET_API void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width,
                                     int height, int width, int letterbox);
+CONVNET_API float cvn_average_precision(cvn_found *found, int count, cvn_found *truth, int truths,
+                                        int label, float iou);
 
 /* ---- losses ---- */
 
@@ -1748,6 +1766,36 @@ CONVNET_API cvn_node cvn_ctc_loss(cvn_net *net, cvn_node log_probabilities, cvn_
                                   const cvn_ctc_desc *desc);
 CONVNET_API int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank,
                                int *labels);
+
+/* cvn_yolo_loss - what trains the heads (cvn_yolo) of a detector, CVN_YOLO or CVN_YOLO_REGION: the
+ * sum over the boxes of all heads, the mean over the samples. A truth belongs to the box whose
+ * anchor, of all heads, has the largest intersection over union with its sides, in the cell of its
+ * centre (of two truths in one box the last one counts). With BCE(z, t) = log(1 + e^z) - t z, the
+ * offset o of the truth's centre in its cell, k = scale_x_y and f = 2 - w h:
+ *   a box with a truth     box f (BCE(tx, (o + (k - 1)/2)/k) + (tw - log(w/anchor))^2/2, y and h
+ *                          the same) + object BCE(to, 1) + classes sum_c BCE(tc, [c is its class]),
+ *                          or with the head's softmax: + classes times its cross-entropy
+ *   another                no_object BCE(to, 0); nothing where what it predicts now covers a truth
+ *                          with an intersection over union above `ignore`
+ *   truth    floats [N, boxes, 5]: class (below 0: no truth, the rest is not read), centre x, y,
+ *            width, height, as fractions of the image (Darknet's label files)
+ *   errors   CVN_ERROR_ARGUMENT for a head that is none of these or for heads of different classes;
+ *            from the call that runs the net: a class or a box out of range
+ *   source   J. Redmon, A. Farhadi, arXiv:1804.02767, section 2; f: Darknet
+ *                                                               tested: tests/test_yolo_loss.c */
+#define CVN_MAX_HEADS 8
+
+typedef struct cvn_yolo_loss_desc {
+    cvn_node truth;                 /* id 0: an own target [N, max_boxes, 5], which cvn_data.targets
+                                     * fills */
+    int max_boxes;                  /* 32 */
+    float ignore;                   /* 0.5 */
+    float box, object, no_object, classes;      /* factors, 1 */
+} cvn_yolo_loss_desc;
+
+CONVNET_API cvn_yolo_loss_desc cvn_yolo_loss_defaults(void);
+CONVNET_API cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
+                                   const cvn_yolo_loss_desc *desc);
 
 /* Penalties on the weight W of a layer (its first parameter, not the bias), part of cvn_loss;
  * another factor later: cvn_add_loss. They follow the layer when it is tied; a frozen layer has no
@@ -1991,8 +2039,8 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
  * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
  *          training, an input is not set, mixed already); CVN_ERROR_UNSUPPORTED (an input of ints
- *          into another layer than a label loss, cvn_ctc_loss among them; cvn_cutmix without an
- *          input of images, or with labels of more than one position a sample) */
+ *          into another layer than a label loss, cvn_ctc_loss among them; cvn_yolo_loss; cvn_cutmix
+ *          without an input of images, or with labels of more than one position a sample) */
 CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
 CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
 #endif /* CONVNET_NO_TRAIN */
@@ -2792,6 +2840,11 @@ inline cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn
     return cvn_load_safetensors(net, path, &o);
 }
 #endif
+inline cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
+                              const cvn_yolo_loss_desc &d)
+{
+    return cvn_yolo_loss(net, heads, count, &d);
+}
 inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cvn_ctc_desc &d)
 {
     return cvn_ctc_loss(net, x, labels, &d);
@@ -20719,6 +20772,95 @@ int cvn_nms(cvn_box *boxes, int count, float iou, int any_label)
     return kept;
 }
 
+/* ---- precision and recall ---- */
+
+static int cvni_compare_found(const void *a, const void *b)
+{
+    const cvn_found *p = (const cvn_found *)a;
+    const cvn_found *q = (const cvn_found *)b;
+    if (p->box.label != q->box.label) return p->box.label < q->box.label ? -1 : 1;
+    return p->image != q->image ? (p->image < q->image ? -1 : 1)
+                                : cvni_compare_boxes(&p->box, &q->box);
+}
+
+/* The same with the scores of a label before its images. */
+static int cvni_compare_scores(const void *a, const void *b)
+{
+    const cvn_found *p = (const cvn_found *)a;
+    const cvn_found *q = (const cvn_found *)b;
+    if (p->box.label != q->box.label) return p->box.label < q->box.label ? -1 : 1;
+    return p->box.score != q->box.score ? cvni_falling(p->box.score, q->box.score)
+                                        : cvni_compare_found(a, b);
+}
+
+/* Marks a found box, and the truth that it meets: one of truth[0..truths), sorted. */
+static void cvni_meet(cvn_found *found, cvn_found *truth, int truths, float iou)
+{
+    int low = 0;
+    int best = -1;
+    double most = (double)iou;
+    for (int high = truths; low < high;) {
+        const int middle = low + (high - low) / 2;
+        if (truth[middle].image < found->image) low = middle + 1;
+        else high = middle;
+    }
+    for (; low < truths && truth[low].image == found->image; low++) {
+        const double cover = cvni_box_iou(&found->box, &truth[low].box);
+        if (cover < most || (best >= 0 && cover <= most)) continue;
+        most = cover;
+        best = low;
+    }
+    found->hit = best >= 0 && !truth[best].hit;
+    if (best >= 0) truth[best].hit = 1;
+}
+
+/* Of one label, in the order of falling scores. */
+static double cvni_precision_area(const cvn_found *found, int count, int truths)
+{
+    double sum = 0;
+    double best = 0;
+    int hits = 0;
+    for (int i = 0; i < count; i++) hits += found[i].hit;
+    for (int i = count - 1; i >= 0; i--) {
+        best = fmax(best, (double)hits / (i + 1));
+        if (found[i].hit) sum += best / truths;
+        hits -= found[i].hit;
+    }
+    return sum;
+}
+
+/* Entries of the label with which they begin. */
+static int cvni_label_run(const cvn_found *found, int count)
+{
+    int n = 0;
+    while (n < count && found[n].box.label == found[0].box.label) n++;
+    return n;
+}
+
+float cvn_average_precision(cvn_found *found, int count, cvn_found *truth, int truths, int label,
+                            float iou)
+{
+    double sum = 0;
+    int labels = 0;
+    if (!truth || truths < 1) return 0;
+    if (!found) count = 0;
+    qsort(truth, (size_t)truths, sizeof *truth, cvni_compare_found);
+    if (count > 0) qsort(found, (size_t)count, sizeof *found, cvni_compare_scores);
+    for (int i = 0; i < truths; i++) truth[i].hit = 0;
+    for (int i = 0; i < count; i++) found[i].hit = 0;
+    for (int t = 0, f = 0, run = 0, met = 0; t < truths; t += run, f += met) {
+        const int own = truth[t].box.label;
+        run = cvni_label_run(truth + t, truths - t);
+        while (f < count && found[f].box.label < own) f++;
+        met = f < count && found[f].box.label == own ? cvni_label_run(found + f, count - f) : 0;
+        if (label >= 0 && label != own) continue;
+        for (int i = f; i < f + met; i++) cvni_meet(&found[i], truth + t, run, iou);
+        sum += cvni_precision_area(found + f, met, run);
+        labels++;
+    }
+    return labels ? (float)(sum / labels) : 0;
+}
+
 /* ---- images that boxes are found in ---- */
 
 /* How an image of height x width lies in one of out_height x out_width: pixels of it for one of the
@@ -24793,6 +24935,453 @@ int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank, int 
 }
 
 /* ================================================================================================
+ * >>yolo-loss   training of detectors with heads of anchors
+ * ==============================================================================================
+ *   Formulas: >>layers-api. A truth belongs to one box: that of the anchor, of all heads, which its
+ *   sides fit best, in the cell of its centre. Tasks are samples; the sum of one is in double.
+ *   saved     of each box of each sample what it is to be, CVNI_YOLO_..., which backward reads
+ *   work      the loss of each sample                           tested: tests/test_yolo_loss.c */
+
+enum { CVNI_YOLO_IGNORED = -1, CVNI_YOLO_EMPTY = 0 };   /* above 0: number of its truth, from 1 */
+enum { CVNI_YOLO_TRUTH = 5 };                           /* class, centre x, y, width, height */
+
+typedef struct cvni_yolo_loss {         /* of a layer: the description and the heads' */
+    cvn_yolo_loss_desc d;
+    int heads;
+    cvn_yolo_desc head[CVN_MAX_HEADS];
+} cvni_yolo_loss;
+
+/* One head in one batch. */
+typedef struct cvni_yolo_grid {
+    const cvn_yolo_desc *d;
+    const cvni_layer *x;
+    int H, W;
+    ptrdiff_t cells;
+    ptrdiff_t first;                    /* boxes of a sample in the heads before */
+    float sx, sy;                       /* pixels a cell */
+} cvni_yolo_grid;
+
+typedef struct cvni_yolo_job {
+    cvn_net *net;
+    cvni_layer *l;
+    const cvni_yolo_loss *d;
+    cvni_yolo_grid grid[CVN_MAX_HEADS];
+    ptrdiff_t boxes;                    /* of a sample, over all heads */
+    int truths;                         /* room of a sample */
+    float width, height;                /* of the image, in pixels */
+    float *dx[CVN_MAX_HEADS];
+    int add[CVN_MAX_HEADS];
+} cvni_yolo_job;
+
+static cvni_yolo_job cvni_yolo_job_of(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape image = cvni_image_input(net)->shape;
+    cvni_yolo_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.d = (const cvni_yolo_loss *)l->desc;
+    j.truths = cvni_in(net, l, j.d->heads)->shape.dim[1];
+    j.height = (float)image.dim[2];
+    j.width = (float)image.dim[3];
+    for (int h = 0; h < j.d->heads; h++) {
+        cvni_yolo_grid *g = &j.grid[h];
+        g->d = &j.d->head[h];
+        g->x = cvni_in(net, l, h);
+        g->H = g->x->shape.dim[2];
+        g->W = g->x->shape.dim[3];
+        g->cells = (ptrdiff_t)g->H * g->W;
+        g->first = j.boxes;
+        g->sx = j.width / (float)g->W;
+        g->sy = j.height / (float)g->H;
+        j.boxes += g->d->boxes * g->cells;
+    }
+    return j;
+}
+
+static cvn_result cvni_yolo_loss_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_loss *d = (const cvni_yolo_loss *)l->desc;
+    const cvni_layer *t = cvni_in(net, l, d->heads);
+    const cvn_shape image = cvni_image_input(net) ? cvni_image_input(net)->shape : l->shape;
+    char text[96];
+    size_t boxes = 0;
+    if (image.rank != 4)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the net has no image input");
+    if (t->is_int || t->shape.rank != 3 || t->shape.dim[2] != CVNI_YOLO_TRUTH ||
+        t->shape.dim[0] != image.dim[0])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "truth '%s' is %s; floats [N, boxes, %d] "
+                               "are needed", t->name, cvni_shape_text(t->shape, text),
+                               CVNI_YOLO_TRUTH);
+    for (int h = 0; h < d->heads; h++) {
+        const cvn_shape s = cvni_in(net, l, h)->shape;
+        boxes = cvni_add_size(boxes, (size_t)d->head[h].boxes * (size_t)s.dim[2] *
+                                         (size_t)s.dim[3]);
+    }
+    cvni_scalar_shape(l);
+    l->saved_bytes = cvni_mul_size(cvni_mul_size((size_t)image.dim[0], boxes), sizeof(int));
+    l->work_forward_bytes = cvni_mul_size((size_t)image.dim[0], sizeof(double));
+    return CVN_OK;
+}
+
+/* ---- which box a truth belongs to ---- */
+
+static const float *cvni_yolo_truth(const cvni_yolo_job *j, int n, int t)
+{
+    const float *truths = cvni_in(j->net, j->l, j->d->heads)->y;
+    return truths + ((ptrdiff_t)n * j->truths + t) * CVNI_YOLO_TRUTH;
+}
+
+static cvn_result cvni_yolo_check(const cvni_yolo_job *j, int n)
+{
+    for (int t = 0; t < j->truths; t++) {
+        const float *v = cvni_yolo_truth(j, n, t);
+        if (v[0] < 0) continue;
+        if (!(v[0] < (float)j->grid[0].d->classes && v[1] >= 0 && v[1] < 1 && v[2] >= 0 &&
+              v[2] < 1 && v[3] > 0 && v[3] <= 1 && v[4] > 0 && v[4] <= 1))
+            return cvni_layer_fail(j->net, j->l, CVN_ERROR_ARGUMENT,
+                                   "truth %d of sample %d: class %g of %d, centre (%g, %g), sides "
+                                   "%g x %g; centres in [0, 1) and sides in (0, 1] are possible",
+                                   t, n, (double)v[0], j->grid[0].d->classes, (double)v[1],
+                                   (double)v[2], (double)v[3], (double)v[4]);
+    }
+    return CVN_OK;
+}
+
+/* Sides of an anchor in pixels: axis 0 the width. */
+static float cvni_yolo_anchor(const cvni_yolo_grid *g, int anchor, int axis)
+{
+    const float cell = axis ? g->sy : g->sx;
+    return g->d->anchors[anchor][axis] * (g->d->kind == CVN_YOLO_REGION ? cell : 1);
+}
+
+static cvn_box cvni_yolo_truth_box(const cvni_yolo_job *j, const float *v)
+{
+    cvn_box box;
+    box.score = 1;
+    box.label = (int)v[0];
+    cvni_box_around(&box, v[1] * j->width, v[2] * j->height, v[3] * j->width, v[4] * j->height);
+    return box;
+}
+
+/* Intersection over union of two boxes with one centre. */
+static double cvni_yolo_fit(double w, double h, double anchor_w, double anchor_h)
+{
+    const double both = fmin(w, anchor_w) * fmin(h, anchor_h);
+    const double all = w * h + anchor_w * anchor_h - both;
+    return all > 0 ? both / all : 0;
+}
+
+/* The box of a sample that truth v belongs to. */
+static ptrdiff_t cvni_yolo_home(const cvni_yolo_job *j, const float *v)
+{
+    const double w = (double)(v[3] * j->width);
+    const double h = (double)(v[4] * j->height);
+    double best = -1;
+    ptrdiff_t home = 0;
+    for (int i = 0; i < j->d->heads; i++) {
+        const cvni_yolo_grid *g = &j->grid[i];
+        const int column = cvni_min((int)(v[1] * (float)g->W), g->W - 1);
+        const int row = cvni_min((int)(v[2] * (float)g->H), g->H - 1);
+        for (int a = 0; a < g->d->boxes; a++) {
+            const double fit = cvni_yolo_fit(w, h, (double)cvni_yolo_anchor(g, a, 0),
+                                             (double)cvni_yolo_anchor(g, a, 1));
+            if (fit <= best) continue;
+            best = fit;
+            home = g->first + a * g->cells + (ptrdiff_t)row * g->W + column;
+        }
+    }
+    return home;
+}
+
+/* Does what the net says of the box cover a truth by more than `ignore`? */
+static int cvni_yolo_covers(const cvni_yolo_job *j, int n, const cvn_box *box)
+{
+    for (int t = 0; t < j->truths; t++) {
+        const float *v = cvni_yolo_truth(j, n, t);
+        cvn_box truth;
+        if (v[0] < 0) continue;
+        truth = cvni_yolo_truth_box(j, v);
+        if (cvni_box_iou(box, &truth) > (double)j->d->d.ignore) return 1;
+    }
+    return 0;
+}
+
+/* ---- the terms of one box ---- */
+
+typedef struct cvni_yolo_term { double value, slope; } cvni_yolo_term;
+
+/* Cross-entropy of sigmoid(z). */
+static cvni_yolo_term cvni_yolo_logistic(double z, double target, double factor)
+{
+    cvni_yolo_term t;
+    t.value = factor * (fmax(z, 0) - z * target + log1p(exp(-fabs(z))));
+    t.slope = factor * (1 / (1 + exp(-z)) - target);
+    return t;
+}
+
+static cvni_yolo_term cvni_yolo_square(double z, double target, double factor)
+{
+    cvni_yolo_term t;
+    t.value = factor * 0.5 * (z - target) * (z - target);
+    t.slope = factor * (z - target);
+    return t;
+}
+
+typedef struct cvni_yolo_place {        /* one box of one sample */
+    const cvni_yolo_grid *g;
+    int anchor, row, column;
+    cvni_cell cell;
+    float shift, share;                 /* of a softmax over its classes */
+    float *dx;                          /* of its tx, or NULL */
+} cvni_yolo_place;
+
+/* tx or ty: axis 0 or 1. */
+static cvni_yolo_term cvni_yolo_centre(const cvni_yolo_place *p, const float *v, int axis, double z,
+                                       double factor)
+{
+    const double k = (double)p->g->d->scale_x_y;
+    const double offset = (double)v[1 + axis] * (axis ? p->g->H : p->g->W) -
+                          (axis ? p->row : p->column);
+    return cvni_yolo_logistic(z, fmin(fmax((offset + (k - 1) / 2) / k, 0), 1), factor);
+}
+
+/* tw or th. */
+static cvni_yolo_term cvni_yolo_side(const cvni_yolo_job *j, const cvni_yolo_place *p,
+                                     const float *v, int axis, double z, double factor)
+{
+    const double side = (double)(v[3 + axis] * (axis ? j->height : j->width));
+    return cvni_yolo_square(z, log(side / (double)cvni_yolo_anchor(p->g, p->anchor, axis)), factor);
+}
+
+static cvni_yolo_term cvni_yolo_class(const cvni_yolo_place *p, int is, double z, double factor)
+{
+    cvni_yolo_term t;
+    if (!p->g->d->softmax) return cvni_yolo_logistic(z, is, factor);
+    t.value = is ? -factor * (z - (double)p->shift + log((double)p->share)) : 0;
+    t.slope = factor * ((double)p->share * exp(z - (double)p->shift) - is);
+    return t;
+}
+
+/* The term of channel k of a box: tx, ty, tw, th, to, classes. v: its truth, NULL without one. */
+static cvni_yolo_term cvni_yolo_term_of(const cvni_yolo_job *j, const cvni_yolo_place *p,
+                                        const float *v, int k)
+{
+    const cvn_yolo_loss_desc *d = &j->d->d;
+    const double z = (double)p->cell.box[k * p->cell.step];
+    if (k == 4) return cvni_yolo_logistic(z, v != NULL, (double)(v ? d->object : d->no_object));
+    if (k > 4) return cvni_yolo_class(p, k - 5 == (int)v[0], z, (double)d->classes);
+    {
+        const double factor = (double)d->box * (2 - (double)v[3] * (double)v[4]);
+        return k < 2 ? cvni_yolo_centre(p, v, k, z, factor)
+                     : cvni_yolo_side(j, p, v, k - 2, z, factor);
+    }
+}
+
+/* The loss of a box; its slopes, times `scale`, are added to p->dx. */
+static double cvni_yolo_box_loss(const cvni_yolo_job *j, cvni_yolo_place *p, const float *v,
+                                 double scale)
+{
+    const int first = v ? 0 : 4;
+    const int behind = v ? 5 + p->g->d->classes : 5;
+    double sum = 0;
+    if (v && p->g->d->softmax) p->share = cvni_cell_share(p->g->d, &p->cell, &p->shift);
+    for (int k = first; k < behind; k++) {
+        const cvni_yolo_term t = cvni_yolo_term_of(j, p, v, k);
+        sum += t.value;
+        if (p->dx) cvni_give(&p->dx[k * p->cell.step], scale * t.slope, 1);
+    }
+    return sum;
+}
+
+/* ---- a sample ---- */
+
+/* Box i of head h of sample n. */
+static cvni_yolo_place cvni_yolo_place_of(const cvni_yolo_job *j, int h, int n, ptrdiff_t i)
+{
+    const cvni_yolo_grid *g = &j->grid[h];
+    const ptrdiff_t at = i % g->cells;
+    const ptrdiff_t values = (g->d->classes + 5) * g->cells;
+    const ptrdiff_t first = (n * (ptrdiff_t)g->d->boxes + i / g->cells) * values + at;
+    cvni_yolo_place p;
+    p.g = g;
+    p.anchor = (int)(i / g->cells);
+    p.row = (int)(at / g->W);
+    p.column = (int)(at % g->W);
+    p.cell.step = g->cells;
+    p.cell.box = g->x->y + first;
+    p.cell.objectness = p.cell.box + 4 * g->cells;
+    p.cell.classes = p.cell.box + 5 * g->cells;
+    p.shift = p.share = 0;
+    p.dx = j->dx[h] ? j->dx[h] + first : NULL;
+    return p;
+}
+
+/* The loss of sample n, or with j->dx its gradient. */
+static double cvni_yolo_sample(const cvni_yolo_job *j, int n, double scale)
+{
+    const int *marks = (const int *)j->l->saved + n * j->boxes;
+    double sum = 0;
+    for (int h = 0; h < j->d->heads; h++) {
+        const cvni_yolo_grid *g = &j->grid[h];
+        for (ptrdiff_t i = 0; i < g->d->boxes * g->cells; i++) {
+            const int mark = marks[g->first + i];
+            cvni_yolo_place p = cvni_yolo_place_of(j, h, n, i);
+            if (mark == CVNI_YOLO_IGNORED) continue;
+            sum += cvni_yolo_box_loss(j, &p, mark > 0 ? cvni_yolo_truth(j, n, mark - 1) : NULL,
+                                      scale);
+        }
+    }
+    return sum;
+}
+
+static void cvni_yolo_mark(const cvni_yolo_job *j, int n)
+{
+    int *marks = (int *)j->l->saved + n * j->boxes;
+    for (ptrdiff_t i = 0; i < j->boxes; i++) marks[i] = CVNI_YOLO_EMPTY;
+    for (int t = 0; t < j->truths; t++) {
+        const float *v = cvni_yolo_truth(j, n, t);
+        if (v[0] >= 0) marks[cvni_yolo_home(j, v)] = t + 1;
+    }
+    for (int h = 0; h < j->d->heads; h++) {
+        const cvni_yolo_grid *g = &j->grid[h];
+        for (ptrdiff_t i = 0; i < g->d->boxes * g->cells; i++) {
+            const cvni_yolo_place p = cvni_yolo_place_of(j, h, n, i);
+            cvn_box box;
+            if (marks[g->first + i] != CVNI_YOLO_EMPTY) continue;
+            cvni_cell_box(g->d, &p.cell, p.anchor, p.column, p.row, g->sx, g->sy, &box);
+            if (cvni_yolo_covers(j, n, &box)) marks[g->first + i] = CVNI_YOLO_IGNORED;
+        }
+    }
+}
+
+static void cvni_yolo_part(void *context, int begin, int end, int worker)
+{
+    const cvni_yolo_job *j = (const cvni_yolo_job *)context;
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        cvni_yolo_mark(j, n);
+        ((double *)j->l->work_forward)[n] = cvni_yolo_sample(j, n, 0);
+    }
+}
+
+static double cvni_yolo_cost(const cvni_yolo_job *j)
+{
+    return (double)j->grid[0].x->shape.dim[0] * (double)j->boxes * (100 + 20.0 * j->truths);
+}
+
+static cvn_result cvni_yolo_loss_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    const int N = j.grid[0].x->shape.dim[0];
+    double sum = 0;
+    for (int n = 0; n < N; n++) {
+        const cvn_result result = cvni_yolo_check(&j, n);
+        if (result != CVN_OK) return result;
+    }
+    cvni_parallel_for(net, N, cvni_yolo_cost(&j), cvni_yolo_part, (void *)(uintptr_t)&j);
+    for (int n = 0; n < N; n++)
+        sum += (double)cvni_sample_weight(net, j.grid[0].x, n) *
+               ((const double *)l->work_forward)[n] / N;
+    l->y[0] = (float)sum;
+    return CVN_OK;
+}
+
+static void cvni_yolo_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_yolo_job *j = (const cvni_yolo_job *)context;
+    const cvni_layer *x = j->grid[0].x;
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        for (int h = 0; h < j->d->heads; h++) {
+            const size_t values = cvni_sample_elements(j->grid[h].x->shape);
+            if (j->dx[h] && !j->add[h]) cvni_zero(j->dx[h] + (size_t)n * values, values);
+        }
+        cvni_yolo_sample(j, n, (double)j->l->dy[0] * (double)cvni_sample_weight(j->net, x, n) /
+                                   x->shape.dim[0]);
+    }
+}
+
+static void cvni_yolo_loss_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    for (int h = 0; h < j.d->heads; h++)
+        j.dx[h] = cvni_gradient_for(cvni_in(net, l, h), &j.add[h]);
+    cvni_parallel_for(net, j.grid[0].x->shape.dim[0], cvni_yolo_cost(&j), cvni_yolo_back_part, &j);
+}
+
+static const cvni_op cvni_op_yolo_loss = { "yolo_loss", "loss", NULL, CVNI_LOSS_FLAGS,
+                                           cvni_yolo_loss_shape, NULL,
+                                           CVNI_TRAIN(cvni_yolo_loss_forward),
+                                           CVNI_TRAIN(cvni_yolo_loss_backward) };
+
+cvn_yolo_loss_desc cvn_yolo_loss_defaults(void)
+{
+    cvn_yolo_loss_desc d;
+    memset(&d, 0, sizeof d);
+    d.max_boxes = 32;
+    d.ignore = 0.5f;
+    d.box = d.object = d.no_object = d.classes = 1;
+    return d;
+}
+
+/* The description of a head that the loss is defined for, or NULL. */
+static const cvn_yolo_desc *cvni_yolo_trained_head(cvn_net *net, cvn_node head)
+{
+    const cvni_layer *l = cvni_valid(net, head) ? &net->layers[head.id] : NULL;
+    const cvn_yolo_desc *d = l && l->op == &cvni_op_yolo ? (const cvn_yolo_desc *)l->desc : NULL;
+    return d && d->kind != CVN_YOLO_GRID && !d->new_coords ? d : NULL;
+}
+
+static int cvni_yolo_loss_possible(const cvni_yolo_loss *own)
+{
+    const cvn_yolo_loss_desc *d = &own->d;
+    for (int h = 0; h < own->heads; h++) {
+        if (own->head[h].classes != own->head[0].classes) return 0;
+        for (int a = 0; a < 2 * own->head[h].boxes; a++)
+            if (!(own->head[h].anchors[a / 2][a % 2] > 0)) return 0;
+    }
+    return cvni_at_least(d->ignore, 0) && cvni_at_least(d->box, 0) && cvni_at_least(d->object, 0) &&
+           cvni_at_least(d->no_object, 0) && cvni_at_least(d->classes, 0);
+}
+
+cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
+                       const cvn_yolo_loss_desc *desc)
+{
+    const cvn_node none = { 0 };
+    cvn_node in[CVN_MAX_HEADS + 1];
+    cvni_yolo_loss own;
+    int dims[2];
+    if (!net || net->failed) return none;
+    memset(&own, 0, sizeof own);
+    own.d = desc ? *desc : cvn_yolo_loss_defaults();
+    if (!heads || count < 1 || count > CVN_MAX_HEADS) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: %d heads; 1 to %d are possible",
+                        heads ? count : 0, CVN_MAX_HEADS);
+        return none;
+    }
+    for (; own.heads < count; own.heads++) {
+        const cvn_yolo_desc *head = cvni_yolo_trained_head(net, heads[own.heads]);
+        if (!head) {
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: head %d is not from cvn_yolo, or "
+                            "of the kind CVN_YOLO_GRID, or with new_coords", own.heads + 1);
+            return none;
+        }
+        own.head[own.heads] = *head;
+        in[own.heads] = heads[own.heads];
+    }
+    if (!cvni_yolo_loss_possible(&own)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: heads with one number of classes, "
+                        "anchors above 0 and factors not below 0 are needed");
+        return none;
+    }
+    dims[0] = own.d.max_boxes;
+    dims[1] = CVNI_YOLO_TRUTH;
+    in[count] = own.d.truth.id ? own.d.truth : cvni_add_source(net, &cvni_op_target, dims, 2);
+    return cvni_add_layer(net, &cvni_op_yolo_loss, in, count + 1, &own, sizeof own);
+}
+
+/* ================================================================================================
  * >>penalty   losses of a layer's weight: L1, L2, orthogonality
  * ==============================================================================================
  *   The layer has no inputs; its parameter is that of the layer it is for, as if tied to it.
@@ -28004,6 +28593,9 @@ static cvn_result cvni_check_mix(cvn_net *net, const char *call, float alpha,
         const cvni_layer *l = &net->layers[id];
         const int mixes = l->op->flags & CVNI_LOSS && l->op != &cvni_op_ctc_loss;
         if (l->op == &cvni_op_input && l->shape.rank == 4 && !*image) *image = l;
+        if (l->op == &cvni_op_yolo_loss)
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "%s: '%s' reads boxes; they cannot be mixed", call, l->name);
         for (int i = 0; i < l->inputs && !mixes; i++)
             if (cvni_in(net, l, i)->is_int)
                 return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
