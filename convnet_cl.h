@@ -45,7 +45,9 @@
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
- * Memory. The device takes what cvn_memory_needed tells, and workspace; the host's arena stays.
+ * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
+ * pass in an order of their own, and workspace; the host's arena stays. On the device images are
+ * channels last (>>cl-memory); what the host reads and writes is not.
  * Threads. The nets of one backend belong to one thread.
  */
 #ifndef CONVNET_CL_H
@@ -688,7 +690,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
-    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_TURN, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_TURN, CVNCL_FILL,
+    CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -1623,8 +1626,8 @@ static const char cvncl_text_conv_common[] =
     "/* Four of a tensor whose innermost axis has whole fours. */\n"
     "#define QUAD(p) (*(global const float4 *)(p))\n"
     "\n"
-    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias may be\n"
-    " * NULL. */\n"
+    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
+    " * NULL */\n"
     "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
     "                int add, float slope, float most)\n"
     "{\n"
@@ -1718,15 +1721,18 @@ static const char cvncl_text_conv_tile[] =
     "    local float b[TK][TN + 4] __attribute__((aligned(16)));\n"
     "    const int lx = get_local_id(0), ly = get_local_id(1), z = get_group_id(2);\n"
     "    const int t = ly * (TN / WN) + lx;\n"
-    "    const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
     "    float4 next_a[A_QUADS], next_b[B_QUADS];\n"
     "    int4 spot[A_QUADS];\n"
     "    float sum[WM][WN];\n"
     "    SETUP\n"
+    "    const int tiles = (N + TN - 1) / TN, tile = get_group_id(0);\n"
+    "    const int m0 = tile / tiles * TM, n0 = tile % tiles * TN;\n"
     "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
     "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(m0 + A_ROW(l));\n"
-    "    for (int l = 0; l < A_QUADS; l++) next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
-    "    for (int l = 0; l < B_QUADS; l++) next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
+    "    for (int l = 0; l < A_QUADS; l++)\n"
+    "        next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
+    "    for (int l = 0; l < B_QUADS; l++)\n"
+    "        next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
     "    for (int k0 = first; k0 < last; k0 += TK) {\n"
     "        for (int l = 0; l < A_QUADS; l++) {\n"
     "#if A_FAST_K\n"
@@ -1805,13 +1811,15 @@ static const char cvncl_text_conv_gather[] =
     "    ((n) < PITCH && (k) < last ? QUAD(w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
     "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
     "#define STORE(to, n, v) \\\n"
-    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, most)\n";
+    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, \\\n"
+    "               most)\n";
 
 static const char cvncl_text_conv_weights[] =
-    "/* part[slice][group][tap, channel][filter]: sums over `length` small positions; z: group and\n"
-    " * slice; big: the source of \"down\", whose table g is */\n"
+    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
+    " * y; z: group and slice; g: the table of \"down\" */\n"
     "#define WEIGHTS_PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, const int length\n"
+    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    const int length\n"
     "#define WEIGHTS_SETUP \\\n"
     "    AT(x); AT(y); AT(part); AT(g); \\\n"
     "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
@@ -1833,8 +1841,8 @@ static const char cvncl_text_conv_weights[] =
     "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
 
 static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors. A\n"
-    " * vector of y may run into the next position, or behind the tensor: every memory has room. */\n"
+    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors.\n"
+    " * One of y may run into the next position, or behind the tensor: every memory has room. */\n"
     "#if !LOCAL\n"
     "#define GLUE_(a, b) a##b\n"
     "#define GLUE(a, b) GLUE_(a, b)\n"
@@ -1843,8 +1851,10 @@ static const char cvncl_text_conv_plain[] =
     "#define PUT GLUE(vstore, WN)\n"
     "kernel void conv_gather(GATHER_PARAMS)\n"
     "{\n"
-    "    const int n0 = get_global_id(0) * WN, m0 = get_global_id(1) * WM, z = get_global_id(2);\n"
+    "    const int z = get_global_id(2);\n"
     "    GATHER_SETUP\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0);\n"
+    "    const int m0 = tile / tiles * WM, n0 = tile % tiles * WN;\n"
     "    WIDE sum[WM];\n"
     "    int4 at[WM];\n"
     "    w += n0;\n"
@@ -1870,17 +1880,18 @@ static const char cvncl_text_conv_plain[] =
     "        if (m0 + i >= M) continue;\n"
     "        PUT(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
-    "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0, N - n0 - j,\n"
-    "                       N % 4 == 0, add, slope, most);\n"
+    "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
+    "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
     "    }\n"
     "}\n"
     "\n"
     "kernel void conv_weights(WEIGHTS_PARAMS)\n"
     "{\n"
-    "    const int n0 = get_global_id(0) * WN, z = get_global_id(2);\n"
+    "    const int z = get_global_id(2);\n"
     "    WEIGHTS_SETUP\n"
-    "    const int blocks = (CI + WM - 1) / WM, t = (int)get_global_id(1) / blocks;\n"
-    "    const int c0 = (int)get_global_id(1) % blocks * WM;\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
+    "    const int blocks = (CI + WM - 1) / WM, block = tile / tiles, t = block / blocks;\n"
+    "    const int c0 = block % blocks * WM;\n"
     "    const int4 tap = vload4(t, TAP(0));\n"
     "    WIDE sum[WM];\n"
     "    int c[WM];\n"
@@ -1900,7 +1911,8 @@ static const char cvncl_text_conv_plain[] =
     "        float line[WN];\n"
     "        PUT(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j++)\n"
-    "            if (c0 + i < CI && n0 + j < N) part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
+    "            if (c0 + i < CI && n0 + j < N)\n"
+    "                part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -1921,8 +1933,8 @@ static const char cvncl_text_conv_order[] =
     "\n"
     "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
     " * in their order; `filters` of a group */\n"
-    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices, const int channels,\n"
-    "                        const int taps, const int filters)\n"
+    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
+    "                        const int channels, const int taps, const int filters)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -1954,7 +1966,8 @@ static const char cvncl_text_depthwise[] =
     "        const int from = source_of(g, p, tap);\n"
     "        if (from < 0) continue;\n"
     "        for (int c = 0; c < CI; c++)\n"
-    "            sum += w[(o * CI + c) * TAPS + tap.w] * x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
+    "                   x[(size_t)from * X_ALL + o / CO * CI + c];\n"
     "    }\n"
     "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
@@ -2100,6 +2113,29 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
+/* Z products of [M x N], which kernels see in a row, tiles of one row of tiles together: some
+ * devices have few groups on the second axis. */
+static cvn_result cvncl_conv_tiles(cvn_net *net, int kernel, int M, int N, int Z,
+                                   const char *format, ...)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int size = cvncl_tile_size(b, M, N, Z);
+    const cvncl_tile *t = &b->tile[size];
+    size_t global[3], local[3];
+    cvn_result result;
+    va_list args;
+    local[0] = b->local ? (size_t)(t->n / t->item_n) : 1;
+    local[1] = b->local ? (size_t)(t->m / t->item_m) : 1;
+    local[2] = 1;
+    global[0] = (size_t)cvni_ceil_div(N, t->n) * (size_t)cvni_ceil_div(M, t->m) * local[0];
+    global[1] = local[1];
+    global[2] = (size_t)Z;
+    va_start(args, format);
+    result = cvncl_enqueue(net, kernel, size, 3, global, local, format, args);
+    va_end(args);
+    return result;
+}
+
 /* From one image to the other; act NULL: none. */
 static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, const float *from,
                                   const float *w, const float *bias, float *to, int add,
@@ -2124,8 +2160,9 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     }
     result = cvncl_conv_pack(net, l, up, w, table, &packed);
     if (result != CVN_OK) return result;
-    return cvncl_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases, "pkpptiiff",
-                       from, packed, bias, to, table, c.N, add, (double)slope, (double)most);
+    return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
+                            "pkpptiiff", from, packed, bias, to, table, c.N, add, (double)slope,
+                            (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
@@ -2144,8 +2181,8 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
                             table, positions, n * slices, length);
     else
-        result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii", big,
-                             small, 0, table, positions, slices, length);
+        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii",
+                                  big, small, 0, table, positions, slices, length);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
                       cvncl_is_depthwise(&c) ? c.M : c.MG);
@@ -2244,8 +2281,8 @@ static const char cvncl_text_pool[] =
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n, const int step,\n"
-    "                         const int add)\n"
+    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n,\n"
+    "                         const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(winner); AT(dx); AT(a);\n"
@@ -2438,8 +2475,8 @@ static const char cvncl_text_norm[] =
     "}\n";
 
 static const char cvncl_text_norm_back[] =
-    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part [2, slices,\n"
-    " * C]: sums of g, of g*(x - center), over `length` rows */\n"
+    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part\n"
+    " * [2, slices, C]: sums of g, of g*(x - center), over `length` rows */\n"
     "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
     "                      const int n, const int m, const int C, const int length,\n"
     "                      const float slope, const float most)\n"
