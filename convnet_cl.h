@@ -52,7 +52,9 @@
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
- * Memory. The device takes what cvn_memory_needed tells, and workspace; the host's arena stays.
+ * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
+ * pass in an order of their own, and workspace; the host's arena stays. On the device images are
+ * channels last (>>cl-memory); what the host reads and writes is not.
  * Threads. The nets of one backend belong to one thread.
  */
 #ifndef CONVNET_CL_H
@@ -2223,8 +2225,8 @@ static const char cvncl_text_conv_common[] =
     "/* Four of a tensor whose innermost axis has whole fours. */\n"
     "#define QUAD(p) (*(global const float4 *)(p))\n"
     "\n"
-    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias may be\n"
-    " * NULL. */\n"
+    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
+    " * NULL */\n"
     "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
     "                int add, float slope, float most)\n"
     "{\n"
@@ -2318,15 +2320,18 @@ static const char cvncl_text_conv_tile[] =
     "    local float b[TK][TN + 4] __attribute__((aligned(16)));\n"
     "    const int lx = get_local_id(0), ly = get_local_id(1), z = get_group_id(2);\n"
     "    const int t = ly * (TN / WN) + lx;\n"
-    "    const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
     "    float4 next_a[A_QUADS], next_b[B_QUADS];\n"
     "    int4 spot[A_QUADS];\n"
     "    float sum[WM][WN];\n"
     "    SETUP\n"
+    "    const int tiles = (N + TN - 1) / TN, tile = get_group_id(0);\n"
+    "    const int m0 = tile / tiles * TM, n0 = tile % tiles * TN;\n"
     "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
     "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(m0 + A_ROW(l));\n"
-    "    for (int l = 0; l < A_QUADS; l++) next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
-    "    for (int l = 0; l < B_QUADS; l++) next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
+    "    for (int l = 0; l < A_QUADS; l++)\n"
+    "        next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
+    "    for (int l = 0; l < B_QUADS; l++)\n"
+    "        next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
     "    for (int k0 = first; k0 < last; k0 += TK) {\n"
     "        for (int l = 0; l < A_QUADS; l++) {\n"
     "#if A_FAST_K\n"
@@ -2405,13 +2410,15 @@ static const char cvncl_text_conv_gather[] =
     "    ((n) < PITCH && (k) < last ? QUAD(w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
     "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
     "#define STORE(to, n, v) \\\n"
-    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, most)\n";
+    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, \\\n"
+    "               most)\n";
 
 static const char cvncl_text_conv_weights[] =
-    "/* part[slice][group][tap, channel][filter]: sums over `length` small positions; z: group and\n"
-    " * slice; big: the source of \"down\", whose table g is */\n"
+    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
+    " * y; z: group and slice; g: the table of \"down\" */\n"
     "#define WEIGHTS_PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, const int length\n"
+    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    const int length\n"
     "#define WEIGHTS_SETUP \\\n"
     "    AT(x); AT(y); AT(part); AT(g); \\\n"
     "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
@@ -2433,8 +2440,8 @@ static const char cvncl_text_conv_weights[] =
     "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
 
 static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors. A\n"
-    " * vector of y may run into the next position, or behind the tensor: every memory has room. */\n"
+    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors.\n"
+    " * One of y may run into the next position, or behind the tensor: every memory has room. */\n"
     "#if !LOCAL\n"
     "#define GLUE_(a, b) a##b\n"
     "#define GLUE(a, b) GLUE_(a, b)\n"
@@ -2443,8 +2450,10 @@ static const char cvncl_text_conv_plain[] =
     "#define PUT GLUE(vstore, WN)\n"
     "kernel void conv_gather(GATHER_PARAMS)\n"
     "{\n"
-    "    const int n0 = get_global_id(0) * WN, m0 = get_global_id(1) * WM, z = get_global_id(2);\n"
+    "    const int z = get_global_id(2);\n"
     "    GATHER_SETUP\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0);\n"
+    "    const int m0 = tile / tiles * WM, n0 = tile % tiles * WN;\n"
     "    WIDE sum[WM];\n"
     "    int4 at[WM];\n"
     "    w += n0;\n"
@@ -2470,17 +2479,18 @@ static const char cvncl_text_conv_plain[] =
     "        if (m0 + i >= M) continue;\n"
     "        PUT(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
-    "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0, N - n0 - j,\n"
-    "                       N % 4 == 0, add, slope, most);\n"
+    "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
+    "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
     "    }\n"
     "}\n"
     "\n"
     "kernel void conv_weights(WEIGHTS_PARAMS)\n"
     "{\n"
-    "    const int n0 = get_global_id(0) * WN, z = get_global_id(2);\n"
+    "    const int z = get_global_id(2);\n"
     "    WEIGHTS_SETUP\n"
-    "    const int blocks = (CI + WM - 1) / WM, t = (int)get_global_id(1) / blocks;\n"
-    "    const int c0 = (int)get_global_id(1) % blocks * WM;\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
+    "    const int blocks = (CI + WM - 1) / WM, block = tile / tiles, t = block / blocks;\n"
+    "    const int c0 = block % blocks * WM;\n"
     "    const int4 tap = vload4(t, TAP(0));\n"
     "    WIDE sum[WM];\n"
     "    int c[WM];\n"
@@ -2500,7 +2510,8 @@ static const char cvncl_text_conv_plain[] =
     "        float line[WN];\n"
     "        PUT(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j++)\n"
-    "            if (c0 + i < CI && n0 + j < N) part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
+    "            if (c0 + i < CI && n0 + j < N)\n"
+    "                part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -2521,8 +2532,8 @@ static const char cvncl_text_conv_order[] =
     "\n"
     "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
     " * in their order; `filters` of a group */\n"
-    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices, const int channels,\n"
-    "                        const int taps, const int filters)\n"
+    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
+    "                        const int channels, const int taps, const int filters)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -2554,7 +2565,8 @@ static const char cvncl_text_depthwise[] =
     "        const int from = source_of(g, p, tap);\n"
     "        if (from < 0) continue;\n"
     "        for (int c = 0; c < CI; c++)\n"
-    "            sum += w[(o * CI + c) * TAPS + tap.w] * x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
+    "                   x[(size_t)from * X_ALL + o / CO * CI + c];\n"
     "    }\n"
     "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
@@ -2579,7 +2591,7 @@ static const char cvncl_text_depthwise[] =
     "}\n";
 
 /* Table of a gather, "down" or "up", as the kernels read it. */
-static int cvncl_gather_table(const cvni_conv *c, int up, int *g)
+static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
 {
     const cvni_axis *a = c->axis;
     int step[3], phases = 1;
@@ -2629,12 +2641,12 @@ static int cvncl_gather_table(const cvni_conv *c, int up, int *g)
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const int down = cvncl_gather_table(&c, 0, NULL);
-    const int both = down + cvncl_gather_table(&c, 1, NULL);
+    const int down = cvncl_conv_places(&c, 0, NULL);
+    const int both = down + cvncl_conv_places(&c, 1, NULL);
     if (!g) return both;
     memset(g, 0, (size_t)both * sizeof *g);
-    cvncl_gather_table(&c, 0, g);
-    cvncl_gather_table(&c, 1, g + down);
+    cvncl_conv_places(&c, 0, g);
+    cvncl_conv_places(&c, 1, g + down);
     return both;
 }
 
@@ -2700,6 +2712,29 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
+/* Z products of [M x N], which kernels see in a row, tiles of one row of tiles together: some
+ * devices have few groups on the second axis. */
+static cvn_result cvncl_conv_tiles(cvn_net *net, int kernel, int M, int N, int Z,
+                                   const char *format, ...)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int size = cvncl_tile_size(b, M, N, Z);
+    const cvncl_tile *t = &b->tile[size];
+    size_t global[3], local[3];
+    cvn_result result;
+    va_list args;
+    local[0] = b->local ? (size_t)(t->n / t->item_n) : 1;
+    local[1] = b->local ? (size_t)(t->m / t->item_m) : 1;
+    local[2] = 1;
+    global[0] = (size_t)cvni_ceil_div(N, t->n) * (size_t)cvni_ceil_div(M, t->m) * local[0];
+    global[1] = local[1];
+    global[2] = (size_t)Z;
+    va_start(args, format);
+    result = cvncl_enqueue(net, kernel, size, 3, global, local, format, args);
+    va_end(args);
+    return result;
+}
+
 /* From one image to the other; act NULL: none. */
 static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, const float *from,
                                   const float *w, const float *bias, float *to, int add,
@@ -2708,7 +2743,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     const cvni_conv c = cvni_conv_of(net, l);
     const cvni_axis *a = c.axis;
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
-                      (up ? cvncl_gather_table(&c, 0, NULL) : 0);
+                      (up ? cvncl_conv_places(&c, 0, NULL) : 0);
     int grid = c.N, phases = 1, packed;
     float slope, most;
     cvn_result result;
@@ -2724,8 +2759,9 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     }
     result = cvncl_conv_pack(net, l, up, w, table, &packed);
     if (result != CVN_OK) return result;
-    return cvncl_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases, "pkpptiiff",
-                       from, packed, bias, to, table, c.N, add, (double)slope, (double)most);
+    return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
+                            "pkpptiiff", from, packed, bias, to, table, c.N, add, (double)slope,
+                            (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
@@ -2744,8 +2780,8 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
                             table, positions, n * slices, length);
     else
-        result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii", big,
-                             small, 0, table, positions, slices, length);
+        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii",
+                                  big, small, 0, table, positions, slices, length);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
                       cvncl_is_depthwise(&c) ? c.M : c.MG);
@@ -2844,8 +2880,8 @@ static const char cvncl_text_pool[] =
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n, const int step,\n"
-    "                         const int add)\n"
+    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n,\n"
+    "                         const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(winner); AT(dx); AT(a);\n"
@@ -3038,8 +3074,8 @@ static const char cvncl_text_norm[] =
     "}\n";
 
 static const char cvncl_text_norm_back[] =
-    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part [2, slices,\n"
-    " * C]: sums of g, of g*(x - center), over `length` rows */\n"
+    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part\n"
+    " * [2, slices, C]: sums of g, of g*(x - center), over `length` rows */\n"
     "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
     "                      const int n, const int m, const int C, const int length,\n"
     "                      const float slope, const float most)\n"
@@ -7529,7 +7565,7 @@ enum {              /* words of a sample's record, as in the text; without augme
     CVNCL_CUT = CVNCL_ERASE + 4, CVNCL_RECORD = CVNCL_CUT + 2
 };
 
-static const char cvncl_text_gather[] =
+static const char cvncl_text_gather_rows[] =
     "enum { SAMPLE = 1, WARP = 2, TONE = 8, ERASE = 12, CUT = 16 };  /* as CVNCL_SAMPLE, ... */\n"
     "\n"
     "/* order: a record of `record` words for each place of the epoch, its row first. This piece of\n"
@@ -8283,7 +8319,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
                    cvncl_text_labels, cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
-    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather, cvncl_text_augment,
+    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather_rows, cvncl_text_augment,
                    cvncl_text_warp, cvncl_text_augment_end } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
                     cvncl_text_gemm_tiles, cvncl_text_batch_common,
