@@ -49,7 +49,9 @@
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
- * Memory. The device takes what cvn_memory_needed tells, and workspace; the host's arena stays.
+ * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
+ * pass in an order of their own, and workspace; the host's arena stays. On the device images are
+ * channels last (>>cl-memory); what the host reads and writes is not.
  * Threads. The nets of one backend belong to one thread.
  */
 #ifndef CONVNET_CL_H
@@ -1607,6 +1609,7 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
         for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
             d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
             packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
+            packed += (0 - packed) % 16;        /* vectors are read */
         }
     }
     if (packed > INT_MAX)
@@ -2192,6 +2195,31 @@ static const char cvncl_text_conv_common[] =
     "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
     "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
+    "}\n"
+    "\n"
+    "/* Four of a tensor whose innermost axis has whole fours. */\n"
+    "#define QUAD(p) (*(global const float4 *)(p))\n"
+    "\n"
+    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
+    " * NULL */\n"
+    "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
+    "                int add, float slope, float most)\n"
+    "{\n"
+    "    float s[4];\n"
+    "    if (whole && left >= 4) {\n"
+    "        const float4 old = add ? QUAD(y) : bias ? vload4(0, bias) : (float4)(0);\n"
+    "        v += old;\n"
+    "        if (!add) {\n"
+    "            v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
+    "            v = select(v, (float4)(most), v > most);\n"
+    "        }\n"
+    "        *(global float4 *)y = v;\n"
+    "        return;\n"
+    "    }\n"
+    "    vstore4(v, 0, s);\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < 4; i++)\n"
+    "        if (i < left) store(y + i, s[i], bias ? bias[i] : 0, add, slope, most);\n"
     "}\n";
 
 static const char cvncl_text_conv_quads[] =
@@ -2206,8 +2234,9 @@ static const char cvncl_text_conv_quads[] =
     "    int t = k / CI, c = k - t * CI;\n"
     "    if (CI % 4 == 0) {\n"
     "        const int at = k < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        return at < 0 ? (float4)(0) : vload4(0, x + (size_t)at * X_ALL + c);\n"
+    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + c);\n"
     "    }\n"
+    "#pragma unroll\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k + i < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
     "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + c];\n"
@@ -2219,7 +2248,12 @@ static const char cvncl_text_conv_quads[] =
     "    return vload4(0, v);\n"
     "}\n"
     "\n"
-    "/* tap.w: the channel of row m */\n"
+    "int4 row_of(global const int *g, int m)\n"
+    "{\n"
+    "    return (int4)(vload4(m / CI, TAP(0)).xyz, m % CI);\n"
+    "}\n"
+    "\n"
+    "/* tap: row_of(m), m a multiple of four */\n"
     "float4 weights_quad(global const float *x, global const int *g, int4 tap, int m, int M,\n"
     "                    int k, int K)\n"
     "{\n"
@@ -2227,25 +2261,26 @@ static const char cvncl_text_conv_quads[] =
     "    float v[4] = { 0, 0, 0, 0 };\n"
     "    if (CI % 4 == 0) {\n"
     "        const int at = k < K ? source_of(g, p, tap) : -1;\n"
-    "        return at < 0 ? (float4)(0) : vload4(0, x + (size_t)at * X_ALL + tap.w);\n"
+    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + tap.w);\n"
     "    }\n"
+    "#pragma unroll\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k < K && m + i < M ? source_of(g, p, tap) : -1;\n"
     "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + tap.w];\n"
-    "        if (++tap.w == CI) tap = (int4)(vload4(min((m + i + 1) / CI, TAPS - 1), TAP(0)).xyz,\n"
-    "                                        0);\n"
+    "        if (++tap.w == CI) tap = row_of(g, min(m + i + 1, M - 1));\n"
     "    }\n"
     "    return vload4(0, v);\n"
     "}\n"
     "\n"
-    "/* Four filters of small position k; n + 4 <= CO where CO has whole fours, as else. */\n"
+    "/* Filters n to n + 3 of small position k. */\n"
     "float4 small_quad(global const float *y, int n, int N, int all, int k, int K)\n"
     "{\n"
     "    float v[4] = { 0, 0, 0, 0 };\n"
     "    if (k >= K || n >= N) return (float4)(0);\n"
     "    y += (size_t)k * all + n;\n"
-    "    if (n + 4 <= N) return vload4(0, y);\n"
-    "    for (int i = 0; i < N - n; i++) v[i] = y[i];\n"
+    "    if (N % 4 == 0) return QUAD(y);\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < 4; i++) if (i < N - n) v[i] = y[i];\n"
     "    return vload4(0, v);\n"
     "}\n"
     "#endif\n";
@@ -2260,15 +2295,18 @@ static const char cvncl_text_conv_tile[] =
     "    local float b[TK][TN + 4] __attribute__((aligned(16)));\n"
     "    const int lx = get_local_id(0), ly = get_local_id(1), z = get_group_id(2);\n"
     "    const int t = ly * (TN / WN) + lx;\n"
-    "    const int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
     "    float4 next_a[A_QUADS], next_b[B_QUADS];\n"
     "    int4 spot[A_QUADS];\n"
     "    float sum[WM][WN];\n"
     "    SETUP\n"
+    "    const int tiles = (N + TN - 1) / TN, tile = get_group_id(0);\n"
+    "    const int m0 = tile / tiles * TM, n0 = tile % tiles * TN;\n"
     "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
-    "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(min(m0 + A_ROW(l), M - 1));\n"
-    "    for (int l = 0; l < A_QUADS; l++) next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
-    "    for (int l = 0; l < B_QUADS; l++) next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
+    "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(m0 + A_ROW(l));\n"
+    "    for (int l = 0; l < A_QUADS; l++)\n"
+    "        next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
+    "    for (int l = 0; l < B_QUADS; l++)\n"
+    "        next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
     "    for (int k0 = first; k0 < last; k0 += TK) {\n"
     "        for (int l = 0; l < A_QUADS; l++) {\n"
     "#if A_FAST_K\n"
@@ -2294,12 +2332,13 @@ static const char cvncl_text_conv_tile[] =
     "                for (int j = 0; j < WN; j++) sum[i][j] += a[k][ROW(i)] * b[k][COLUMN(j)];\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
-    "    for (int i = 0; i < WM; i++)\n"
-    "        if (m0 + ROW(i) < M) {\n"
-    "            global float *to = TARGET(m0 + ROW(i));\n"
-    "            for (int j = 0; j < WN; j++)\n"
-    "                if (n0 + COLUMN(j) < N) STORE(to, n0 + COLUMN(j), sum[i][j]);\n"
-    "        }\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        global float *to = TARGET(min(m0 + ROW(i), M - 1));\n"
+    "        if (m0 + ROW(i) >= M) continue;\n"
+    "#pragma unroll\n"
+    "        for (int j = 0; j < WN; j += 4) STORE(to, n0 + COLUMN(j), vload4(0, sum[i] + j));\n"
+    "    }\n"
     "}\n"
     "#endif\n"
     "#undef NAME\n"
@@ -2340,18 +2379,21 @@ static const char cvncl_text_conv_gather[] =
     "#define A_FAST_K 1\n"
     "#define A_ROW(l) ((t + (l) * THREADS) / (TK / 4))\n"
     "#define A_K(l) ((t + (l) * THREADS) % (TK / 4) * 4)\n"
-    "#define A_SPOT(m) grid_point(f, max(m, 0))\n"
+    "#define A_SPOT(m) grid_point(f, min(m, M - 1))\n"
     "#define A_QUAD(spot, m, k) gather_quad(x, g, f, spot, k, last)\n"
     "#define B_QUAD(n, k) \\\n"
-    "    ((n) < PITCH && (k) < last ? vload4(0, w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
+    "    ((n) < PITCH && (k) < last ? QUAD(w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
     "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
-    "#define STORE(to, n, v) store(to + (n), v, HAS(bias) ? bias[n] : 0, add, slope, most)\n";
+    "#define STORE(to, n, v) \\\n"
+    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, \\\n"
+    "               most)\n";
 
 static const char cvncl_text_conv_weights[] =
-    "/* part[slice][group][tap, channel][filter]: sums over `length` small positions; z: group and\n"
-    " * slice; big: the source of \"down\", whose table g is */\n"
+    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
+    " * y; z: group and slice; g: the table of \"down\" */\n"
     "#define WEIGHTS_PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, const int length\n"
+    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    const int length\n"
     "#define WEIGHTS_SETUP \\\n"
     "    AT(x); AT(y); AT(part); AT(g); \\\n"
     "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
@@ -2365,15 +2407,16 @@ static const char cvncl_text_conv_weights[] =
     "#define A_FAST_K 0\n"
     "#define A_ROW(l) ((t + (l) * THREADS) % (TM / 4) * 4)\n"
     "#define A_K(l) ((t + (l) * THREADS) / (TM / 4))\n"
-    "#define A_SPOT(m) (int4)(vload4((m) / CI, TAP(0)).xyz, (m) % CI)\n"
+    "#define A_SPOT(m) row_of(g, min(m, (M - 1) / 4 * 4))\n"
     "#define A_QUAD(spot, m, k) weights_quad(x, g, spot, m, M, k, last)\n"
     "#define B_QUAD(n, k) small_quad(y, n, N, Y_ALL, k, last)\n"
     "#define TARGET(m) (part + (size_t)(m) * N)\n"
-    "#define STORE(to, n, v) to[n] = v\n";
+    "#define STORE(to, n, v) \\\n"
+    "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
 
 static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors. A\n"
-    " * vector of y may run into the next position, or behind the tensor: every memory has room. */\n"
+    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors.\n"
+    " * One of y may run into the next position, or behind the tensor: every memory has room. */\n"
     "#if !LOCAL\n"
     "#define GLUE_(a, b) a##b\n"
     "#define GLUE(a, b) GLUE_(a, b)\n"
@@ -2382,8 +2425,10 @@ static const char cvncl_text_conv_plain[] =
     "#define PUT GLUE(vstore, WN)\n"
     "kernel void conv_gather(GATHER_PARAMS)\n"
     "{\n"
-    "    const int n0 = get_global_id(0) * WN, m0 = get_global_id(1) * WM, z = get_global_id(2);\n"
+    "    const int z = get_global_id(2);\n"
     "    GATHER_SETUP\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0);\n"
+    "    const int m0 = tile / tiles * WM, n0 = tile % tiles * WN;\n"
     "    WIDE sum[WM];\n"
     "    int4 at[WM];\n"
     "    w += n0;\n"
@@ -2408,18 +2453,19 @@ static const char cvncl_text_conv_plain[] =
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
     "        PUT(sum[i], 0, line);\n"
-    "        for (int j = 0; j < WN; j++)\n"
-    "            if (n0 + j < N)\n"
-    "                store(to + j, line[j], HAS(bias) ? bias[n0 + j] : 0, add, slope, most);\n"
+    "        for (int j = 0; j < WN; j += 4)\n"
+    "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
+    "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
     "    }\n"
     "}\n"
     "\n"
     "kernel void conv_weights(WEIGHTS_PARAMS)\n"
     "{\n"
-    "    const int n0 = get_global_id(0) * WN, z = get_global_id(2);\n"
+    "    const int z = get_global_id(2);\n"
     "    WEIGHTS_SETUP\n"
-    "    const int blocks = (CI + WM - 1) / WM, t = (int)get_global_id(1) / blocks;\n"
-    "    const int c0 = (int)get_global_id(1) % blocks * WM;\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
+    "    const int blocks = (CI + WM - 1) / WM, block = tile / tiles, t = block / blocks;\n"
+    "    const int c0 = block % blocks * WM;\n"
     "    const int4 tap = vload4(t, TAP(0));\n"
     "    WIDE sum[WM];\n"
     "    int c[WM];\n"
@@ -2439,7 +2485,8 @@ static const char cvncl_text_conv_plain[] =
     "        float line[WN];\n"
     "        PUT(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j++)\n"
-    "            if (c0 + i < CI && n0 + j < N) part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
+    "            if (c0 + i < CI && n0 + j < N)\n"
+    "                part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -2460,8 +2507,8 @@ static const char cvncl_text_conv_order[] =
     "\n"
     "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
     " * in their order; `filters` of a group */\n"
-    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices, const int channels,\n"
-    "                        const int taps, const int filters)\n"
+    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
+    "                        const int channels, const int taps, const int filters)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -2493,7 +2540,8 @@ static const char cvncl_text_depthwise[] =
     "        const int from = source_of(g, p, tap);\n"
     "        if (from < 0) continue;\n"
     "        for (int c = 0; c < CI; c++)\n"
-    "            sum += w[(o * CI + c) * TAPS + tap.w] * x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
+    "                   x[(size_t)from * X_ALL + o / CO * CI + c];\n"
     "    }\n"
     "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
@@ -2639,6 +2687,29 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
+/* Z products of [M x N], which kernels see in a row, tiles of one row of tiles together: some
+ * devices have few groups on the second axis. */
+static cvn_result cvncl_conv_tiles(cvn_net *net, int kernel, int M, int N, int Z,
+                                   const char *format, ...)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int size = cvncl_tile_size(b, M, N, Z);
+    const cvncl_tile *t = &b->tile[size];
+    size_t global[3], local[3];
+    cvn_result result;
+    va_list args;
+    local[0] = b->local ? (size_t)(t->n / t->item_n) : 1;
+    local[1] = b->local ? (size_t)(t->m / t->item_m) : 1;
+    local[2] = 1;
+    global[0] = (size_t)cvni_ceil_div(N, t->n) * (size_t)cvni_ceil_div(M, t->m) * local[0];
+    global[1] = local[1];
+    global[2] = (size_t)Z;
+    va_start(args, format);
+    result = cvncl_enqueue(net, kernel, size, 3, global, local, format, args);
+    va_end(args);
+    return result;
+}
+
 /* From one image to the other; act NULL: none. */
 static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, const float *from,
                                   const float *w, const float *bias, float *to, int add,
@@ -2663,8 +2734,9 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     }
     result = cvncl_conv_pack(net, l, up, w, table, &packed);
     if (result != CVN_OK) return result;
-    return cvncl_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases, "pkpptiiff",
-                       from, packed, bias, to, table, c.N, add, (double)slope, (double)most);
+    return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
+                            "pkpptiiff", from, packed, bias, to, table, c.N, add, (double)slope,
+                            (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
@@ -2683,8 +2755,8 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
                             table, positions, n * slices, length);
     else
-        result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii", big,
-                             small, 0, table, positions, slices, length);
+        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii",
+                                  big, small, 0, table, positions, slices, length);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
                       cvncl_is_depthwise(&c) ? c.M : c.MG);
@@ -2783,8 +2855,8 @@ static const char cvncl_text_pool[] =
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n, const int step,\n"
-    "                         const int add)\n"
+    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n,\n"
+    "                         const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(winner); AT(dx); AT(a);\n"
@@ -2977,8 +3049,8 @@ static const char cvncl_text_norm[] =
     "}\n";
 
 static const char cvncl_text_norm_back[] =
-    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part [2, slices,\n"
-    " * C]: sums of g, of g*(x - center), over `length` rows */\n"
+    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part\n"
+    " * [2, slices, C]: sums of g, of g*(x - center), over `length` rows */\n"
     "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
     "                      const int n, const int m, const int C, const int length,\n"
     "                      const float slope, const float most)\n"

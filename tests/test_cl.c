@@ -490,6 +490,38 @@ static void build_axes(cvn_net *net)
     regress(net, cvn_stop_gradient(net, x));
 }
 
+/* Strides beyond the kernel and beyond the image: phases without a tap, positions without one. */
+static void build_strides(cvn_net *net)
+{
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 4, 11, 10), 20, 2, 3, 1);
+    cvn_node y = cvn_conv_transpose2d(net, cvn_conv2d(net, x, 5, 1, 1, 0), 3, 2, 3, 0);
+    regress(net, cvn_conv2d(net, x, 6, 3, 7, 1));
+    regress(net, cvn_conv2d(net, y, 17, 4, 4, 0));
+}
+
+/* Tensors in one order that layers want in the other: views, sums with an input, concat of both,
+ * what the device has no own kernel for. */
+static void build_orders(cvn_net *net)
+{
+    const int narrow[3] = { 3, 8, 6 };
+    const cvn_node in = cvn_input(net, 6, 4, 6);
+    const cvn_node x = bare_conv(net, in, 6, 3, 1);
+    const cvn_node y = cvn_relu(net, cvn_add(net, cvn_batchnorm(net, x), in));
+    const cvn_node flat = cvn_flatten(net, y);
+    cvn_node both[2];
+    regress(net, cvn_dense(net, cvn_tanh(net, flat), 5));
+    regress(net, cvn_conv2d(net, cvn_reshape(net, y, narrow, 3), 4, 3, 1, 1));
+    regress(net, cvn_conv2d(net, cvn_prelu(net, y, 6), 2, 3, 2, 1));
+    both[0] = in;
+    both[1] = cvn_sigmoid(net, x);
+    regress(net, cvn_concat_n(net, both, 2, 1));
+    regress(net, cvn_concat_n(net, both, 2, 2));
+    regress(net, cvn_conv2d(net, cvn_avgpool(net, in, 2, 1), 3, 2, 1, 0));
+    regress(net, cvn_mul(net, cvn_softmax_axis(net, x, 1), y));
+    regress(net, cvn_sub(net, in, cvn_maxpool(net, cvn_stop_gradient(net, y), 1, 1)));
+    regress(net, cvn_add(net, y, y));
+}
+
 /* Large enough for the large tiles. */
 static void build_large(cvn_net *net)
 {
@@ -616,6 +648,8 @@ typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
     { "conv2d: tiles, strides, dilation, groups, 1x1", build_conv },
+    { "conv2d, strides beyond the kernel", build_strides },
+    { "orders: channels last and the host's", build_orders },
     { "depthwise and separable", build_depthwise },
     { "conv1d, conv3d, conv_transpose1d", build_conv_axes },
     { "conv_transpose2d", build_transposed },
