@@ -136,6 +136,9 @@ CONVNET_API cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode
  *   the first word of a platform points (OpenCL ICD extension, cl_khr_icd). */
 
 #ifdef CONVNET_CL_LINK
+    #ifndef CL_TARGET_OPENCL_VERSION
+        #define CL_TARGET_OPENCL_VERSION 120
+    #endif
     #include <CL/cl.h>
 #elif !defined(_WIN32)
     #include <dlfcn.h>
