@@ -6696,18 +6696,20 @@ static void cvni_backward(cvn_net *net, float share)
     cvni_run_backward(net);
 }
 
-static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+/* A loss of weight 0 is only watched; with `watched` it counts as one. */
+static cvn_result cvni_needs_loss(cvn_net *net, const char *call, int watched)
 {
     const cvn_result result = cvni_needs_build(net, call, 1);
     if (result != CVN_OK) return result;
     for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].loss_weight != 0) return CVN_OK;
+        if (net->layers[id].loss_weight != 0 || (watched && net->layers[id].per_batch))
+            return CVN_OK;
     return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
 }
 
 cvn_result cvn_backward(cvn_net *net)
 {
-    cvn_result result = cvni_needs_loss(net, "cvn_backward");
+    cvn_result result = cvni_needs_loss(net, "cvn_backward", 1);
     if (result != CVN_OK) return result;
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
@@ -28620,7 +28622,7 @@ static cvn_result cvni_needs_own(cvn_net *net, const char *call)
 static cvn_result cvni_needs_training(cvn_net *net, const char *call)
 {
     const cvn_result result = cvni_needs_own(net, call);
-    return result == CVN_OK ? cvni_needs_loss(net, call) : result;
+    return result == CVN_OK ? cvni_needs_loss(net, call, 0) : result;
 }
 
 cvn_result cvn_step(cvn_net *net)
