@@ -45587,7 +45587,7 @@ static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
     return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
 }
 
-/* Bias and activation of a vector of row i; a NaN stays one, for min_ps gives its second operand. */
+/* Bias and activation of a vector of row i. min_ps gives its second operand, so a NaN stays. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE __m512 cvni_tile_end_avx512(const cvni_tile *t, int i, __m512 v)
 {
@@ -45596,10 +45596,10 @@ static CVNI_ALWAYS_INLINE __m512 cvni_tile_end_avx512(const cvni_tile *t, int i,
     return _mm512_min_ps(_mm512_set1_ps(t->most), v);
 }
 
-/* Row i of the tile t; m: lanes of the last vector. */
+/* Row i of the tile t; m: lanes of the last vector. ends, a constant: does it end the row, too? */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
-                                                     __mmask16 m, const __m512 *s)
+                                                     int ends, __mmask16 m, const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
     float *last = c + 16 * (vectors - 1);
@@ -45612,7 +45612,7 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
         if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
         v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
     }
-    if (t->end) {
+    if (ends && t->end) {
         if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
         if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
         v2 = cvni_tile_end_avx512(t, i, v2);
@@ -45621,6 +45621,9 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
     if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
     _mm512_mask_storeu_ps(last, m, v2);
 }
+
+CVNI_TARGET("avx512f")
+static void cvni_store_rows_avx512(const cvni_store *s);
 
 /* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
  * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
@@ -45631,6 +45634,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const int ends = rows == 8 && vectors == 3;         /* the others in a second pass */
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
@@ -45660,14 +45664,15 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, m, s);
-    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+    cvni_store_row_avx512(t, 0, vectors, ends, m, s);
+    cvni_store_row_avx512(t, 1, vectors, ends, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, ends, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, ends, m, s + 3 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, ends, m, s + 4 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, ends, m, s + 5 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, ends, m, s + 6 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, ends, m, s + 7 * vectors);
+    if (!ends && t->end) cvni_tile_end(t, cvni_store_rows_avx512);
 }
 
 CVNI_TARGET("avx512f")
@@ -45721,14 +45726,14 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
         if (rows > 7) cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, m, s);
-    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
-    cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
-    cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
-    cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
-    if (rows > 7) cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+    cvni_store_row_avx512(t, 0, vectors, 0, m, s);
+    cvni_store_row_avx512(t, 1, vectors, 0, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, 0, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, 0, m, s + 3 * vectors);
+    cvni_store_row_avx512(t, 4, vectors, 0, m, s + 4 * vectors);
+    cvni_store_row_avx512(t, 5, vectors, 0, m, s + 5 * vectors);
+    cvni_store_row_avx512(t, 6, vectors, 0, m, s + 6 * vectors);
+    if (rows > 7) cvni_store_row_avx512(t, 7, vectors, 0, m, s + 7 * vectors);
 }
 
 CVNI_TARGET("avx512f")
