@@ -3302,6 +3302,9 @@ typedef struct cvni_tile {
     int fetch;                  /* vectors of it for each k; 0: three */
     float *c;
     ptrdiff_t ldc;
+    int end;                    /* of sums that are whole: c = act(c + bias), act as below */
+    const float *bias;          /* [rows], or NULL */
+    float slope, most;          /* v <= 0 ? slope*v : v, then at most `most` */
 } cvni_tile;
 
 /* Dot products: out[i*ld + j] += sum over p of a[i*a_line + p] * b[at[j] + p], i < lines <= 4,
@@ -3385,8 +3388,8 @@ typedef struct cvni_kernels {
     void (*gemm_tile)(const cvni_tile *t);
     /* the same where row k of b lies at b + k*b_k + at[k] */
     void (*tile_at)(const cvni_tile *t, const int *at);
-    /* c[i][j] (+)= sum over k of a[row[i] + at[k]] * b[k*b_k + j], i < mr; cols: a multiple of
-     * unit */
+    /* c[i][j] (+)= sum over k of a[row[i] + at[k]] * b[k*b_k + j]; row has mr entries, cols is a
+     * multiple of unit; `end` is not looked at */
     void (*tile_turned)(const cvni_tile *t, const int *row, const int *at);
     /* bias, sum and activation on the way to an image */
     void (*store_rows)(const cvni_store *s);
@@ -7284,17 +7287,22 @@ static const float *cvni_panel_at(const cvni_panels *s, int i, ptrdiff_t *line, 
 
 /* The tiles of two blocks: rows [m0, m0 + ms), columns [n0, n0 + ns) of C. */
 static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0, int ms, int n0,
-                            int ns, int ks, int add, const cvni_panels *a, const cvni_panels *b)
+                            int ns, int ks, int add, int end, const cvni_panels *a,
+                            const cvni_panels *b)
 {
     const int in_place = b->p != b->packed;
     const int far = in_place && b->k > CVNI_NEAR;   /* no prefetcher follows such steps */
     const int last = in_place ? cvni_last_lines(ns, kern->nr, kern->unit) : ns % kern->nr;
     ptrdiff_t b_line;
     cvni_tile t;
+    memset(&t, 0, sizeof t);
     t.k = ks;
     t.add = add;
     t.ldc = g->ldc;
     t.fetch = ms > 2 * kern->mr ? 1 : ms > kern->mr ? 2 : 3;    /* a panel with the first tiles */
+    t.end = end;
+    t.slope = g->activate ? g->slope : 1;
+    t.most = g->most > 0 ? g->most : HUGE_VALF;
     for (int j = 0; j < ns; j += t.cols) {
         t.cols = ns - j == last ? last : cvni_min(kern->nr, ns - last - j);
         t.b = cvni_panel_at(b, j, &b_line, &t.b_k);
@@ -7302,6 +7310,7 @@ static void cvni_gemm_tiles(const cvni_kernels *kern, const cvni_gemm *g, int m0
         for (int i = 0; i < ms; i += kern->mr, t.c += kern->mr * g->ldc) {
             t.rows = cvni_min(kern->mr, ms - i);
             t.a = cvni_panel_at(a, i, &t.a_line, &t.a_k);
+            t.bias = g->row_bias ? g->row_bias + m0 + i : NULL;
             t.ahead = kern->nr + i / kern->mr * t.fetch * kern->unit;
             if (!far || t.ahead >= 2 * kern->nr || g->n - n0 - j < 2 * kern->nr) t.ahead = 0;
             kern->gemm_tile(&t);
@@ -7430,6 +7439,7 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                             int ns, void *scratch)
 {
     const int depth = cvni_gemm_depth(g->k);
+    const int at_once = !g->col_bias && (g->row_bias || g->activate || g->most > 0);
     const int a_in_place = (cvni_is_plain(&g->a) && g->a.k_step == 1) ||
                            cvni_in_place(&g->a, cvni_ceil_div(ns, kern->nr));
     const int b_in_place = cvni_in_place(&g->b, cvni_ceil_div(ms, kern->mr));
@@ -7459,8 +7469,9 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
                     ? cvni_place_panels(kern, &g->a, i, rows, k0, ks, kern->mr, kern->mr,
                                         rows % kern->mr, packed_a)
                     : cvni_pack_panels(kern, &g->a, i, rows, k0, ks, kern->mr, packed_a);
-            cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0, &a, &b);
-            if (k0 + ks == g->k) cvni_gemm_finish(kern, g, i, rows, n0, ns);
+            cvni_gemm_tiles(kern, g, i, rows, n0, ns, ks, g->add || k0 > 0,
+                            k0 + ks == g->k && at_once, &a, &b);
+            if (k0 + ks == g->k && !at_once) cvni_gemm_finish(kern, g, i, rows, n0, ns);
         }
     }
 }
@@ -8588,6 +8599,7 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
 #define CVNI_DIRECT_WEIGHTS (1 << 15)   /* floats of the weights that stay in L2 */
 #define CVNI_DIRECT_SUMS (1 << 16)      /* floats of the sums, about; where there are many lines, */
 #define CVNI_DIRECT_MOST (1 << 18)      /* at most */
+#define CVNI_DIRECT_PLAIN 64            /* 1x1 of one image: positions, at most */
 #define CVNI_DIRECT_PHASES 64           /* of a stride, at most */
 #define CVNI_DIRECT_PACK 16             /* channels whose weights are packed together */
 #define CVNI_DIRECT_FETCH (1 << 18)     /* bytes that are fetched ahead, at most, */
@@ -8604,6 +8616,7 @@ typedef struct cvni_direct {
     int positions;                      /* flat ones of a block, at most */
     int chunk;                          /* channels of a frame, at most */
     int turned;                         /* sums are [position][line] */
+    int straight;                       /* tiles go to their places at once, row by row */
     int panel;                          /* lines that the weights are packed by */
     ptrdiff_t ld;                       /* floats from line to line of the sums, or position to
                                          * position */
@@ -8641,7 +8654,7 @@ static int cvni_direct_depth(const cvni_direct *d, int taps)
 
 /* Positions of a task: whole images, rows, or parts of rows; about so many that weights and sums
  * of a tile are read often enough. */
-static void cvni_direct_positions(cvni_direct *d)
+static void cvni_direct_positions(cvni_direct *d, int most)
 {
     const int aim = cvni_min(1024, cvni_max(256, CVNI_DIRECT_SUMS / d->lines));
     const int height = d->f.h.positions;
@@ -8654,7 +8667,7 @@ static void cvni_direct_positions(cvni_direct *d)
     d->images = 1;
     cvni_frame_cut(&d->f, 1, 0, d->rows, 0, d->cols);
     if (d->blocks_h * d->blocks_w == 1)
-        d->images = cvni_max(1, aim / (int)d->f.plane);
+        d->images = cvni_min(most, cvni_max(1, aim / (int)d->f.plane));
     cvni_frame_cut(&d->f, d->images, 0, d->rows, 0, d->cols);
 }
 
@@ -8677,7 +8690,20 @@ static void cvni_direct_turn(const cvni_kernels *kern, cvni_direct *d)
     }
 }
 
-/* 0 where it does not fit. Nothing that is planned depends on the batch. */
+/* Tiles of rows of the image leave out what lies between those, but each row ends with a vector
+ * that is not full; where all k are one block they go to their places without a buffer of sums,
+ * which costs as much as about 16 more k. */
+static int cvni_direct_is_straight(const cvni_kernels *kern, const cvni_direct *d, int taps)
+{
+    const int k = d->channels * taps;
+    const int row = cvni_ceil_div(d->cols, kern->unit);
+    const int flat = cvni_ceil_div((int)cvni_frame_positions(&d->f), kern->unit);
+    return !d->turned && d->phases_h * d->phases_w == 1 && d->stride_h * d->stride_w == 1 &&
+           d->chunk == d->channels && k <= CVNI_DIRECT_K &&
+           (row == 1 ? 1.3 : 1) * row * d->rows * d->images * k < (double)flat * (k + 16);
+}
+
+/* 0 where it does not fit. What is planned depends on the full batch alone. */
 static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_direct *d)
 {
     int channel, depth, part;
@@ -8701,7 +8727,7 @@ static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pa
     if ((double)d->phases_h * d->phases_w > CVNI_DIRECT_PHASES ||
         ((double)d->f.h.reach + 1) * ((double)d->f.w.reach + 1) > CVNI_DIRECT_FRAME)
         return 0;
-    cvni_direct_positions(d);
+    cvni_direct_positions(d, c->most);
     if (cvni_frame_channel(&d->f) > CVNI_DIRECT_FRAME) return 0;
     cvni_direct_turn(net->k, d);
     channel = (int)cvni_frame_channel(&d->f);
@@ -8713,6 +8739,7 @@ static int cvni_direct_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pa
     part = CVNI_DIRECT_MOST / (d->phases_h * d->phases_w * d->positions) / d->panel * d->panel;
     d->part = cvni_min(cvni_max(part, d->panel), cvni_round_up(d->lines, d->panel));
     d->ld = d->turned ? d->part + 16 : d->positions;
+    d->straight = cvni_direct_is_straight(net->k, d, c->taps);
     return 1;
 }
 
@@ -8838,30 +8865,27 @@ typedef struct cvni_direct_task {
     float *frame, *sums;                /* sums: [phase][line][position], turned [position][line] */
 } cvni_direct_task;
 
-/* sums (+)= the product of one block of k and the frame from b on. The weights of some lines stay
- * in L2 while all positions go over them. */
-static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff_t a_panel,
-                              const float *b, int ks, int add, float *sums)
+/* c (+)= the product of one block of k and `positions` of the frame from b on; tile: how it ends.
+ * The weights of some lines stay in L2 while all positions go over them. */
+static void cvni_direct_tiles(const cvni_direct_task *t, cvni_tile tile, const float *a,
+                              ptrdiff_t a_panel, const float *b, int positions, float *c)
 {
     const cvni_kernels *kern = t->j->net->k;
-    const int last = cvni_last_lines(t->positions, kern->nr, kern->unit);
-    const int step = cvni_max(1, CVNI_DIRECT_WEIGHTS / (ks * kern->mr)) * kern->mr;
-    cvni_tile tile;
-    memset(&tile, 0, sizeof tile);
-    tile.k = ks;
-    tile.add = add;
+    const float *bias = tile.bias;
+    const int last = cvni_last_lines(positions, kern->nr, kern->unit);
+    const int step = cvni_max(1, CVNI_DIRECT_WEIGHTS / (tile.k * kern->mr)) * kern->mr;
     tile.a_line = 1;
     tile.a_k = kern->mr;
-    tile.ldc = t->d->ld;
     for (int line = 0; line < t->lines; line += step)
-        for (int p = 0; p < t->positions; p += tile.cols) {
-            const int left = t->positions - p;
+        for (int p = 0; p < positions; p += tile.cols) {
+            const int left = positions - p;
             tile.cols = left == last ? last : cvni_min(kern->nr, left - last);
             tile.b = b + p;
             for (int i = line; i < t->lines && i < line + step; i += kern->mr) {
                 tile.rows = cvni_min(kern->mr, t->lines - i);
                 tile.a = a + i / kern->mr * a_panel;
-                tile.c = sums + i * tile.ldc + p;
+                tile.c = c + i * tile.ldc + p;
+                tile.bias = bias ? bias + i : NULL;
                 tile.ahead = i == 0 && left > kern->nr ? kern->nr : 0;
                 cvni_direct_fetch_some(t->fetch);
                 kern->tile_at(&tile, t->at);
@@ -8869,24 +8893,47 @@ static void cvni_direct_tiles(const cvni_direct_task *t, const float *a, ptrdiff
         }
 }
 
-/* Turned: rows of a tile are positions, columns are lines. */
-static void cvni_direct_turned(const cvni_direct_task *t, const float *weights, ptrdiff_t panel,
-                               const float *frame, int ks, int add)
+static float *cvni_direct_plane(const cvni_direct_task *t, int line, int n);
+
+/* The rows of all images, with all there is to add up. */
+static void cvni_direct_rows(const cvni_direct_task *t, cvni_tile tile, const float *weights,
+                             ptrdiff_t panel)
+{
+    const cvni_conv_job *j = t->j;
+    tile.add = j->add;
+    tile.ldc = (ptrdiff_t)t->d->height * t->d->width;
+    tile.end = j->bias || j->act;
+    tile.bias = j->bias ? j->bias + t->g * t->d->lines + t->line0 : NULL;
+    tile.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    tile.most = j->most > 0 ? j->most : HUGE_VALF;
+    for (int n = 0; n < t->f.images; n++)
+        for (int i = 0; i < t->f.h.count; i++)
+            cvni_direct_tiles(t, tile, weights, panel,
+                              t->frame + ((ptrdiff_t)n * t->f.h.pitch + i) * t->f.w.pitch,
+                              t->f.w.count,
+                              cvni_direct_plane(t, 0, n) + (ptrdiff_t)i * t->d->width);
+}
+
+/* Turned: rows of a tile are positions, as many in each, columns are lines. Meanwhile the panel
+ * that comes next is fetched: next, behind the last one, or NULL. */
+static void cvni_direct_turned(const cvni_direct_task *t, cvni_tile tile, const float *weights,
+                               ptrdiff_t panel, const float *next, const float *frame)
 {
     const cvni_kernels *kern = t->j->net->k;
-    cvni_tile tile;
-    memset(&tile, 0, sizeof tile);
-    tile.k = ks;
-    tile.add = add;
-    tile.rows = kern->mr;
+    const int tiles = cvni_ceil_div(t->positions, kern->mr);
+    const int step = cvni_ceil_div(t->positions, tiles);
     tile.cols = t->d->panel;
     tile.a = frame;
     tile.b_k = t->d->panel;
     tile.ldc = t->d->ld;
     for (int i = 0; i < t->lines; i += t->d->panel, weights += panel) {
+        const float *soon = i + t->d->panel < t->lines ? weights + panel : next;
         tile.b = weights;
-        for (int p = 0; p < t->positions; p += kern->mr) {
+        for (int p = 0; p < t->positions; p += step) {
+            const ptrdiff_t part = (ptrdiff_t)p / step * tile.k * kern->unit;
+            tile.rows = cvni_min(step, t->positions - p);
             tile.c = t->sums + p * tile.ldc + i;
+            tile.ahead = soon && part < (ptrdiff_t)tile.k * tile.b_k ? soon + part - weights : 0;
             cvni_direct_fetch_some(t->fetch);
             kern->tile_turned(&tile, t->place + p, t->at);
         }
@@ -8923,9 +8970,18 @@ static void cvni_direct_channels(const cvni_direct_task *t, int c0, int channels
             const float *weights = packed + t->line0 / d->panel * panel +
                                    (ptrdiff_t)(c0 + k) * taps * d->panel;
             const float *frame = t->frame + k * cvni_frame_channel(&t->f);
-            const int ks = cvni_min(depth, channels - k) * taps;
-            if (d->turned) cvni_direct_turned(t, weights, panel, frame, ks, c0 + k > 0);
-            else cvni_direct_tiles(t, weights, panel, frame, ks, c0 + k > 0, sums);
+            cvni_tile tile;
+            memset(&tile, 0, sizeof tile);
+            tile.k = cvni_min(depth, channels - k) * taps;
+            tile.add = c0 + k > 0;
+            tile.ldc = d->ld;
+            if (d->straight) cvni_direct_rows(t, tile, weights, panel);
+            else if (d->turned)
+                cvni_direct_turned(t, tile, weights, panel,
+                                   c0 + k + depth < d->channels ? weights + tile.k * d->panel
+                                                                : NULL,
+                                   frame);
+            else cvni_direct_tiles(t, tile, weights, panel, frame, t->positions, sums);
         }
         packed += (ptrdiff_t)lines * d->channels * taps;
         sums += (ptrdiff_t)d->part * d->positions;
@@ -8995,31 +9051,34 @@ static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, 
     }
 }
 
-/* Turned sums: eight lines at a time, turned back behind the sums. */
+/* Turned sums: bias and activation where they lie, then eight lines at a time turned back: to
+ * their places, or behind the sums, to be added from there. */
 static void cvni_direct_store_turned(const cvni_direct_task *t)
 {
     const cvni_direct *d = t->d;
     const cvni_conv_job *j = t->j;
+    const cvni_kernels *kern = j->net->k;
     const int count = t->f.h.count * t->f.w.count;
+    const int plane = d->height * d->width;
+    const float *bias = j->bias ? j->bias + t->g * d->lines + t->line0 : NULL;
     float *buffer = t->sums + d->ld * d->positions;
-    cvni_store s;
-    memset(&s, 0, sizeof s);
-    s.rows = 1;
-    s.n = count;
-    s.add = j->add;
-    s.slope = j->act ? cvni_relu_slope(j->act) : 1;
+    if (bias || j->act)
+        kern->finish(t->positions, t->lines, t->sums, d->ld, NULL, bias, j->act != NULL,
+                     j->act ? cvni_relu_slope(j->act) : 0);
+    for (int p = 0; p < t->positions && j->most > 0; p++)
+        cvni_at_most(kern, t->lines, j->most, t->sums + p * d->ld);
     for (int line = 0; line < t->lines; line += 8)
         for (int n = 0; n < t->f.images; n++) {
-            j->net->k->pack_rows(count, 8, t->sums + (ptrdiff_t)n * count * d->ld + line, d->ld,
-                                 count, buffer);
-            for (int i = 0; i < 8 && line + i < t->lines; i++) {
-                const int f = t->g * d->lines + t->line0 + line + i;
-                s.bias = j->bias ? j->bias[f] : 0;
-                s.p = buffer + (ptrdiff_t)i * count;
-                s.y = j->to + (((ptrdiff_t)(t->n0 + n) * j->c.G * d->lines + f) * d->height +
-                               t->f.h.first) * d->width;
-                j->net->k->store_rows(&s);
+            const float *sums = t->sums + (ptrdiff_t)n * count * d->ld + line;
+            const int lines = cvni_min(8, t->lines - line);
+            float *y = cvni_direct_plane(t, line, n);
+            if (!j->add) {
+                kern->pack_rows(count, lines, sums, d->ld, plane, y);
+                continue;
             }
+            kern->pack_rows(count, lines, sums, d->ld, count, buffer);
+            for (int i = 0; i < lines; i++, y += plane)
+                kern->add(count, y, buffer + (ptrdiff_t)i * count, y);
         }
 }
 
@@ -9040,8 +9099,9 @@ static void cvni_direct_scratch(const cvni_direct *d, const cvni_conv *c, size_t
 {
     const size_t frame = (size_t)d->chunk * (size_t)cvni_frame_channel(&d->f) +
                          (size_t)cvni_frame_tail(&d->f);
-    const size_t sums = d->turned ? (size_t)d->ld * (size_t)d->positions
-                                  : (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
+    const size_t sums = d->straight ? 0
+                        : d->turned ? (size_t)d->ld * (size_t)d->positions
+                                    : (size_t)d->phases_h * (size_t)d->phases_w * (size_t)d->part *
                                         (size_t)d->positions;
     const size_t behind = d->turned ? 8 * (size_t)d->rows * (size_t)d->cols
                                     : (size_t)d->cols * (size_t)d->stride_w;
@@ -9137,6 +9197,7 @@ static void cvni_direct_run_task(cvni_direct_task *t, const cvni_direct_task *ne
     const cvni_conv *c = &j->c;
     const int cols = d->up ? c->OW : c->W;
     const ptrdiff_t plane = (d->up ? (ptrdiff_t)c->OH : c->H) * cols;
+    const int in_place = c->plain && d->turned && t->f.images == 1;     /* is its own frame */
     cvni_direct_fetch fetch[2];
     size_t bytes[4];
     cvni_direct_scratch(d, c, bytes);
@@ -9149,12 +9210,13 @@ static void cvni_direct_run_task(cvni_direct_task *t, const cvni_direct_task *ne
     if (d->turned) cvni_direct_places(t);
     for (int k = 0; k < d->channels; k += d->chunk) {
         const int channels = cvni_min(d->chunk, d->channels - k);
-        cvni_frame_fill(j->net->k, &t->f, cvni_direct_source(t) + k * plane,
+        if (in_place) t->frame = (float *)(void *)(cvni_direct_source(t) + k * plane);
+        else cvni_frame_fill(j->net->k, &t->f, cvni_direct_source(t) + k * plane,
                         c->G * d->channels * plane, plane, cols, channels, t->frame);
         cvni_direct_channels(t, k, channels);
     }
     if (d->turned) cvni_direct_store_turned(t);
-    else cvni_direct_store(t);
+    else if (!d->straight) cvni_direct_store(t);
 }
 
 static void cvni_direct_part(void *context, int begin, int end, int worker)
@@ -9171,7 +9233,8 @@ static int cvni_direct_takes(const cvn_net *net, const cvni_conv *c, cvni_pass p
 {
     cvni_direct d;
     if (!cvni_direct_plan(net, c, pass, &d)) return CVNI_CANNOT;
-    return c->plain ? CVNI_CAN : CVNI_CHOSEN;
+    return !c->plain || (d.turned && c->most == 1 && c->OH * c->OW <= CVNI_DIRECT_PLAIN)
+               ? CVNI_CHOSEN : CVNI_CAN;
 }
 
 static void cvni_direct_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -9192,6 +9255,7 @@ static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
     cvni_direct_plan(j->net, &j->c, pass, &d);
     cvni_direct_divide(j->net, &j->c, &d);
     j->work = &d;
+    j->kept = d.straight || d.turned;
     cvni_parallel_for(j->net,
                       d.blocks_n * j->c.G * d.blocks_h * d.blocks_w * d.parts, cost,
                       cvni_direct_part, j);
@@ -9507,6 +9571,7 @@ static void cvni_dw_tiles(const cvni_dw_task *t, int first, int k, const float *
     const float *a = t->f.copies ? t->copy : t->small;
     const int last = cvni_last_lines(n, kern->nr, kern->unit);
     cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
     tile.add = 1;
     tile.a_line = t->f.copies ? t->f.line : (ptrdiff_t)t->c->OH * t->c->OW;
     tile.a_k = 1;
@@ -10472,7 +10537,8 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
         can = can && c->axis[i].kernel == 3 && c->axis[i].stride == 1 && c->axis[i].dilation == 1;
     if (!can || cvni_max(c->CG, c->MG) > CVNI_WINO_CHANNELS) return CVNI_CANNOT;
     w = cvni_wino_of(c, pass);
-    return c->CG >= 16 && c->MG >= 16 && w.rows * w.cols >= cvni_ceil_div(8, c->most)
+    return c->CG >= 16 && c->MG >= 16 &&
+                   w.rows * w.cols >= cvni_ceil_div(w.by_filters ? 8 : 4, c->most)
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
@@ -19717,7 +19783,7 @@ static void cvni_rnn_product(const cvni_rnn_job *j, cvni_operand a, int m, int n
         const int ks = cvni_min(CVNI_KC, k - k0);
         const cvni_panels rows = cvni_pack_panels(kern, &a, 0, m, k0, ks, kern->mr, scratch);
         const cvni_panels cols = cvni_packed_panels(j->packed + all * k0, ks, kern->nr);
-        cvni_gemm_tiles(kern, &g, 0, m, 0, n, ks, add || k0, &rows, &cols);
+        cvni_gemm_tiles(kern, &g, 0, m, 0, n, ks, add || k0, 0, &rows, &cols);
     }
 }
 
@@ -44527,20 +44593,38 @@ static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, fl
 }
 #endif
 
+/* Bias and activation of a tile whose sums lie in c; store_rows: of the same table. */
+static void cvni_tile_end(const cvni_tile *t, void (*store_rows)(const cvni_store *s))
+{
+    cvni_store s;
+    memset(&s, 0, sizeof s);
+    s.rows = 1;
+    s.n = t->cols;
+    s.slope = t->slope;
+    for (int i = 0; i < t->rows; i++) {
+        s.bias = t->bias ? t->bias[i] : 0;
+        s.p = s.y = t->c + i * t->ldc;
+        store_rows(&s);
+        for (int j = 0; j < t->cols && t->most < HUGE_VALF; j++)
+            s.y[j] = s.y[j] > t->most ? t->most : s.y[j];
+    }
+}
+
+static void cvni_store_rows_c(const cvni_store *s);
+
 /* What lies over the edge of c goes through a tile of its own. */
 static void cvni_tile_c(const cvni_tile *t, const int *at, int at_step)
 {
     float whole[4 * 8];
-    if (t->rows == 4 && t->cols == 8) {
-        cvni_gemm_whole_c(t, at, at_step, t->c, t->ldc, t->add);
-        return;
-    }
-    cvni_gemm_whole_c(t, at, at_step, whole, 8, 0);
-    for (int i = 0; i < t->rows; i++) {
+    const int fits = t->rows == 4 && t->cols == 8;
+    if (fits) cvni_gemm_whole_c(t, at, at_step, t->c, t->ldc, t->add);
+    else cvni_gemm_whole_c(t, at, at_step, whole, 8, 0);
+    for (int i = 0; i < t->rows && !fits; i++) {
         float *c = t->c + i * t->ldc;
         for (int j = 0; j < t->cols; j++)
             c[j] = t->add ? c[j] + whole[i * 8 + j] : whole[i * 8 + j];
     }
+    if (t->end) cvni_tile_end(t, cvni_store_rows_c);
 }
 
 /* Offsets of a b without any: at[k*at_step]. */
@@ -44553,7 +44637,7 @@ static void cvni_tile_at_c(const cvni_tile *t, const int *at) { cvni_tile_c(t, a
 CVNI_HOT
 static void cvni_tile_turned_c(const cvni_tile *t, const int *row, const int *at)
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < t->rows; i++) {
         float sum[8] = { 0, 0, 0, 0, 0, 0, 0, 0 };
         float *c = t->c + i * t->ldc;
         for (int k = 0; k < t->k; k++) {
@@ -45283,11 +45367,21 @@ static void cvni_tile_avx2(const cvni_tile *t, const int *at, int at_step)
     cvni_store_row_avx2(t, 3, c30, c31, c32);
 }
 
-CVNI_TARGET("avx2,fma")
-static void cvni_gemm_tile_avx2(const cvni_tile *t) { cvni_tile_avx2(t, &cvni_nowhere, 0); }
+static void cvni_store_rows_avx2(const cvni_store *s);
 
 CVNI_TARGET("avx2,fma")
-static void cvni_tile_at_avx2(const cvni_tile *t, const int *at) { cvni_tile_avx2(t, at, 1); }
+static void cvni_gemm_tile_avx2(const cvni_tile *t)
+{
+    cvni_tile_avx2(t, &cvni_nowhere, 0);
+    if (t->end) cvni_tile_end(t, cvni_store_rows_avx2);
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_tile_at_avx2(const cvni_tile *t, const int *at)
+{
+    cvni_tile_avx2(t, at, 1);
+    if (t->end) cvni_tile_end(t, cvni_store_rows_avx2);
+}
 
 /* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
 CVNI_TARGET("avx2,fma")
@@ -46436,10 +46530,27 @@ static CVNI_ALWAYS_INLINE void cvni_tile_row_avx512(int vectors, const float *a,
     if (vectors > 2) s[2] = _mm512_fmadd_ps(v, b2, s[2]);
 }
 
-/* Row i of the tile t; m: lanes of the last vector. */
+/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
+CVNI_TARGET("avx512f")
+static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
+{
+    const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
+    return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
+}
+
+/* Bias and activation of a vector of row i. min_ps gives its second operand, so a NaN stays. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_tile_end_avx512(const cvni_tile *t, int i, __m512 v)
+{
+    if (t->bias) v = _mm512_add_ps(v, _mm512_set1_ps(t->bias[i]));
+    v = cvni_relu1_avx512(v, _mm512_set1_ps(t->slope), t->slope == 0 ? 0 : 0xFFFF);
+    return _mm512_min_ps(_mm512_set1_ps(t->most), v);
+}
+
+/* Row i of the tile t; m: lanes of the last vector. ends, a constant: does it end the row, too? */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
-                                                     __mmask16 m, const __m512 *s)
+                                                     int ends, __mmask16 m, const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
     float *last = c + 16 * (vectors - 1);
@@ -46452,10 +46563,18 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
         if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
         v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
     }
+    if (ends && t->end) {
+        if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
+        if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+        v2 = cvni_tile_end_avx512(t, i, v2);
+    }
     if (vectors > 1) _mm512_storeu_ps(c, v0);
     if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
     _mm512_mask_storeu_ps(last, m, v2);
 }
+
+CVNI_TARGET("avx512f")
+static void cvni_store_rows_avx512(const cvni_store *s);
 
 /* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
  * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
@@ -46466,6 +46585,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
+    const int ends = rows == 8 && vectors == 3;         /* the others in a second pass */
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
@@ -46495,14 +46615,15 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, m, s);
-    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+    cvni_store_row_avx512(t, 0, vectors, ends, m, s);
+    cvni_store_row_avx512(t, 1, vectors, ends, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, ends, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, ends, m, s + 3 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, ends, m, s + 4 * vectors);
+    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, ends, m, s + 5 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, ends, m, s + 6 * vectors);
+    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, ends, m, s + 7 * vectors);
+    if (!ends && t->end) cvni_tile_end(t, cvni_store_rows_avx512);
 }
 
 CVNI_TARGET("avx512f")
@@ -46527,18 +46648,10 @@ static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvn
 CVNI_TARGET("avx512f")
 static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
 
-/* As cvni_relu_c; `keep` all ones but for a slope of 0, when slope*x is 0 whatever x. */
-CVNI_TARGET("avx512f")
-static inline __m512 cvni_relu1_avx512(__m512 x, __m512 slope, __mmask16 keep)
-{
-    const __mmask16 low = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LE_OQ);
-    return _mm512_mask_blend_ps(low, x, _mm512_maskz_mul_ps(keep, slope, x));
-}
-
-/* vectors: a constant, the vectors of a row. */
+/* vectors, rows (7 or 8): constants. What is ahead is fetched into L2. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int *row, const int *at,
-                                                  int vectors)
+                                                  int vectors, int rows)
 {
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
@@ -46549,10 +46662,12 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
     const float *a6 = t->a + row[6], *a7 = t->a + row[7];
     const float *b = t->b;
-    for (int k = t->k; k > 0; k--, b += t->b_k, at++) {
+    const float *ahead = b + t->ahead;
+    for (int k = t->k; k > 0; k--, b += t->b_k, at++, ahead += 16) {
         const __m512 b0 = _mm512_loadu_ps(b);
         const __m512 b1 = vectors > 1 ? _mm512_loadu_ps(b + 16) : zero;
         const __m512 b2 = vectors > 2 ? _mm512_loadu_ps(b + 32) : zero;
+        if (vectors > 1) _mm_prefetch((const char *)ahead, _MM_HINT_T1);
         cvni_tile_row_avx512(vectors, a0 + *at, b0, b1, b2, s);
         cvni_tile_row_avx512(vectors, a1 + *at, b0, b1, b2, s + vectors);
         cvni_tile_row_avx512(vectors, a2 + *at, b0, b1, b2, s + 2 * vectors);
@@ -46560,24 +46675,26 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         cvni_tile_row_avx512(vectors, a4 + *at, b0, b1, b2, s + 4 * vectors);
         cvni_tile_row_avx512(vectors, a5 + *at, b0, b1, b2, s + 5 * vectors);
         cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
-        cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
+        if (rows > 7) cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, m, s);
-    cvni_store_row_avx512(t, 1, vectors, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, m, s + 3 * vectors);
-    cvni_store_row_avx512(t, 4, vectors, m, s + 4 * vectors);
-    cvni_store_row_avx512(t, 5, vectors, m, s + 5 * vectors);
-    cvni_store_row_avx512(t, 6, vectors, m, s + 6 * vectors);
-    cvni_store_row_avx512(t, 7, vectors, m, s + 7 * vectors);
+    cvni_store_row_avx512(t, 0, vectors, 0, m, s);
+    cvni_store_row_avx512(t, 1, vectors, 0, m, s + vectors);
+    cvni_store_row_avx512(t, 2, vectors, 0, m, s + 2 * vectors);
+    cvni_store_row_avx512(t, 3, vectors, 0, m, s + 3 * vectors);
+    cvni_store_row_avx512(t, 4, vectors, 0, m, s + 4 * vectors);
+    cvni_store_row_avx512(t, 5, vectors, 0, m, s + 5 * vectors);
+    cvni_store_row_avx512(t, 6, vectors, 0, m, s + 6 * vectors);
+    if (rows > 7) cvni_store_row_avx512(t, 7, vectors, 0, m, s + 7 * vectors);
 }
 
 CVNI_TARGET("avx512f")
 static void cvni_tile_turned_avx512(const cvni_tile *t, const int *row, const int *at)
 {
-    if (t->cols <= 16) cvni_turned_avx512(t, row, at, 1);
-    else if (t->cols <= 32) cvni_turned_avx512(t, row, at, 2);
-    else cvni_turned_avx512(t, row, at, 3);
+    if (t->cols <= 16) cvni_turned_avx512(t, row, at, 1, 8);
+    else if (t->cols <= 32 && t->rows > 7) cvni_turned_avx512(t, row, at, 2, 8);
+    else if (t->cols <= 32) cvni_turned_avx512(t, row, at, 2, 7);
+    else if (t->rows > 7) cvni_turned_avx512(t, row, at, 3, 8);
+    else cvni_turned_avx512(t, row, at, 3, 7);
 }
 
 CVNI_TARGET("avx512f")
@@ -48416,9 +48533,19 @@ static void cvni_tile_f4(const cvni_tile *t, const int *at, int at_step)
 }
 #endif
 
-static void cvni_gemm_tile_f4(const cvni_tile *t) { cvni_tile_f4(t, &cvni_nowhere, 0); }
+static void cvni_store_rows_f4(const cvni_store *s);
 
-static void cvni_tile_at_f4(const cvni_tile *t, const int *at) { cvni_tile_f4(t, at, 1); }
+static void cvni_gemm_tile_f4(const cvni_tile *t)
+{
+    cvni_tile_f4(t, &cvni_nowhere, 0);
+    if (t->end) cvni_tile_end(t, cvni_store_rows_f4);
+}
+
+static void cvni_tile_at_f4(const cvni_tile *t, const int *at)
+{
+    cvni_tile_f4(t, at, 1);
+    if (t->end) cvni_tile_end(t, cvni_store_rows_f4);
+}
 
 /* Four rows of one vector at a time. */
 static void cvni_tile_turned_f4(const cvni_tile *t, const int *row, const int *at)
@@ -48437,13 +48564,10 @@ static void cvni_tile_turned_f4(const cvni_tile *t, const int *row, const int *a
                 s2 = CVNI_FMA4(CVNI_ALL4(a[row[i + 2]]), b, s2);
                 s3 = CVNI_FMA4(CVNI_ALL4(a[row[i + 3]]), b, s3);
             }
-            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s0) : s0);
-            c += t->ldc;
-            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s1) : s1);
-            c += t->ldc;
-            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s2) : s2);
-            c += t->ldc;
-            CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), s3) : s3);
+            for (int r = i; r < cvni_min(i + 4, t->rows); r++, c += t->ldc) {
+                const cvni_f4 v = r == i ? s0 : r == i + 1 ? s1 : r == i + 2 ? s2 : s3;
+                CVNI_STORE4(c, t->add ? CVNI_ADD4(CVNI_LOAD4(c), v) : v);
+            }
         }
 }
 
