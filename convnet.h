@@ -399,8 +399,9 @@ CONVNET_API size_t cvn_parameters(const cvn_net *net);
 CONVNET_API double cvn_macs(const cvn_net *net);
 
 /* The flat arrays: trainable parameters first, then running statistics; gradients of the trainable
- * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
- * be NULL) receives the elements. */
+ * ones in the same order. One loop, one allreduce, one upload; a net of the same layers (a target
+ * network) takes them by memcpy and cvn_touch. NULL before cvn_build. *count (may be NULL) receives
+ * the elements. */
 CONVNET_API float *cvn_flat_parameters(cvn_net *net, size_t *count);
 #ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_flat_gradients(cvn_net *net, size_t *count);
@@ -1221,7 +1222,8 @@ CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_for
 /* ---- learned tensors ---- */
 
 /* cvn_embedding - a row of a table for each label.
- *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off
+ *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off:
+ *            words that come in by cvn_input_vector are the samples of cvn_fit and cvn_predict
  *   returns  [N, ..., dim]
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
@@ -4418,9 +4420,13 @@ cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name)
     cvni_layer *l;
     int taken;
     if (!net || net->failed) return none;
-    if (!cvni_valid(net, node) || net->mode || !name || !name[0] || strlen(name) >= CVN_MAX_NAME) {
+    if (!cvni_valid(net, node)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_name: %s", cvni_no_node(node));
+        return none;
+    }
+    if (net->mode || !name || !name[0] || strlen(name) >= CVN_MAX_NAME) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
-                        "cvn_name: needs a node, a name of 1 to %d bytes, and a net not yet built",
+                        "cvn_name: needs a name of 1 to %d bytes and a net not yet built",
                         CVN_MAX_NAME - 1);
         return none;
     }
@@ -6680,7 +6686,8 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
     y = &net->layers[net->output];
     if (!x || !out || n < 0 || !in || !in->y)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "cvn_predict: needs samples, room for the result and a net with an input");
+                         "cvn_predict: needs samples, an input of floats that takes them, and room "
+                         "for the result");
     for (int done = 0; done < n;) {
         const int now = cvni_min(n - done, net->max_batch);
         result = cvni_set_batch(net, now);
@@ -26106,7 +26113,7 @@ static cvn_result cvni_idx_header(cvn_data *data, cvni_feed *f, int axes, int *d
                               f->name, head[2]);
     if (head[3] != axes)
         return cvni_data_fail(data, CVN_ERROR_FORMAT,
-                              "%s: has %d axes, %s; images and labels swapped?", f->name, head[3],
+                              "%s: %d axes, but %s; images and labels swapped?", f->name, head[3],
                               axes == 3 ? "images have 3" : "labels have 1");
     if (got < header)
         return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: ends inside its header", f->name);
@@ -28860,7 +28867,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
     size_t elements = 0;
     cvn_result result;
     if (!x || !in)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples or no input");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples, or no input of floats that takes them");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_op *op = net->layers[id].op;
         const size_t own = cvni_batch_elements(&net->layers[id]);
@@ -28874,11 +28881,10 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
         }
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "cvn_train_batch: the net has an input '%s' of %s, which this call "
-                             "lacks: use %s, or cvn_set_input, cvn_set_labels, cvn_forward, "
+                             "cvn_train_batch: no %s for the input '%s': give them, or set all "
+                             "inputs by cvn_set_input and cvn_set_labels and call cvn_forward, "
                              "cvn_backward, cvn_step",
-                             net->layers[id].name, labels ? "targets" : "labels",
-                             labels ? "cvn_train_batch_target" : "cvn_train_batch");
+                             op == &cvni_op_labels ? "labels" : "targets", net->layers[id].name);
     }
     result = cvni_set_batch(net, n);
     if (result != CVN_OK) return result;
@@ -29603,6 +29609,19 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
 
 #define CVNI_CHECK_STEPS 10     /* of the optimizer, on one batch */
 
+/* An input that embeddings alone read: numbers of rows, which nobody normalises. */
+static int cvni_is_words(const cvn_net *net, int input)
+{
+    int readers = 0;
+    for (int id = input + 1; id < net->layer_count; id++)
+        for (int i = 0; i < net->layers[id].inputs; i++) {
+            if (net->layers[id].input[i] != input) continue;
+            if (net->layers[id].op != &cvni_op_embedding) return 0;
+            readers++;
+        }
+    return readers > 0;
+}
+
 static void cvni_check_input(const cvni_layer *in, cvni_text *t)
 {
     const size_t n = cvni_elements(in->shape);
@@ -29833,7 +29852,8 @@ static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text
     cvni_free(net, index);
     if (result != CVN_OK) return result;
     for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].op == &cvni_op_input) cvni_check_input(&net->layers[id], t);
+        if (net->layers[id].op == &cvni_op_input && !cvni_is_words(net, id))
+            cvni_check_input(&net->layers[id], t);
     if (!cvni_check_labels(net, t)) return CVN_OK;
     result = cvni_check_forward(net, t);
     if (result == CVN_OK) result = cvni_check_rate(net, t);

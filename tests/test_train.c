@@ -1012,6 +1012,27 @@ static void test_check_sorted(void)
     cvn_destroy(net);
 }
 
+/* Words are no numbers to be normalised; out of range they are an error. */
+static void test_check_words(void)
+{
+    float words[40];
+    int labels[10];
+    char text[400] = "";
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node x = cvn_embedding(net, cvn_input_vector(net, 4), 20, 8);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_flatten(net, x), 2));
+    build(net, 10);
+    for (int i = 0; i < 40; i++) words[i] = (float)(7 * i % 20);
+    for (int i = 0; i < 10; i++) labels[i] = i % 2;
+    d = set_of(words, labels, 10);
+    CHECKF(cvn_check(net, &d, text, sizeof text) == 0, "%s", text);
+    words[5] = 20;
+    CHECK(cvn_check(net, &d, text, sizeof text) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "index 20 (number 5") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
 static void test_check_errors(void)
 {
     clouds c;
@@ -1797,6 +1818,7 @@ int main(void)
     RUN(test_check_data);
     RUN(test_check_net);
     RUN(test_check_sorted);
+    RUN(test_check_words);
     RUN(test_check_errors);
     RUN(test_gradient_accumulation);
     RUN(test_train_batch_is_three_calls);
