@@ -323,7 +323,8 @@ CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, 
  * backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
  * cvn_gradient, cvn_param_at, cvn_flat_parameters, cvn_save and their kin. Their pointers show the
  * device's numbers until the net runs again: ask anew, and call cvn_touch after writing parameters.
- * A net on a device cannot be shared (cvn_share).
+ * cvn_fit takes its sets of samples there too, where they have room: they must not change while it
+ * runs. A net on a device cannot be shared (cvn_share).
  * errors   CVN_ERROR_UNSUPPORTED: the device cannot be used; cvn_error tells why in one line, and
  *          the net stays on the CPU, unharmed. CVN_ERROR_STATE: the net is built. From cvn_build:
  *          CVN_ERROR_UNSUPPORTED names a layer that the device lacks, CVN_ERROR_MEMORY tells what
@@ -3000,16 +3001,26 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
- * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. HOT names the passes
+ * that the rooms below leave out: inside of them "O2" alone would not bring these back. */
 #if defined(__GNUC__) && !defined(__clang__)
-    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", \
-                                             "vect-cost-model=dynamic", "unswitch-loops")))
+    #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
+        no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
+        no "tree-loop-optimize", no "ssa-phiopt", no "forward-propagate", \
+        no "guess-branch-probability"
+    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
+                                             "unswitch-loops", CVNI_PASSES(""))))
     #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
                                                   "vect-cost-model=dynamic", "unswitch-loops", \
-                                                  "no-math-errno")))
+                                                  "no-math-errno", CVNI_PASSES(""))))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_PRAGMA(text) _Pragma(#text)
+    #define CVNI_OPTIMIZE(options) \
+        _Pragma("GCC push_options") CVNI_PRAGMA(GCC optimize options)
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
@@ -3021,11 +3032,12 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* Rooms compiled quickly rather than optimised. QUICK: they mostly move data or prepare a step.
  * COLD: they run once or wait for a disk; small, too (not QUICK, for Os makes every memcpy a "rep
- * movsb"), and without the passes that make Os slower than O1 to compile. */
+ * movsb"). Left out are the passes that cost time and change little; those of COLD's second line
+ * are no part of O1. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_QUICK_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O1,no-tree-ch\")")
-    #define CVNI_COLD_BEGIN _Pragma("GCC push_options") \
-        _Pragma("GCC optimize(\"Os,no-tree-ch,no-tree-vrp,no-expensive-optimizations\")")
+    #define CVNI_QUICK_BEGIN CVNI_OPTIMIZE(("O1", CVNI_PASSES("no-")))
+    #define CVNI_COLD_BEGIN CVNI_OPTIMIZE(("Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", \
+        "no-gcse", "no-code-hoisting", "no-expensive-optimizations", "no-schedule-insns2"))
     #define CVNI_QUICK_END _Pragma("GCC pop_options")
     #define CVNI_COLD_END _Pragma("GCC pop_options")
 #else
@@ -3186,6 +3198,8 @@ struct cvni_layer {
     int device_op;              /* the backend's number for it; 0: runs on the CPU */
     int grad_written;           /* this backward pass has written dy */
     int filled;                 /* an input: samples that were set last */
+    int gathered;               /* an input: the device has them from a set that it keeps; the host
+                                 * has labels alone */
 };
 
 typedef enum cvni_role { CVNI_WEIGHT, CVNI_BIAS, CVNI_RUNNING } cvni_role;
@@ -3228,18 +3242,34 @@ struct cvni_update;
 struct cvn_backend {
     const char *unusable;       /* why; or NULL */
     int host_layers;            /* layers that find() does not know run on the CPU */
+    size_t piece;               /* bytes: no tensor lies across a multiple of it; 0: any */
     int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
     void (*release)(void *device);
     cvn_result (*push)(cvn_net *net, size_t at, const void *from, size_t bytes);
     cvn_result (*pull)(cvn_net *net, size_t at, void *to, size_t bytes);
+    /* value or gradient x of l, of which the device may have another order */
+    cvn_result (*push_tensor)(cvn_net *net, const cvni_layer *l, const float *x);
+    cvn_result (*pull_tensor)(cvn_net *net, const cvni_layer *l, float *x);
     cvn_result (*fill)(cvn_net *net, size_t at, size_t floats, float value);
     cvn_result (*forward)(cvn_net *net, cvni_layer *l);
     cvn_result (*backward)(cvn_net *net, cvni_layer *l);
     cvn_result (*clip)(cvn_net *net);
     cvn_result (*update)(cvn_net *net, const struct cvni_update *u);    /* and gradients to zero */
     cvn_result (*average)(cvn_net *net);        /* cvn_set_ema */
+    /* the value of a layer, as it is by now, without waiting; then all such values are on the
+     * host */
+    cvn_result (*ask)(cvn_net *net, const cvni_layer *l);
+    cvn_result (*answer)(cvn_net *net);
+    /* a set of samples on the device, for training as it is augmented; NULL: it has no room, and
+     * the host gathers */
+    void *(*keep)(cvn_net *net, const struct cvn_data *data, int training);
+    void (*drop)(void *set);
+    /* the samples of an epoch; NULL: all as they stand, as at the beginning */
+    cvn_result (*order)(cvn_net *net, void *set, const int *order, uint64_t seed, uint64_t epoch);
+    /* n of them from place `at` of the order on into an input; l NULL: their weights */
+    cvn_result (*gather)(cvn_net *net, void *set, cvni_layer *l, int at, int n);
 };
 
 enum { CVNI_PARAMS = 1, CVNI_GRADS = 2, CVNI_STATE = 4, CVNI_ALL = 7 };    /* averages: PARAMS */
@@ -3333,6 +3363,18 @@ typedef struct cvni_stencil {
     float bias, slope, ceiling;
 } cvni_stencil;
 
+/* y[l*y_line + i] = the largest of x[l*x_line + r*step + i*stride + k*dilation], r < rows,
+ * k < cols; l < lines, i < n; a NaN before numbers. */
+typedef struct cvni_windows {
+    int lines, n;
+    int rows, cols;
+    int stride, dilation;
+    const float *x;
+    ptrdiff_t step, x_line;
+    float *y;
+    ptrdiff_t y_line;
+} cvni_windows;
+
 #define CVNI_DOTS_ROWS 4
 #define CVNI_DOTS_COLS 6
 
@@ -3381,6 +3423,7 @@ typedef struct cvni_kernels {
      * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
      * winner may be NULL */
     void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
+    void (*maxpool)(const cvni_windows *s);
     int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
@@ -3428,7 +3471,7 @@ struct cvn_net {
     int loaded_layers;          /* as long as no layer follows these */
 
     cvn_result failed;          /* first error of the graph; sticky */
-    char message[512];
+    char message[2048];         /* room for a compiler's log: convnet_cl.h */
 
     int mode;                   /* 0: not built, CVN_INFER, CVN_TRAIN */
     int segments;               /* recomputed ones that cvn_recompute named */
@@ -3476,6 +3519,10 @@ struct cvn_net {
     uint64_t device_version;    /* weights_version that the device has or had */
     cvn_result device_result;   /* first error of the backward pass that runs */
     int loss_waits;             /* the loss is there, not in net->loss */
+    void *kept[2];              /* sets that the device keeps while cvn_fit runs: to validate, to
+                                 * train */
+    const struct cvn_data *kept_data[2];
+    int weights_gathered;       /* as cvni_layer.gathered, of sample_weights */
 
     cvn_optimizer optimizer;
     uint64_t optimizer_step;
@@ -4848,8 +4895,8 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
     t.text = text;
     t.size = size;
     t.length = 0;
-    cvni_print(&t, "%-*s %-18s %-20s %12s %14s %12s\n", wide, "name", "type", "output", "parameters",
-               "MACs", "bytes");
+    cvni_print(&t, "%-*s %-18s %-20s %12s %14s %12s\n", wide, "name", "type", "output",
+               "parameters", "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_batch_elements(l)) *
@@ -5010,7 +5057,8 @@ static cvni_layer *cvni_first_input(cvn_net *net)
  *                     each has its flag in net->device_newer and net->host_newer (parameters: the
  *                     version). cvni_to_host before the host reads or writes one; a pass or a step
  *                     pushes what the host has changed
- *   inputs            the host's; pushed with each pass
+ *   inputs            the host's, pushed with each pass; or gathered there from a set that the
+ *                     device keeps while cvn_fit runs
  *   other values      the device's; pulled when they are asked for
  *   A layer without a kernel there, where the backend allows it, is run by this file: its inputs
  *   are pulled, its value is pushed. What it saves for its backward pass stays with the host.
@@ -5088,11 +5136,12 @@ static cvn_result cvni_to_device(cvn_net *net)
     return CVN_OK;
 }
 
-/* The value of a layer, before the host reads it; inputs are the host's. */
+/* The value of a layer, before the host reads it; inputs are the host's, unless gathered. */
 static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
 {
-    if (!net->device || !l->y || l->op->flags & CVNI_SOURCE) return CVN_OK;
-    return cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    if (!net->device || !l->y) return CVN_OK;
+    if (l->op->flags & CVNI_SOURCE && (l->is_int || !l->gathered)) return CVN_OK;
+    return net->backend->pull_tensor(net, l, l->y);
 }
 
 /* Inputs, weights and partners of the samples, folded weights where they are new. */
@@ -5100,11 +5149,12 @@ static cvn_result cvni_begin_on_device(cvn_net *net)
 {
     const int fold = net->device_version != net->weights_version;
     cvn_result result = cvni_to_device(net);
-    if (result == CVN_OK && net->sample_weights && (net->weighted || net->mixed))
+    if (result == CVN_OK && net->sample_weights && !net->weights_gathered &&
+        (net->weighted || net->mixed))
         result = cvni_push(net, net->sample_weights, net->plan.scratch - net->plan.batch);
     for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch)
+        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch && !l->gathered)
             result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
         if (fold && l->fold && result == CVN_OK)
             result = cvni_push(net, l->fold, net->plan.buffers[l->place.fold].bytes);
@@ -5120,7 +5170,7 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
     for (int i = 0; result == CVN_OK && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
     if (result == CVN_OK) result = run(net, l);
-    if (result == CVN_OK) result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    if (result == CVN_OK) result = net->backend->push_tensor(net, l, l->y);
     for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
@@ -5130,44 +5180,52 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
 }
 
 /* Gradients of the parameters and of the inputs, as far as they stand: to or from the host. */
-static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l,
-                                      cvn_result (*move)(cvn_net *net, float *x, size_t floats))
+static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l, int to_host)
 {
     cvn_result result = CVN_OK;
     for (int i = 0; result == CVN_OK && i < l->params; i++) {
         const cvni_param *p = &net->params[l->param[i]];
-        if (p->role != CVNI_RUNNING) result = move(net, net->grads + p->offset, p->count);
+        float *const g = net->grads + p->offset;
+        if (p->role == CVNI_RUNNING) continue;
+        result = to_host ? cvni_pull(net, g, p->count * sizeof(float))
+                         : cvni_push(net, g, p->count * sizeof(float));
     }
     for (int i = 0; result == CVN_OK && i < l->inputs; i++) {
         const cvni_layer *x = &net->layers[l->input[i]];
         if (x->place.grad && x->dy && x->grad_written)
-            result = move(net, x->dy, cvni_elements(x->shape));
+            result = to_host ? net->backend->pull_tensor(net, x, x->dy)
+                             : net->backend->push_tensor(net, x, x->dy);
     }
     return result;
-}
-
-static cvn_result cvni_pull_floats(cvn_net *net, float *x, size_t floats)
-{
-    return cvni_pull(net, x, floats * sizeof(float));
-}
-
-static cvn_result cvni_push_floats(cvn_net *net, float *x, size_t floats)
-{
-    return cvni_push(net, x, floats * sizeof(float));
 }
 
 static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
                                         void (*run)(cvn_net *net, cvni_layer *l))
 {
     cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
-    if (result == CVN_OK) result = cvni_pull_floats(net, l->dy, cvni_elements(l->shape));
+    if (result == CVN_OK) result = net->backend->pull_tensor(net, l, l->dy);
     if (result == CVN_OK && l->op->flags & CVNI_USES_Y) result = cvni_fetch(net, l);
     for (int i = 0; result == CVN_OK && l->op->flags & CVNI_USES_X && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
-    if (result == CVN_OK) result = cvni_move_gradients(net, l, cvni_pull_floats);
+    if (result == CVN_OK) result = cvni_move_gradients(net, l, 1);
     if (result != CVN_OK) return result;
     run(net, l);
-    return cvni_move_gradients(net, l, cvni_push_floats);
+    return cvni_move_gradients(net, l, 0);
+}
+
+/* Sets of samples on the device. training 0: for validation. */
+static void cvni_drop_set(cvn_net *net, int training)
+{
+    if (net->kept[training]) net->backend->drop(net->kept[training]);
+    net->kept[training] = NULL;
+    net->kept_data[training] = NULL;
+}
+
+static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data)
+{
+    if (!net->device || !data || data->fill) return;
+    net->kept[training] = net->backend->keep(net, data, training);
+    net->kept_data[training] = data;
 }
 
 /* Memory on the device for a plan to come, and a number for each layer that runs there. */
@@ -5722,6 +5780,15 @@ static int cvni_compare_offsets(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+/* Where `bytes` can lie from `at` on: a device may have its memory in pieces, and nothing lies
+ * across their borders. */
+static size_t cvni_in_piece(const cvn_net *net, size_t at, size_t bytes)
+{
+    const size_t piece = net->backend ? net->backend->piece : 0;
+    if (!piece || !bytes || at / piece == (cvni_add_size(at, bytes) - 1) / piece) return at;
+    return cvni_mul_size(at / piece + 1, piece);
+}
+
 /* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do
  * not fit size_t. */
 static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
@@ -5729,6 +5796,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
                                                                         sizeof *order));
     cvni_buffer **near_ones = order + plan->count;
+    const size_t base = plan->persistent_bytes;
     size_t total = 0;
     if (!order) return SIZE_MAX;
     for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
@@ -5736,7 +5804,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     for (int i = 0; i < plan->count; i++) {
         cvni_buffer *b = order[i];
         int found = 0;
-        size_t offset = 0;
+        size_t offset = cvni_in_piece(net, base, b->bytes) - base;
         for (int j = 0; j < i; j++)
             if (order[j]->begin <= b->end && b->begin <= order[j]->end)
                 near_ones[found++] = order[j];
@@ -5745,6 +5813,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
             if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
             offset = cvni_max_size(offset,
                                    cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
+            offset = cvni_in_piece(net, cvni_add_size(base, offset), b->bytes) - base;
         }
         b->offset = offset;
         total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
@@ -5797,20 +5866,22 @@ static void cvni_restore_shapes(cvn_net *net)
 static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int train)
 {
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
+    size_t weights = 0, state, samples;
     size_t at = 0;
-    if (!net->parent) at = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
-    plan->ema = at;
+    if (!net->parent)
+        at = weights = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
     plan->averages = train && !net->parent && net->ema_decay > 0;
-    if (plan->averages) at = cvni_add_size(at, at);
-    plan->grads = at;
-    if (train) at = cvni_add_size(at, bytes);
+    plan->ema = plan->averages ? cvni_in_piece(net, at, weights) : at;
+    if (plan->averages) at = cvni_add_size(plan->ema, weights);
+    plan->grads = train ? cvni_in_piece(net, at, bytes) : at;
+    if (train) at = cvni_add_size(plan->grads, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
-    plan->state = at;
-    at = cvni_add_size(at, cvni_mul_size(bytes, (size_t)plan->slots));
-    plan->batch = at;
-    if (train)
-        at = cvni_add_size(at, cvni_align(cvni_mul_size((size_t)batch,
-                                                        sizeof(float) + sizeof(int))));
+    state = cvni_mul_size(bytes, (size_t)plan->slots);
+    plan->state = cvni_in_piece(net, at, state);
+    at = cvni_add_size(plan->state, state);
+    samples = train ? cvni_align(cvni_mul_size((size_t)batch, sizeof(float) + sizeof(int))) : 0;
+    plan->batch = cvni_in_piece(net, at, samples);
+    at = cvni_add_size(plan->batch, samples);
     for (int id = 1; id < net->layer_count; id++)
         plan->scratch_bytes = cvni_max_size(plan->scratch_bytes,
                                             cvni_align(net->layers[id].scratch_bytes));
@@ -5984,7 +6055,7 @@ static void cvni_bind(cvn_net *net)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         l->place = net->plan.places[id];
-        l->filled = 0;
+        l->filled = l->gathered = 0;
         cvni_bind_again(net, l, 0);
         l->dy = (float *)cvni_bound(net, l->place.dy);
         l->work_backward = cvni_bound(net, l->place.work_backward);
@@ -6288,8 +6359,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->dy && (l->want_grad || net->desc.keep_all)) {
-        if (net->device && cvni_pull_floats(net, l->dy, cvni_elements(l->shape)) != CVN_OK)
-            return NULL;
+        if (net->device && net->backend->pull_tensor(net, l, l->dy) != CVN_OK) return NULL;
         return l->dy;
     }
     cvni_fail(net, CVN_ERROR_STATE,
@@ -6353,6 +6423,7 @@ static void cvni_fill_input(cvn_net *net, cvni_layer *l, const void *values)
 {
     memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
     l->filled = net->batch;
+    l->gathered = 0;
     net->mixed = 0;
     net->forward_done = 0;
 }
@@ -6407,6 +6478,7 @@ cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
     }
     if (weights) memcpy(net->sample_weights, weights, (size_t)n * sizeof *weights);
     net->weighted = weights ? n : 0;
+    net->weights_gathered = 0;
     net->forward_done = 0;
     return CVN_OK;
 }
@@ -6670,7 +6742,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
     l->grad_written = 1;
     if (net->device && net->device_result == CVN_OK)
-        net->device_result = cvni_push_floats(net, l->dy, cvni_elements(l->shape));
+        net->device_result = net->backend->push_tensor(net, l, l->dy);
     cvni_run_backward(net);
     return net->device_result;
 }
@@ -9785,6 +9857,7 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
 #define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
 #define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about, */
 #define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round */
+#define CVNI_WINO_FAR 2e5               /* floats of both images that do not stay in the cache */
 #define CVNI_WINO_KEPT 20000            /* floats of a point of U that is made beforehand */
 #define CVNI_WINO_CHANNELS 30000        /* of a group at most: sums of sizes fit an int */
 #define CVNI_WINO_WIDE 48               /* by filters: filters of a task; */
@@ -9809,10 +9882,14 @@ typedef struct cvni_wino {
     float *packed;                      /* what pack() writes */
     int group;                          /* tiles of a task, or of a round */
     int g, first, count;                /* of a round: group of channels, tiles */
+    int far;                            /* the images do not stay in the cache */
     int row_tasks, col_tasks;           /* of a round: by filters, by channels */
     float *v, *d;                       /* of a round: the transforms */
-    ptrdiff_t v_point, d_point;
+    ptrdiff_t v_point, d_point;         /* floats from point to point of V, of M or A dy A^T */
 } cvni_wino;
+
+/* Some tiles of a group. */
+typedef struct cvni_wino_task { int g, first, tiles; } cvni_wino_task;
 
 /* Neighbours in a row of tiles. */
 typedef struct cvni_wino_strip { int n, row, col, tiles; } cvni_wino_strip;
@@ -10077,6 +10154,41 @@ static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats
         for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
 }
 
+/* First channel of a group of the image read, of the one made. */
+static const float *cvni_wino_from(const cvni_wino *w, int g)
+{
+    const cvni_conv_job *j = w->job;
+    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
+                              : j->big + cvni_conv_big_at(&j->c, 0, g);
+}
+
+static float *cvni_wino_to(const cvni_wino *w, int g)
+{
+    const cvni_conv *c = &w->job->c;
+    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
+                                            : cvni_conv_small_at(c, 0, g));
+}
+
+/* Of the rows of so many tiles, all channels, share `part` of `parts`: fetched while others are
+ * computed, for no prefetcher follows so many planes. x: the group's first channel in the first
+ * image. */
+static void cvni_wino_soon(const cvni_wino *w, const cvni_wino_image *im, const float *x, int first,
+                           int tiles, int part, int parts)
+{
+    const int row = first / w->cols;
+    const int pieces = (cvni_ceil_div(first + tiles, w->cols) - row) * im->channels;
+    const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
+    if (!w->far) return;
+    for (int p = (int)((int64_t)pieces * part / parts);
+         p < (int)((int64_t)pieces * (part + 1) / parts); p++) {
+        const int n = (row + p / im->channels) / w->rows;
+        const int top = (row + p / im->channels) % w->rows * 4 - im->pad_h;
+        const int begin = cvni_max(0, top > 0 ? top + im->span - 4 : 0);
+        cvni_wino_fetch(x + (n * w->job->c.G * im->channels + p % im->channels) * plane +
+                            begin * im->W, 1, 0, (cvni_min(top + im->span, im->H) - begin) * im->W);
+    }
+}
+
 /* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
  * the next call reads; that, and the rows that come next, are fetched meanwhile. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
@@ -10105,81 +10217,78 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
     }
 }
 
+static cvni_wino_task cvni_wino_task_of(const cvni_wino *w, int i)
+{
+    const int groups = cvni_ceil_div(w->tiles, w->group);
+    cvni_wino_task t;
+    t.g = i / groups;
+    t.first = i % groups * w->group;
+    t.tiles = cvni_min(w->group, w->tiles - t.first);
+    return t;
+}
+
 static void cvni_wino_begin(const float *bias, int filters, int tiles, float *m, ptrdiff_t pitch)
 {
     for (int i = 0; i < tiles; i++)
         memcpy(m + i * pitch, bias, sizeof(float) * (size_t)filters);
 }
 
-/* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
-static void cvni_wino_products(const cvni_wino *w, const float *u, const float *v,
-                               ptrdiff_t v_point, const float *bias, int tiles, float *m,
-                               ptrdiff_t m_point)
+/* M = V U for the tiles of a task. What comes next is fetched meanwhile: the panel, what the next
+ * task reads, where this one writes. */
+static void cvni_wino_products(const cvni_wino *w, const cvni_wino_task *task,
+                               const cvni_wino_task *next, const float *v, float *m)
 {
+    const cvni_conv_job *j = w->job;
     const int C = w->in.channels;
+    const float *u = j->packed + task->g * CVNI_WINO_POINTS * w->point;
+    const float *bias = j->bias ? j->bias + task->g * w->out.channels : NULL;
     const int panels = cvni_ceil_div(cvni_ceil_div(w->out.channels, CVNI_LINE), 3);
     cvni_tile t;
     memset(&t, 0, sizeof t);
     t.a_line = w->in.pitch;
     t.a_k = 1;
     t.ldc = w->out.pitch;
-    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
+    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += w->v_point, m += w->d_point) {
         const int begin = bias && i == CVNI_WINO_BIAS;
         const float *b = u;
-        if (begin) cvni_wino_begin(bias, w->out.channels, tiles, m, t.ldc);
+        if (next)
+            cvni_wino_soon(w, &w->in, cvni_wino_from(w, next->g), next->first, next->tiles, i,
+                           CVNI_WINO_POINTS);
+        cvni_wino_soon(w, &w->out, cvni_wino_to(w, task->g), task->first, task->tiles, i,
+                       CVNI_WINO_POINTS);
+        if (begin) cvni_wino_begin(bias, w->out.channels, task->tiles, m, t.ldc);
         for (int k = 0; k < C; k += CVNI_WINO_KC) {
             t.k = cvni_min(CVNI_WINO_KC, C - k);
             t.add = begin || k > 0;
             for (int q = 0; q < panels; q++) {
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
-                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
-                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
+                cvni_wino_tiles(j->net->k, &t, task->tiles, (int)t.b_k, v + k, b, m + f,
+                                q == 0 && k == 0 ? w->v_point : 0, t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
     }
 }
 
-/* First channel of a group of the image read, of the one made. */
-static const float *cvni_wino_from(const cvni_wino *w, int g)
-{
-    const cvni_conv_job *j = w->job;
-    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
-                              : j->big + cvni_conv_big_at(&j->c, 0, g);
-}
-
-static float *cvni_wino_to(const cvni_wino *w, int g)
-{
-    const cvni_conv *c = &w->job->c;
-    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
-                                            : cvni_conv_small_at(c, 0, g));
-}
-
 /* Images of a pass down or up; tasks are tiles of a group. */
 static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
-    const cvni_conv_job *j = w->job;
-    const cvni_kernels *kern = j->net->k;
-    const int groups = cvni_ceil_div(w->tiles, w->group);
-    const ptrdiff_t v_point = cvni_wino_plane(kern, w->group, w->in.pitch);
-    const ptrdiff_t m_point = cvni_wino_plane(kern, w->group, w->out.pitch);
-    float *scratch = (float *)cvni_scratch(j->net, worker);
+    const cvni_kernels *kern = w->job->net->k;
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
     float *v = scratch + CVNI_WINO_SCRATCH;
-    float *m = v + CVNI_WINO_POINTS * v_point;
-    for (int t = begin; t < end; t++) {
-        const int g = t / groups;
-        const int first = t % groups * w->group;
-        const int tiles = cvni_min(w->group, w->tiles - first);
+    float *m = v + CVNI_WINO_POINTS * w->v_point;
+    for (int i = begin; i < end; i++) {
+        const cvni_wino_task t = cvni_wino_task_of(w, i);
+        const cvni_wino_task next = cvni_wino_task_of(w, i + 1);
         for (int c = 0; c < w->in.channels; c += CVNI_LINE)
-            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
-                           scratch);
-        cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
-                           j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
+            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, t.g), c, t.first, t.tiles, v + c,
+                           w->v_point, scratch);
+        cvni_wino_products(w, &t, i + 1 < end ? &next : NULL, v, m);
         for (int f = 0; f < w->out.channels; f += CVNI_LINE)
-            cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles,
-                            cvni_wino_to(w, g), scratch);
+            cvni_wino_write(kern, w, m + f, w->d_point, w->out.pitch, f, t.first, t.tiles,
+                            cvni_wino_to(w, t.g), scratch);
     }
 }
 
@@ -10199,6 +10308,19 @@ static void cvni_wino_read_part(void *context, int begin, int end, int worker)
                        c, w->first, w->count, (second ? w->d : w->v) + c,
                        second ? w->d_point : w->v_point, scratch);
     }
+}
+
+/* Share `part` of what the next round reads. */
+static void cvni_wino_round_soon(const cvni_wino *w, int part)
+{
+    const int parts = w->row_tasks * w->col_tasks * CVNI_WINO_POINTS;
+    const int first = w->first + w->count;
+    const int tiles = cvni_min(w->group, w->tiles - first);
+    if (tiles <= 0) return;
+    cvni_wino_soon(w, &w->in, cvni_wino_from(w, w->g), first, tiles, part, parts);
+    if (w->pass == CVNI_WEIGHTS)
+        cvni_wino_soon(w, &w->out, w->job->small + cvni_conv_small_at(&w->job->c, 0, w->g), first,
+                       tiles, part, parts);
 }
 
 /* Share t of `tasks` of so many lines. */
@@ -10238,6 +10360,7 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
                     cvni_wino_weight(w, w->g, c0 + c, cvni_min(CVNI_LINE, t.k - c), f0 + f,
                                      u + c * width + f, u_point, width, scratch);
             for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+                if (c0 == 0) cvni_wino_round_soon(w, q * CVNI_WINO_POINTS + i);
                 t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
                 cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
                                 u + i * u_point, m + i * m_point, w->v_point, u_point);
@@ -10301,6 +10424,7 @@ static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
         const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
         const int filters = cvni_min(f1, w->out.channels) - f0;
         for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+            cvni_wino_round_soon(w, q * CVNI_WINO_POINTS + i);
             if (i < filters)                    /* added to soon */
                 cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
                                 0, 9 * (c1 - c0));
@@ -10327,8 +10451,6 @@ static void cvni_wino_rounds(cvni_wino *w, double cost)
     const int rows = cvni_ceil_div(w->out.channels, CVNI_LINE);
     const int cols = cvni_ceil_div(w->in.channels, CVNI_LINE);
     const double part = cost * w->group / w->tiles / j->c.G;
-    w->v_point = cvni_wino_plane(j->net->k, w->group, w->in.pitch);
-    w->d_point = cvni_wino_plane(j->net->k, w->group, w->out.pitch);
     w->v = (float *)j->work;
     w->d = w->v + CVNI_WINO_POINTS * w->v_point;
     w->row_tasks = cvni_ceil_div(rows * CVNI_LINE, weights ? CVNI_WINO_TALL : CVNI_WINO_WIDE);
@@ -10400,6 +10522,9 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
     w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
+    w.v_point = cvni_wino_plane(j->net->k, w.group, w.in.pitch);
+    w.d_point = cvni_wino_plane(j->net->k, w.group, w.out.pitch);
+    w.far = w.tiles * 16.0 * (w.in.channels + w.out.channels) * j->c.G > CVNI_WINO_FAR;
     if (w.by_filters) cvni_wino_rounds(&w, cost);
     else cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
                            cvni_wino_tile_part, &w);
@@ -11899,74 +12024,61 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
            2 * a->out <= a->n;
 }
 
-/* y = the larger of both, a NaN before numbers; masks as in cvni_maxpool_tap. */
-CVNI_HOT
-static void cvni_take_larger(int n, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+/* The largest element under one window, a NaN before numbers. */
+static float cvni_maxpool_value(const cvni_pool_job *j, const float *plane, int oh, int ow)
 {
-    for (int i = 0; i < n; i++) {
-        const int take = -((x[i] > y[i]) | (x[i] != x[i]));
-        int32_t old, now;
-        memcpy(&old, &y[i], sizeof old);
-        memcpy(&now, &x[i], sizeof now);
-        old ^= (old ^ now) & take;
-        memcpy(&y[i], &old, sizeof old);
-    }
-}
-
-/* x[0], x[stride], ... */
-CVNI_HOT
-static void cvni_every(int n, int stride, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
-{
-    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
-    else for (int i = 0; i < n; i++) y[i] = x[i * stride];
-}
-
-#define CVNI_POOL_COLS 1024             /* columns that windows side by side cover */
-
-/* Windows that share a row of y, when their places are not wanted: the largest of each column,
- * then the largest of neighbouring columns. At stride 2 even and odd columns are parted first. */
-static void cvni_maxpool_values(const cvni_pool_job *j, const float *plane, int oh, int from,
-                                int to, float *y)
-{
-    const cvni_pool_axis *w = &j->w;
     const cvni_span rows = cvni_pool_span(&j->h, oh);
-    const int n = to - from;
-    const int first = from * w->stride - w->pad0;       /* column of the buffer's first one */
-    const int cols = (n - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
-    const int low = cvni_max(0, -first);
-    const int high = cvni_min(cols, w->n - first);
-    float column[CVNI_POOL_COLS], part[2][CVNI_POOL_COLS / 2 + 1];
-    for (int i = 0; i < cols; i++) if (i < low || i >= high) column[i] = -HUGE_VALF;
-    for (int h = rows.begin; low < high && h < rows.end; h += j->h.dilation) {
-        const float *x = plane + (ptrdiff_t)h * w->n + first;
-        if (h > rows.begin) cvni_take_larger(high - low, x + low, column + low);
-        else memcpy(column + low, x + low, (size_t)(high - low) * sizeof(float));
-    }
-    for (int i = 0; w->stride == 2 && i < 2; i++)
-        cvni_every((cols + 1 - i) / 2, 2, column + i, part[i]);
-    for (int k = 0; k < w->kernel; k++) {
-        const int at = k * w->dilation;
-        const float *x = w->stride == 2 ? part[at % 2] + at / 2 : column + at;
-        if (w->stride > 2) cvni_every(n, w->stride, column + at, part[0]);
-        if (w->stride > 2) x = part[0];
-        if (k) cvni_take_larger(n, x, y);
-        else memcpy(y, x, (size_t)n * sizeof(float));
-    }
+    const cvni_span cols = cvni_pool_span(&j->w, ow);
+    float best = -HUGE_VALF;
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+        for (int w = cols.begin; w < cols.end; w += j->w.dilation) {
+            const float v = plane[(ptrdiff_t)h * j->w.n + w];
+            if (best == best && !(v <= best)) best = v;
+        }
+    return best;
 }
 
-/* Planes of values alone; 0 where a window is too wide for that. */
-static int cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+/* Windows [0, *low) and from *high on lean over an end of the axis. */
+static void cvni_pool_inside(const cvni_pool_axis *a, int *low, int *high)
 {
-    const int spare = CVNI_POOL_COLS - 1 - (j->w.kernel - 1) * j->w.dilation;
-    const int block = spare / j->w.stride + 1;
-    if (j->winner || !j->y || spare < 0) return 0;
-    for (int t = begin; t < end; t++)
-        for (int oh = 0; oh < j->h.out; oh++)
-            for (int ow = 0; ow < j->w.out; ow += block)
-                cvni_maxpool_values(j, j->x + t * j->plane, oh, ow,
-                                    cvni_min(ow + block, j->w.out),
-                                    j->y + t * j->outputs + (ptrdiff_t)oh * j->w.out + ow);
-    return 1;
+    const int room = a->n + a->pad0 - cvni_pool_reach(a);
+    *high = room < 0 ? 0 : cvni_min(a->out, room / a->stride + 1);
+    *low = cvni_min(*high, cvni_ceil_div(a->pad0, a->stride));
+}
+
+/* Planes of values alone: the windows inside at once. */
+static void cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+{
+    const cvni_pool_axis *h = &j->h, *w = &j->w;
+    const int W = w->out;
+    int top, bottom, left, right;
+    cvni_windows s;
+    cvni_pool_inside(h, &top, &bottom);
+    cvni_pool_inside(w, &left, &right);
+    memset(&s, 0, sizeof s);
+    s.lines = bottom - top;
+    s.n = right - left;
+    s.rows = h->kernel;
+    s.cols = w->kernel;
+    s.stride = w->stride;
+    s.dilation = w->dilation;
+    s.step = (ptrdiff_t)h->dilation * w->n;
+    s.x_line = (ptrdiff_t)h->stride * w->n;
+    s.y_line = W;
+    for (int t = begin; t < end; t++) {
+        const float *plane = j->x + t * j->plane;
+        float *y = j->y + t * j->outputs;
+        s.x = plane + (top * h->stride - h->pad0) * (ptrdiff_t)w->n + left * w->stride - w->pad0;
+        s.y = y + (ptrdiff_t)top * W + left;
+        if (s.lines > 0 && s.n > 0) j->net->k->maxpool(&s);
+        for (int r = 0; r < h->out; r++, y += W) {
+            const int inside = r >= top && r < bottom;
+            for (int i = 0; i < (inside ? left : W); i++)
+                y[i] = cvni_maxpool_value(j, plane, r, i);
+            for (int i = inside ? right : W; i < W; i++)
+                y[i] = cvni_maxpool_value(j, plane, r, i);
+        }
+    }
 }
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
@@ -11986,7 +12098,10 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
                                 j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
-    if (cvni_maxpool_planes(j, begin, end)) return;
+    if (j->y && !j->winner) {
+        cvni_maxpool_planes(j, begin, end);
+        return;
+    }
     for (int t = begin; t < end; t++)
         for (int oh = 0; oh < j->h.out; oh++)
             for (int ow = 0; ow < j->w.out; ow += CVNI_POOL_BLOCK) {
@@ -12036,6 +12151,24 @@ static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, 
             dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
 }
 
+/* The elements under a window; rows of the whole width at once, as many as a sum of floats may
+ * have. */
+static double cvni_pool_sum(const cvni_pool_job *j, const float *plane, cvni_span rows,
+                            cvni_span cols)
+{
+    const int W = j->w.n;
+    const int n = cols.end - cols.begin;
+    const int whole = n == W && j->h.dilation == 1 && j->w.dilation == 1;
+    const int together = whole ? cvni_max(1, CVNI_POOL_BLOCK / W) : 1;
+    double sum = 0;
+    for (int h = rows.begin; h < rows.end; h += together * j->h.dilation) {
+        const float *x = plane + (ptrdiff_t)h * W + cols.begin;
+        if (j->w.dilation > 1) for (int i = 0; i < n; i += j->w.dilation) sum += (double)x[i];
+        else sum += (double)j->net->k->sum(cvni_min(together, rows.end - h) * n, x);
+    }
+    return sum;
+}
+
 static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -12053,14 +12186,7 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
             }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
-                double sum = 0;
-                for (int h = rows.begin; h < rows.end; h += j->h.dilation) {
-                    const float *row = plane + (ptrdiff_t)h * j->w.n;
-                    if (j->w.dilation == 1)
-                        sum += (double)j->net->k->sum(cols.end - cols.begin, row + cols.begin);
-                    else for (int i = cols.begin; i < cols.end; i += j->w.dilation)
-                            sum += (double)row[i];
-                }
+                const double sum = cvni_pool_sum(j, plane, rows, cols);
                 *y++ = (float)(sum / (rows.size * cols.size));
             }
         }
@@ -12384,7 +12510,7 @@ static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int back
                       (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
 }
 
-static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_unpool_check(cvn_net *net, const cvni_layer *l)
 {
     const cvni_layer *index = cvni_in(net, l, 1);
     const int *values = (const int *)(const void *)index->y;
@@ -12397,8 +12523,14 @@ static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
                                    "index %.0f of '%s' (number %lu of the batch) is not in 0..%.0f",
                                    v, index->name, (unsigned long)i, places - 1);
     }
-    cvni_unpool_run(net, l, cvni_unpool_part, 0);
     return CVN_OK;
+}
+
+static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_unpool_check(net, l);
+    if (result == CVN_OK) cvni_unpool_run(net, l, cvni_unpool_part, 0);
+    return result;
 }
 
 static void cvni_unpool_backward(cvn_net *net, cvni_layer *l)
@@ -18153,17 +18285,24 @@ static void cvni_embedding_back_part(void *context, int begin, int end, int work
     }
 }
 
-static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_embedding_check(cvn_net *net, const cvni_layer *l,
+                                       const cvni_embedding_job *j)
 {
     const int rows = ((const cvni_embedding_desc *)l->desc)->count;
-    cvni_embedding_job j = cvni_embedding_job_of(net, l);
-    for (int i = 0; i < j.positions; i++) {
-        const double v = cvni_index_at(j.x, i);
+    for (int i = 0; i < j->positions; i++) {
+        const double v = cvni_index_at(j->x, i);
         if (!(v >= 0 && v < rows))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                    "index %g (number %d of the batch) is not in 0..%d", v, i,
                                    rows - 1);
     }
+    return CVN_OK;
+}
+
+static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    if (cvni_embedding_check(net, l, &j) != CVN_OK) return CVN_ERROR_ARGUMENT;
     j.from = cvni_weights(net, l, 0);
     j.to = l->y;
     cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
@@ -18388,6 +18527,13 @@ static cvn_result cvni_posenc_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
+/* Column c of C at step t. */
+static float cvni_posenc_wave(int t, int c, int C)
+{
+    const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
+    return (float)(c % 2 ? cos(angle) : sin(angle));
+}
+
 static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
 {
     const int T = l->shape.dim[1];
@@ -18395,10 +18541,7 @@ static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
     float *p = (float *)l->table;
     (void)net;
     for (int t = 0; t < T; t++)
-        for (int c = 0; c < C; c++) {
-            const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
-            *p++ = (float)(c % 2 ? cos(angle) : sin(angle));
-        }
+        for (int c = 0; c < C; c++) *p++ = cvni_posenc_wave(t, c, C);
 }
 
 static cvn_result cvni_posemb_shape(cvn_net *net, cvni_layer *l)
@@ -25838,7 +25981,8 @@ static void cvni_features_backward(cvn_net *net, cvni_layer *l)
         d->other->inputs_only = 0;
     }
     if (result == CVN_OK && d->other->device)
-        result = cvni_pull_floats(d->other, cvni_first_input(d->other)->dy, n);
+        result = d->other->backend->pull_tensor(d->other, cvni_first_input(d->other),
+                                                cvni_first_input(d->other)->dy);
     for (size_t i = 0; i < n; i++) {
         const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
         dx[i] = add ? dx[i] + g : g;
@@ -26680,7 +26824,7 @@ static int cvni_augment_valid(const cvn_augment *a);
 /* Which samples to gather, and for what. */
 typedef struct cvni_batch {
     const int *index;                       /* [n]; NULL: first, first + 1, ..., first + n - 1 */
-    int first, n;
+    int first, n;                           /* first: with an index its place in the epoch */
     int *work;                              /* room for n ints; used only for cvn_data.fill */
     int training;                           /* augment; also told to cvn_data.fill */
     uint64_t seed, epoch;                   /* of the augmentation */
@@ -26812,6 +26956,7 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
 /* The weights of a batch; a plan without losses has no room for them. */
 static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
+    net->weights_gathered = 0;
     if (!data->weights || !net->sample_weights) return;
     for (int i = 0; i < batch->n; i++) {
         const int s = batch->index ? batch->index[i] : batch->first + i;
@@ -26820,12 +26965,31 @@ static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_b
     net->weighted = batch->n;
 }
 
+/* From a set that the device keeps; labels, which the host checks and scores by, are there on both
+ * sides. */
+static cvn_result cvni_gather_there(cvn_net *net, const cvni_batch *batch)
+{
+    void *set = net->kept[batch->training];
+    cvn_result r = CVN_OK;
+    if (net->weighted) r = net->backend->gather(net, set, NULL, batch->first, batch->n);
+    net->weights_gathered = net->weighted;
+    for (int id = 1; r == CVN_OK && id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        r = net->backend->gather(net, set, l, batch->first, batch->n);
+        l->filled = batch->n;
+        l->gathered = 1;
+    }
+    return r;
+}
+
 /* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented,
  * and their weights, if the set has some (only those weigh: weights set before are forgotten).
  * data has passed cvni_check_data, the samples exist. Takes no memory.
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
+    const int there = net->kept[batch->training] && net->kept_data[batch->training] == data;
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
@@ -26840,8 +27004,9 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         const void *from;
-        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y || (there && !l->is_int)) continue;
         l->filled = batch->n;
+        l->gathered = 0;
         if (!l->is_int && l->op != &cvni_op_target) {
             if (!images_done) cvni_gather_images(net, l, &g);
             images_done = 1;
@@ -26855,7 +27020,7 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4,
                           cvni_gather_rows, &g);
     }
-    return CVN_OK;
+    return there ? cvni_gather_there(net, batch) : CVN_OK;
 }
 
 /* The images of a set against the input that takes them. */
@@ -27076,6 +27241,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
                       (crops == 1 ? 4 : (k + i) % crops), in->y + (size_t)i * elements);
         }
         in->filled = now;
+        in->gathered = 0;
         net->mixed = 0;
         r = cvni_run_and_fetch(net, 0, 0);
         if (r != CVN_OK) return r;
@@ -29042,22 +29208,27 @@ static const cvni_layer *cvni_true_labels(const cvn_net *net)
     return found;
 }
 
-/* Scores the batch that was run. labels: [positions], or NULL for those in the net's label
- * input. */
+/* The binary targets of the output; NULL: none. */
+static cvni_layer *cvni_scored_target(const cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op == &cvni_bce_loss.op && l->input[0] == net->output && cvni_in(net, l, 1)->y)
+            return cvni_in(net, l, 1);
+    }
+    return NULL;
+}
+
+/* Scores the batch that was run; output and targets are on the host. labels: [positions], or NULL
+ * for those in the net's label input. */
 static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn_metrics *m)
 {
     const cvni_layer *out = &net->layers[net->output];
+    const cvni_layer *target = cvni_scored_target(net);
     const cvni_layer *own = labels ? NULL : cvni_true_labels(net);
     if (own) labels = (const int *)(const void *)own->y;
-    for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y ||
-            cvni_fetch(net, cvni_in(net, l, 1)) != CVN_OK)
-            continue;
-        cvni_score_binary(out, cvni_in(net, l, 1), s, m);
-        return;
-    }
-    if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
+    if (target) cvni_score_binary(out, target, s, m);
+    else if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
 }
 
 /* Samples first to first + n - 1, as they are. work: room for n ints when data->fill is set. */
@@ -29120,6 +29291,8 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
         if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK && cvni_scored_target(net))
+            result = cvni_fetch(net, cvni_scored_target(net));
         if (result != CVN_OK) break;
         cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
@@ -29129,8 +29302,8 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     if (result != CVN_OK) return result;
     m.count = data->count;
     m.loss = loss / data->count;
-    m.accuracy = s.counted > 0 ? s.right / s.counted : NAN;
-    m.top5 = s.counted > 0 ? s.top5 / s.counted : NAN;
+    m.accuracy = s.counted > 0 ? s.right / s.counted : (double)NAN;
+    m.top5 = s.counted > 0 ? s.top5 / s.counted : (double)NAN;
     *metrics = m;
     return CVN_OK;
 }
@@ -29149,6 +29322,7 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
     const cvn_result pulled = cvni_to_host(net, CVNI_PARAMS, 0);
     if (pulled != CVN_OK) return pulled;
     snprintf(kind, sizeof kind, "%s", net->loss != net->loss ? "NaN" : "infinite");
+    cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         for (int i = 0; i < l->params; i++) {
@@ -29160,8 +29334,9 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if (l->op->forward &&
-            (cvni_run_layer(net, l) != CVN_OK || cvni_fetch(net, l) != CVN_OK))
+        if (l->op->forward && cvni_run_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (net->device && l->y && (l->op->forward || l->gathered) &&
+            cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float)) != CVN_OK)
             return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
@@ -29233,8 +29408,8 @@ static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, fl
     p.batches = r->steps;
     p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->group) : r->steps;
     if (event == CVN_EVENT_BATCH || r->net->history_count == 0) {
-        p.loss = f->position ? f->loss_sum / f->position : NAN;
-        p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN;
+        p.loss = f->position ? f->loss_sum / f->position : (double)NAN;
+        p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : (double)NAN;
     } else {
         p.loss = (double)r->net->history[r->net->history_count - 1].loss;
         p.accuracy = (double)r->net->history[r->net->history_count - 1].accuracy;
@@ -29278,6 +29453,7 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     cvn_result result;
     memset(&b, 0, sizeof b);
     b.index = r->order + net->fit.position;
+    b.first = net->fit.position;
     b.n = n;
     b.work = r->order + r->train->count;
     b.training = 1;
@@ -29288,6 +29464,26 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
 }
 
+/* Losses and what is scored, which a device hands over while it is busy with the backward pass. */
+static cvn_result cvni_backward_on_device(cvn_net *net, float share)
+{
+    const cvni_layer *target = cvni_scored_target(net);
+    cvn_result result = CVN_OK;
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0 && id != net->output && l != target) continue;
+        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
+        result = net->backend->ask(net, l);
+    }
+    if (result != CVN_OK) return result;
+    cvni_backward(net, share);
+    result = net->backend->answer(net);
+    if (result == CVN_OK) result = net->device_result;
+    if (result == CVN_OK) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
 /* Adds a batch of n samples to the gradients, as its share of the step. */
 static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
 {
@@ -29296,7 +29492,8 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     cvni_score s = { 0, 0, 0 };
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
-    if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
+    if (result == CVN_OK) result = cvni_run(net, 1, 1);
+    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
@@ -29304,8 +29501,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
         return cvni_find_nonfinite(net, when);
     }
     cvni_score_batch(net, NULL, &s, NULL);
-    cvni_backward(net, share);
-    if (net->device_result != CVN_OK) return net->device_result;
+    if (!net->device) cvni_backward(net, share);
     f->position += n;
     f->loss_sum += (double)net->loss * n;
     f->correct_sum += s.right;
@@ -29335,7 +29531,7 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
         const cvn_result result = cvni_fit_batch(r, n, (float)((double)n / samples));
         if (result != CVN_OK) {
             net->fit = before;
-            if (done) cvni_zero_gradients(net);
+            if (done || net->device) cvni_zero_gradients(net);
             return result;
         }
         done += n;
@@ -29373,7 +29569,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     cvni_fit_state *f = &net->fit;
     cvn_history *h;
     cvn_metrics m;
-    double judged = f->position ? f->loss_sum / f->position : NAN;
+    double judged = f->position ? f->loss_sum / f->position : (double)NAN;
     const cvn_result result = cvni_fit_validate(r, &m);
     if (result != CVN_OK) return result;
     if (r->valid) judged = m.loss;
@@ -29382,8 +29578,8 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
                    sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
     h = &net->history[net->history_count++];
-    h->loss = (float)(f->position ? f->loss_sum / f->position : NAN);
-    h->accuracy = (float)(f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN);
+    h->loss = (float)(f->position ? f->loss_sum / f->position : (double)NAN);
+    h->accuracy = (float)(f->weight_sum > 0 ? f->correct_sum / f->weight_sum : (double)NAN);
     h->valid_loss = (float)m.loss;
     h->valid_accuracy = (float)m.accuracy;
     h->lr = lr;
@@ -29442,6 +29638,9 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
         cvn_result result;
         if (f->position == 0 && cvni_fit_impatient(r)) return CVN_STOPPED;
         result = cvni_fit_order(r);
+        if (result == CVN_OK && net->kept[1])
+            result = net->backend->order(net, net->kept[1], r->order, r->o.shuffle_seed,
+                                         (uint64_t)f->epoch);
         if (result != CVN_OK) return result;
         r->epoch_started = cvni_seconds();
         r->epoch_first = f->position;
@@ -29594,7 +29793,13 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     r.steps = cvni_ceil_div(r.steps, r.group);
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
-    if (result == CVN_OK) result = cvni_fit_epochs(&r);
+    if (result == CVN_OK) {
+        if (r.o.mixup == 0 && r.o.cutmix == 0) cvni_keep_set(net, 1, train);    /* >>mix is here */
+        cvni_keep_set(net, 0, valid);
+        result = cvni_fit_epochs(&r);
+    }
+    cvni_drop_set(net, 0);
+    cvni_drop_set(net, 1);
     cvni_free(net, r.order);
     net->weighted = net->mixed = 0;
     if (result == CVN_OK || (result == CVN_STOPPED && cvni_fit_impatient(&r)))
@@ -29956,7 +30161,7 @@ static int cvni_range_tell(const cvni_fit_run *run, const cvn_lr_range *o, cvn_e
     p.epoch = p.epochs = 1;
     p.batch = r->count;
     p.batches = o->steps;
-    p.loss = r->count ? (double)r->loss[r->count - 1] : NAN;
+    p.loss = r->count ? (double)r->loss[r->count - 1] : (double)NAN;
     p.accuracy = p.valid_loss = p.valid_accuracy = NAN;
     p.lr = r->count ? r->lr[r->count - 1] : o->low;
     p.seconds = seconds;
@@ -43682,7 +43887,7 @@ static void cvni_ow_position(cvni_onnx_writer *w)
 static double cvni_ow_causal_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
 {
     (void)w;
-    return i % (size_t)t->b > i / (size_t)t->b ? -INFINITY : 0.0;
+    return i % (size_t)t->b > i / (size_t)t->b ? (double)-INFINITY : 0.0;
 }
 
 static double cvni_ow_count_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
@@ -44803,6 +45008,37 @@ static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y,
     }
 }
 
+/* The element at x of n windows. Masks instead of branches, so that the loop becomes vectors. */
+CVNI_HOT
+static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
+                             float *CVNI_RESTRICT y)
+{
+    for (int i = 0; i < n; i++) {
+        const float v = x[(ptrdiff_t)i * stride];
+        const int take = -((v > y[i]) | (v != v));
+        int32_t old, now;
+        memcpy(&old, &y[i], sizeof old);
+        memcpy(&now, &v, sizeof now);
+        old ^= (old ^ now) & take;
+        memcpy(&y[i], &old, sizeof old);
+    }
+}
+
+static void cvni_maxpool_c(const cvni_windows *s)
+{
+    for (int l = 0; l < s->lines; l++) {
+        const float *line = s->x + l * s->x_line;
+        float *y = s->y + l * s->y_line;
+        for (int i = 0; i < s->n; i++) y[i] = line[(ptrdiff_t)i * s->stride];
+        for (int t = 1; t < s->rows * s->cols; t++) {
+            const float *x = line + t / s->cols * s->step + t % s->cols * s->dilation;
+            if (s->stride == 1) cvni_take_larger(s->n, 1, x, y);
+            else if (s->stride == 2) cvni_take_larger(s->n, 2, x, y);
+            else cvni_take_larger(s->n, s->stride, x, y);
+        }
+    }
+}
+
 /* Does row h of the plane exist? */
 static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 {
@@ -44956,6 +45192,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
                                              cvni_maxpool2_c,
+                                             cvni_maxpool_c,
                                              5,
                                              5,
                                              cvni_stencil_c,
@@ -45783,6 +46020,41 @@ static void cvni_maxpool2_avx2(int rows, int cols, const float *x, int W, float 
         }
 }
 
+/* max_ps gives its second operand where one is a NaN. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_larger_avx2(__m256 best, __m256 v)
+{
+    return _mm256_blendv_ps(_mm256_max_ps(v, best), v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_maxpool_avx2(const cvni_windows *s)
+{
+    if (s->stride > 2) {
+        cvni_maxpool_c(s);
+        return;
+    }
+    for (int i = 0; i < s->n; i += 8) {
+        const int n = cvni_min(8, s->n - i);
+        const int last = (n - 1) * s->stride + 1;
+        const __m256i m0 = cvni_tail_avx2(last), m1 = cvni_tail_avx2(last - 8);
+        const float *line = s->x + (ptrdiff_t)i * s->stride;
+        for (int l = 0; l < s->lines; l++, line += s->x_line) {
+            __m256 best = _mm256_set1_ps(-HUGE_VALF);
+            for (int r = 0; r < s->rows; r++) {
+                const float *x = line + r * s->step;
+                for (int k = 0; k < s->cols; k++, x += s->dilation) {
+                    __m256 v = _mm256_maskload_ps(x, m0);
+                    if (s->stride == 2)
+                        v = cvni_every2_avx2(v, _mm256_maskload_ps(x + 8, m1), 0);
+                    best = cvni_larger_avx2(best, v);
+                }
+            }
+            cvni_store_avx2(s->y + l * s->y_line + i, n, 0, best);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx2,fma")
@@ -46142,6 +46414,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
                                                 cvni_maxpool2_avx2,
+                                                cvni_maxpool_avx2,
                                                 3,
                                                 0,
                                                 cvni_stencil_avx2,
@@ -47115,6 +47388,43 @@ static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, floa
     }
 }
 
+CVNI_TARGET("avx512f")
+static void cvni_maxpool_avx512(const cvni_windows *s)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const int n = (s->n - 1) % 16 + 1;                  /* of the last vector of a line */
+    const int last = (n - 1) * s->stride + 1;
+    const __mmask16 low = cvni_tail_avx512(cvni_min(16, last));
+    const __mmask16 high = cvni_tail_avx512(cvni_max(0, last - 16));
+    if (s->stride > 2) {
+        cvni_maxpool_c(s);
+        return;
+    }
+    for (int l = 0; l < s->lines; l++) {
+        for (int i = 0; i < s->n; i += 16) {
+            const int all = s->n - i >= 16;
+            const __mmask16 m0 = all ? 0xFFFF : low, m1 = all ? 0x7FFF : high;
+            const float *row = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
+            __m512 best = _mm512_set1_ps(-HUGE_VALF);
+            __mmask16 none = 0;         /* lanes that have met a NaN */
+            for (int r = 0; r < s->rows; r++, row += s->step) {
+                const float *x = row;
+                for (int k = 0; k < s->cols; k++, x += s->dilation) {
+                    __m512 v = _mm512_maskz_loadu_ps(m0, x);
+                    if (s->stride == 2)
+                        v = _mm512_permutex2var_ps(v, even, _mm512_maskz_loadu_ps(m1, x + 16));
+                    best = _mm512_max_ps(v, best);
+                    none = _mm512_kor(none, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+                }
+            }
+            best = _mm512_mask_mov_ps(best, none, _mm512_set1_ps(NAN));
+            _mm512_mask_storeu_ps(s->y + l * s->y_line + i,
+                                  all ? 0xFFFF : cvni_tail_avx512(n), best);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx512f")
@@ -47766,6 +48076,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
                                                   cvni_maxpool2_avx512,
+                                                  cvni_maxpool_avx512,
                                                   5,
                                                   3,
                                                   cvni_stencil_avx512,
@@ -48622,6 +48933,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
                                               cvni_maxpool2_c,
+                                              cvni_maxpool_c,
                                               0,
                                               0,
                                               cvni_stencil_f4,
