@@ -1999,9 +1999,7 @@ CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
 #endif /* CONVNET_NO_TRAIN */
 
-#ifndef CONVNET_NO_TRAIN
 struct cvn_data;                /* >>data-api */
-#endif
 
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
@@ -5213,6 +5211,7 @@ static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
     return cvni_move_gradients(net, l, 0);
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* Sets of samples on the device. training 0: for validation. */
 static void cvni_drop_set(cvn_net *net, int training)
 {
@@ -5227,6 +5226,7 @@ static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data)
     net->kept[training] = net->backend->keep(net, data, training);
     net->kept_data[training] = data;
 }
+#endif
 
 /* Memory on the device for a plan to come, and a number for each layer that runs there. */
 static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **device)
@@ -26824,7 +26824,8 @@ static int cvni_augment_valid(const cvn_augment *a);
 /* Which samples to gather, and for what. */
 typedef struct cvni_batch {
     const int *index;                       /* [n]; NULL: first, first + 1, ..., first + n - 1 */
-    int first, n;                           /* first: with an index its place in the epoch */
+    int first, n;                           /* first: with an index its place in the epoch, or -1
+                                             * for one of no epoch */
     int *work;                              /* room for n ints; used only for cvn_data.fill */
     int training;                           /* augment; also told to cvn_data.fill */
     uint64_t seed, epoch;                   /* of the augmentation */
@@ -26989,7 +26990,8 @@ static cvn_result cvni_gather_there(cvn_net *net, const cvni_batch *batch)
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
-    const int there = net->kept[batch->training] && net->kept_data[batch->training] == data;
+    const int there = batch->first >= 0 && net->kept[batch->training] &&
+                      net->kept_data[batch->training] == data;
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
@@ -27154,6 +27156,7 @@ cvn_result cvn_set_samples(cvn_net *net, const cvn_data *data, const int *index,
     }
     memset(&b, 0, sizeof b);
     b.index = index;
+    b.first = -1;
     b.n = n;
     b.work = net->partner;
     b.training = training != 0;
@@ -30052,6 +30055,7 @@ static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text
     if (!index) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
     for (int i = 0; i < b.n; i++) index[i] = (int)((int64_t)i * data->count / b.n);
     b.index = index;
+    b.first = -1;
     b.work = index + b.n;
     result = cvni_gather(net, data, &b);
     cvni_free(net, index);
