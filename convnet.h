@@ -2174,8 +2174,8 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
  *               callback finds the weights in the net: cvn_swap_ema, twice, shows it the averages.
  *   mixed samples (mixup, cutmix) count as their own class in the training accuracy.
  *   returns  CVN_OK; CVN_STOPPED; CVN_ERROR_NUMBER with the first layer that made a NaN or Inf;
- *            CVN_ERROR_STATE, CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE for sets that do not fit the
- *            net */
+ *            CVN_ERROR_STATE, CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE, CVN_ERROR_UNSUPPORTED for sets
+ *            that do not fit the net */
 CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
                                const struct cvn_data *valid, const cvn_fit_options *options);
 
@@ -2253,7 +2253,10 @@ CONVNET_API cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_re
  * and erasing act on bytes/255, or on float images as they are; the normalisation of byte images
  * comes after. Order: geometry (crop, flips, shear, rotate, scale, shift and translate, elastic),
  * saturation and hue, contrast and brightness (values are not clamped), noise, erase, cutout; the
- * draws are specified in the room.
+ * draws are specified in the room. Labels and targets stay as they are, so geometry is refused
+ * (CVN_ERROR_UNSUPPORTED) where a net takes labels of pixels, target images or boxes: inputs of
+ * three axes or more, with the batch. A cvn_data.fill can move an image and its mask alike:
+ * cvn_augment_image with the same seed and k.
  *   hue, saturation   of the HSV hexcone, images of 3 channels (red, green, blue) only, others stay
  *                     as they are. Saturation is limited to 1. Values outside [0, 1] are not
  *                     clamped: a hue moves between a pixel's smallest and largest channel wherever
@@ -26820,6 +26823,7 @@ typedef struct cvni_image {
 static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
                          const cvni_image *in, float *out);
 static int cvni_augment_valid(const cvn_augment *a);
+static int cvni_augment_moves(const cvn_augment *a);
 
 /* Which samples to gather, and for what. */
 typedef struct cvni_batch {
@@ -27077,6 +27081,7 @@ static cvn_result cvni_check_fits(cvn_net *net, const cvn_data *data)
 {
     const cvni_layer *image = NULL;
     size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
+    char text[96];
     if (!data) return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set is NULL");
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
@@ -27107,6 +27112,12 @@ static cvn_result cvni_check_fits(cvn_net *net, const cvn_data *data)
                              "cvn_data.fill",
                              target ? "targets" : "labels");
         elements[target] = cvni_batch_elements(l);
+        if (data->augment && l->shape.rank > 2 && cvni_augment_moves(data->augment))
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "augmentation moves the images, but not what '%s' takes (%s): use "
+                             "cvn_data.fill with cvn_augment_image for both, or colour and noise "
+                             "alone",
+                             l->name, cvni_shape_text(l->shape, text));
     }
     return CVN_OK;
 }
@@ -27371,6 +27382,13 @@ static int cvni_augment_valid(const cvn_augment *a)
         (a->crop_scale_max != 0 && a->crop_scale_min == 0))
         return 0;
     return a->crop_ratio == 0 || cvni_at_least(a->crop_ratio, 1);
+}
+
+/* Does it change where things are? */
+static int cvni_augment_moves(const cvn_augment *a)
+{
+    return a->flip || a->flip_vertical || a->shift || a->rotate != 0 || a->scale != 0 ||
+           a->shear != 0 || a->translate != 0 || a->crop_scale_min != 0 || a->elastic != 0;
 }
 
 static void cvni_augment_words(const cvni_augment_key *key, uint32_t block, uint32_t w[4])

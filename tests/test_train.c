@@ -1242,6 +1242,31 @@ static void test_set_samples(void)
     cvn_destroy(net);
 }
 
+/* Pixels that move away from their labels would be trained wrongly. */
+static void test_augment_of_segmentation(void)
+{
+    float x[16];
+    int labels[16];
+    const int one[1] = { 0 };
+    cvn_augment augment;
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    memset(&augment, 0, sizeof augment);
+    memset(labels, 0, sizeof labels);
+    memset(x, 0, sizeof x);
+    d = set_of(x, labels, 1);
+    d.augment = &augment;
+    cvn_softmax_loss(net, cvn_conv2d(net, cvn_input(net, 1, 4, 4), 2, 1, 1, 0));
+    build(net, 1);
+    augment.noise = 0.1f;
+    CHECKF(cvn_fit(net, &d, NULL, NULL) == CVN_OK, "%s", cvn_error(net));
+    augment.flip = 1;
+    CHECK(cvn_fit(net, &d, NULL, NULL) == CVN_ERROR_UNSUPPORTED);
+    CHECK(cvn_set_samples(net, &d, one, 1, 1) == CVN_ERROR_UNSUPPORTED);
+    CHECKF(strstr(cvn_error(net), "'labels1' takes ([4, 4])") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
 /* A source of its own is asked for the numbers of the samples. */
 static void test_set_samples_of_a_source(void)
 {
@@ -1826,6 +1851,7 @@ int main(void)
     RUN(test_set_samples_is_fit);
     RUN(test_set_samples);
     RUN(test_set_samples_of_a_source);
+    RUN(test_augment_of_segmentation);
     RUN(test_no_loss);
     RUN(test_evaluate_binary);
     RUN(test_several_losses);
