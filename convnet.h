@@ -2179,12 +2179,13 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
 CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
                                const struct cvn_data *valid, const cvn_fit_options *options);
 
-/* cvn_check - looks at up to one batch, its samples spread over the set, before a long training and
- * says in words what is wrong: numbers that are not finite, inputs far from zero mean and unit
+/* cvn_check - looks at up to one batch, its samples spread over the set, before a long training
+ * and says in words what is wrong: numbers that are not finite, inputs far from zero mean and unit
  * variance, constant inputs, labels out of range or all of one class, dead ReLUs, an initial loss
- * far from chance, a learning rate far too high or low (it trains a few steps on the batch and
- * restores everything). One finding a line; like snprintf it returns the length of the text, 0 when
- * all is well, < 0 (a cvn_result; text in cvn_error) when it could not look. */
+ * far from chance, softmax or sigmoid before a loss that takes logits, a learning rate far too
+ * high or low (it trains a few steps on the batch and restores everything). One finding a line;
+ * like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result; text in
+ * cvn_error) when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
 
 /* cvn_lr_range_test - which learning rate to begin with: trains with a rate that rises
@@ -29915,6 +29916,24 @@ static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ign
     return outside == 0;
 }
 
+/* Losses that take logits behind what makes probabilities of them, and of a single class. */
+static void cvni_check_losses(const cvn_net *net, cvni_text *t)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int softmax = l->op == &cvni_op_softmax_loss;
+        const cvni_layer *x;
+        if (!softmax && l->op != &cvni_bce_loss.op) continue;
+        x = cvni_in(net, l, 0);
+        if (x->op == (softmax ? &cvni_op_softmax : &cvni_op_sigmoid))
+            cvni_print(t, "'%s' takes logits, but '%s' is a %s already; leave that out\n", l->name,
+                       x->name, x->op->type);
+        if (softmax && x->shape.dim[cvni_class_axis(x->shape)] == 1)
+            cvni_print(t, "'%s' has a single class, which is always right; one output for two "
+                       "classes goes with cvn_bce_with_logits_loss\n", l->name);
+    }
+}
+
 /* Labels of each classification loss. Returns 0 when some are out of range: the net cannot run
  * then. */
 static int cvni_check_labels(cvn_net *net, cvni_text *t)
@@ -30081,6 +30100,7 @@ static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text
     for (int id = 1; id < net->layer_count; id++)
         if (net->layers[id].op == &cvni_op_input && !cvni_is_words(net, id))
             cvni_check_input(&net->layers[id], t);
+    cvni_check_losses(net, t);
     if (!cvni_check_labels(net, t)) return CVN_OK;
     result = cvni_check_forward(net, t);
     if (result == CVN_OK) result = cvni_check_rate(net, t);

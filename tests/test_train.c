@@ -1033,6 +1033,28 @@ static void test_check_words(void)
     cvn_destroy(net);
 }
 
+/* A net that ends as another library's would. */
+static void test_check_logits(void)
+{
+    static const char *const words[3] = { "'softmax1' is a softmax already",
+                                          "'sigmoid1' is a sigmoid already", "a single class" };
+    for (int k = 0; k < 3; k++) {
+        clouds c;
+        cvn_net *const net = cvn_create(NULL);
+        cvn_node y = cvn_dense(net, cvn_input_vector(net, 2), k ? 1 : 3);
+        make_sets(&c);
+        test_case("%s", words[k]);
+        if (k == 1) y = cvn_sigmoid(net, y);
+        if (k == 0) cvn_softmax_loss(net, cvn_softmax(net, y));
+        if (k == 1) cvn_bce_with_logits_loss(net, y, cvn_target(net, y));
+        if (k == 2) cvn_softmax_loss(net, y);
+        build(net, 60);
+        c.train.targets = c.x;
+        check_says(net, &c.train, words[k], words[k]);
+        cvn_destroy(net);
+    }
+}
+
 static void test_check_errors(void)
 {
     clouds c;
@@ -1843,6 +1865,7 @@ int main(void)
     RUN(test_check_data);
     RUN(test_check_net);
     RUN(test_check_sorted);
+    RUN(test_check_logits);
     RUN(test_check_words);
     RUN(test_check_errors);
     RUN(test_gradient_accumulation);
