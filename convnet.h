@@ -400,8 +400,9 @@ CONVNET_API size_t cvn_parameters(const cvn_net *net);
 CONVNET_API double cvn_macs(const cvn_net *net);
 
 /* The flat arrays: trainable parameters first, then running statistics; gradients of the trainable
- * ones in the same order. One loop, one allreduce, one upload. NULL before cvn_build. *count (may
- * be NULL) receives the elements. */
+ * ones in the same order. One loop, one allreduce, one upload; a net of the same layers (a target
+ * network) takes them by memcpy and cvn_touch. NULL before cvn_build. *count (may be NULL) receives
+ * the elements. */
 CONVNET_API float *cvn_flat_parameters(cvn_net *net, size_t *count);
 #ifndef CONVNET_NO_TRAIN
 CONVNET_API float *cvn_flat_gradients(cvn_net *net, size_t *count);
@@ -1222,7 +1223,8 @@ CONVNET_API cvn_node cvn_activation(cvn_net *net, cvn_node x, cvn_activation_for
 /* ---- learned tensors ---- */
 
 /* cvn_embedding - a row of a table for each label.
- *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off
+ *   labels   [N, ...], ints (cvn_input_labels) or a node of floats, whose fractions are cut off:
+ *            words that come in by cvn_input_vector are the samples of cvn_fit and cvn_predict
  *   returns  [N, ..., dim]
  *   weights  weight [count, dim], normal with mean 0 and deviation 1, as nn.Embedding
  *   errors   a label outside [0, count): CVN_ERROR_ARGUMENT from the call that runs the net */
@@ -1997,9 +1999,7 @@ CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
 #endif /* CONVNET_NO_TRAIN */
 
-#ifndef CONVNET_NO_TRAIN
 struct cvn_data;                /* >>data-api */
-#endif
 
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
@@ -2174,17 +2174,18 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
  *               callback finds the weights in the net: cvn_swap_ema, twice, shows it the averages.
  *   mixed samples (mixup, cutmix) count as their own class in the training accuracy.
  *   returns  CVN_OK; CVN_STOPPED; CVN_ERROR_NUMBER with the first layer that made a NaN or Inf;
- *            CVN_ERROR_STATE, CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE for sets that do not fit the
- *            net */
+ *            CVN_ERROR_STATE, CVN_ERROR_ARGUMENT, CVN_ERROR_SHAPE, CVN_ERROR_UNSUPPORTED for sets
+ *            that do not fit the net */
 CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
                                const struct cvn_data *valid, const cvn_fit_options *options);
 
-/* cvn_check - looks at up to one batch, its samples spread over the set, before a long training and
- * says in words what is wrong: numbers that are not finite, inputs far from zero mean and unit
+/* cvn_check - looks at up to one batch, its samples spread over the set, before a long training
+ * and says in words what is wrong: numbers that are not finite, inputs far from zero mean and unit
  * variance, constant inputs, labels out of range or all of one class, dead ReLUs, an initial loss
- * far from chance, a learning rate far too high or low (it trains a few steps on the batch and
- * restores everything). One finding a line; like snprintf it returns the length of the text, 0 when
- * all is well, < 0 (a cvn_result; text in cvn_error) when it could not look. */
+ * far from chance, softmax or sigmoid before a loss that takes logits, a learning rate far too
+ * high or low (it trains a few steps on the batch and restores everything). One finding a line;
+ * like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result; text in
+ * cvn_error) when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
 
 /* cvn_lr_range_test - which learning rate to begin with: trains with a rate that rises
@@ -2253,7 +2254,10 @@ CONVNET_API cvn_result cvn_lr_range_save_svg(cvn_net *net, const cvn_lr_range_re
  * and erasing act on bytes/255, or on float images as they are; the normalisation of byte images
  * comes after. Order: geometry (crop, flips, shear, rotate, scale, shift and translate, elastic),
  * saturation and hue, contrast and brightness (values are not clamped), noise, erase, cutout; the
- * draws are specified in the room.
+ * draws are specified in the room. Labels and targets stay as they are, so geometry is refused
+ * (CVN_ERROR_UNSUPPORTED) where a net takes labels of pixels, target images or boxes: inputs of
+ * three axes or more, with the batch. A cvn_data.fill can move an image and its mask alike:
+ * cvn_augment_image with the same seed and k.
  *   hue, saturation   of the HSV hexcone, images of 3 channels (red, green, blue) only, others stay
  *                     as they are. Saturation is limited to 1. Values outside [0, 1] are not
  *                     clamped: a hue moves between a pixel's smallest and largest channel wherever
@@ -4468,9 +4472,13 @@ cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name)
     cvni_layer *l;
     int taken;
     if (!net || net->failed) return none;
-    if (!cvni_valid(net, node) || net->mode || !name || !name[0] || strlen(name) >= CVN_MAX_NAME) {
+    if (!cvni_valid(net, node)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_name: %s", cvni_no_node(node));
+        return none;
+    }
+    if (net->mode || !name || !name[0] || strlen(name) >= CVN_MAX_NAME) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT,
-                        "cvn_name: needs a node, a name of 1 to %d bytes, and a net not yet built",
+                        "cvn_name: needs a name of 1 to %d bytes and a net not yet built",
                         CVN_MAX_NAME - 1);
         return none;
     }
@@ -5210,6 +5218,7 @@ static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
     return cvni_move_gradients(net, l, 0);
 }
 
+#ifndef CONVNET_NO_TRAIN
 /* Sets of samples on the device. training 0: for validation. */
 static void cvni_drop_set(cvn_net *net, int training)
 {
@@ -5224,6 +5233,7 @@ static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data)
     net->kept[training] = net->backend->keep(net, data, training);
     net->kept_data[training] = data;
 }
+#endif
 
 /* Memory on the device for a plan to come, and a number for each layer that runs there. */
 static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **device)
@@ -6757,7 +6767,8 @@ cvn_result cvn_predict(cvn_net *net, const float *x, int n, float *out)
     y = &net->layers[net->output];
     if (!x || !out || n < 0 || !in || !in->y)
         return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                         "cvn_predict: needs samples, room for the result and a net with an input");
+                         "cvn_predict: needs samples, an input of floats that takes them, and room "
+                         "for the result");
     for (int done = 0; done < n;) {
         const int now = cvni_min(n - done, net->max_batch);
         result = cvni_set_batch(net, now);
@@ -26318,7 +26329,7 @@ static cvn_result cvni_idx_header(cvn_data *data, cvni_feed *f, int axes, int *d
                               f->name, head[2]);
     if (head[3] != axes)
         return cvni_data_fail(data, CVN_ERROR_FORMAT,
-                              "%s: has %d axes, %s; images and labels swapped?", f->name, head[3],
+                              "%s: %d axes, but %s; images and labels swapped?", f->name, head[3],
                               axes == 3 ? "images have 3" : "labels have 1");
     if (got < header)
         return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: ends inside its header", f->name);
@@ -26881,11 +26892,13 @@ typedef struct cvni_image {
 static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
                          const cvni_image *in, float *out);
 static int cvni_augment_valid(const cvn_augment *a);
+static int cvni_augment_moves(const cvn_augment *a);
 
 /* Which samples to gather, and for what. */
 typedef struct cvni_batch {
     const int *index;                       /* [n]; NULL: first, first + 1, ..., first + n - 1 */
-    int first, n;                           /* first: with an index its place in the epoch */
+    int first, n;                           /* first: with an index its place in the epoch, or -1
+                                             * for one of no epoch */
     int *work;                              /* room for n ints; used only for cvn_data.fill */
     int training;                           /* augment; also told to cvn_data.fill */
     uint64_t seed, epoch;                   /* of the augmentation */
@@ -27050,7 +27063,8 @@ static cvn_result cvni_gather_there(cvn_net *net, const cvni_batch *batch)
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
-    const int there = net->kept[batch->training] && net->kept_data[batch->training] == data;
+    const int there = batch->first >= 0 && net->kept[batch->training] &&
+                      net->kept_data[batch->training] == data;
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
@@ -27136,6 +27150,7 @@ static cvn_result cvni_check_fits(cvn_net *net, const cvn_data *data)
 {
     const cvni_layer *image = NULL;
     size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
+    char text[96];
     if (!data) return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set is NULL");
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
@@ -27166,6 +27181,12 @@ static cvn_result cvni_check_fits(cvn_net *net, const cvn_data *data)
                              "cvn_data.fill",
                              target ? "targets" : "labels");
         elements[target] = cvni_batch_elements(l);
+        if (data->augment && l->shape.rank > 2 && cvni_augment_moves(data->augment))
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "augmentation moves the images, but not what '%s' takes (%s): use "
+                             "cvn_data.fill with cvn_augment_image for both, or colour and noise "
+                             "alone",
+                             l->name, cvni_shape_text(l->shape, text));
     }
     return CVN_OK;
 }
@@ -27215,6 +27236,7 @@ cvn_result cvn_set_samples(cvn_net *net, const cvn_data *data, const int *index,
     }
     memset(&b, 0, sizeof b);
     b.index = index;
+    b.first = -1;
     b.n = n;
     b.work = net->partner;
     b.training = training != 0;
@@ -27429,6 +27451,13 @@ static int cvni_augment_valid(const cvn_augment *a)
         (a->crop_scale_max != 0 && a->crop_scale_min == 0))
         return 0;
     return a->crop_ratio == 0 || cvni_at_least(a->crop_ratio, 1);
+}
+
+/* Does it change where things are? */
+static int cvni_augment_moves(const cvn_augment *a)
+{
+    return a->flip || a->flip_vertical || a->shift || a->rotate != 0 || a->scale != 0 ||
+           a->shear != 0 || a->translate != 0 || a->crop_scale_min != 0 || a->elastic != 0;
 }
 
 static void cvni_augment_words(const cvni_augment_key *key, uint32_t block, uint32_t w[4])
@@ -29094,7 +29123,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
     size_t elements = 0;
     cvn_result result;
     if (!x || !in)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples or no input");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples, or no input of floats that takes them");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_op *op = net->layers[id].op;
         const size_t own = cvni_batch_elements(&net->layers[id]);
@@ -29108,11 +29137,10 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
         }
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "cvn_train_batch: the net has an input '%s' of %s, which this call "
-                             "lacks: use %s, or cvn_set_input, cvn_set_labels, cvn_forward, "
+                             "cvn_train_batch: no %s for the input '%s': give them, or set all "
+                             "inputs by cvn_set_input and cvn_set_labels and call cvn_forward, "
                              "cvn_backward, cvn_step",
-                             net->layers[id].name, labels ? "targets" : "labels",
-                             labels ? "cvn_train_batch_target" : "cvn_train_batch");
+                             op == &cvni_op_labels ? "labels" : "targets", net->layers[id].name);
     }
     result = cvni_set_batch(net, n);
     if (result != CVN_OK) return result;
@@ -29876,6 +29904,19 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
 
 #define CVNI_CHECK_STEPS 10     /* of the optimizer, on one batch */
 
+/* An input that embeddings alone read: numbers of rows, which nobody normalises. */
+static int cvni_is_words(const cvn_net *net, int input)
+{
+    int readers = 0;
+    for (int id = input + 1; id < net->layer_count; id++)
+        for (int i = 0; i < net->layers[id].inputs; i++) {
+            if (net->layers[id].input[i] != input) continue;
+            if (net->layers[id].op != &cvni_op_embedding) return 0;
+            readers++;
+        }
+    return readers > 0;
+}
+
 static void cvni_check_input(const cvni_layer *in, cvni_text *t)
 {
     const size_t n = cvni_elements(in->shape);
@@ -29941,6 +29982,24 @@ static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ign
                    "all %lu labels that were looked at are %d; is the loader right?\n",
                    (unsigned long)n, labels[0]);
     return outside == 0;
+}
+
+/* Losses that take logits behind what makes probabilities of them, and of a single class. */
+static void cvni_check_losses(const cvn_net *net, cvni_text *t)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int softmax = l->op == &cvni_op_softmax_loss;
+        const cvni_layer *x;
+        if (!softmax && l->op != &cvni_bce_loss.op) continue;
+        x = cvni_in(net, l, 0);
+        if (x->op == (softmax ? &cvni_op_softmax : &cvni_op_sigmoid))
+            cvni_print(t, "'%s' takes logits, but '%s' is a %s already; leave that out\n", l->name,
+                       x->name, x->op->type);
+        if (softmax && x->shape.dim[cvni_class_axis(x->shape)] == 1)
+            cvni_print(t, "'%s' has a single class, which is always right; one output for two "
+                       "classes goes with cvn_bce_with_logits_loss\n", l->name);
+    }
 }
 
 /* Labels of each classification loss. Returns 0 when some are out of range: the net cannot run
@@ -30101,12 +30160,15 @@ static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text
     if (!index) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
     for (int i = 0; i < b.n; i++) index[i] = (int)((int64_t)i * data->count / b.n);
     b.index = index;
+    b.first = -1;
     b.work = index + b.n;
     result = cvni_gather(net, data, &b);
     cvni_free(net, index);
     if (result != CVN_OK) return result;
     for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].op == &cvni_op_input) cvni_check_input(&net->layers[id], t);
+        if (net->layers[id].op == &cvni_op_input && !cvni_is_words(net, id))
+            cvni_check_input(&net->layers[id], t);
+    cvni_check_losses(net, t);
     if (!cvni_check_labels(net, t)) return CVN_OK;
     result = cvni_check_forward(net, t);
     if (result == CVN_OK) result = cvni_check_rate(net, t);

@@ -1012,6 +1012,49 @@ static void test_check_sorted(void)
     cvn_destroy(net);
 }
 
+/* Words are no numbers to be normalised; out of range they are an error. */
+static void test_check_words(void)
+{
+    float words[40];
+    int labels[10];
+    char text[400] = "";
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node x = cvn_embedding(net, cvn_input_vector(net, 4), 20, 8);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_flatten(net, x), 2));
+    build(net, 10);
+    for (int i = 0; i < 40; i++) words[i] = (float)(7 * i % 20);
+    for (int i = 0; i < 10; i++) labels[i] = i % 2;
+    d = set_of(words, labels, 10);
+    CHECKF(cvn_check(net, &d, text, sizeof text) == 0, "%s", text);
+    words[5] = 20;
+    CHECK(cvn_check(net, &d, text, sizeof text) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "index 20 (number 5") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
+/* A net that ends as another library's would. */
+static void test_check_logits(void)
+{
+    static const char *const words[3] = { "'softmax1' is a softmax already",
+                                          "'sigmoid1' is a sigmoid already", "a single class" };
+    for (int k = 0; k < 3; k++) {
+        clouds c;
+        cvn_net *const net = cvn_create(NULL);
+        cvn_node y = cvn_dense(net, cvn_input_vector(net, 2), k ? 1 : 3);
+        make_sets(&c);
+        test_case("%s", words[k]);
+        if (k == 1) y = cvn_sigmoid(net, y);
+        if (k == 0) cvn_softmax_loss(net, cvn_softmax(net, y));
+        if (k == 1) cvn_bce_with_logits_loss(net, y, cvn_target(net, y));
+        if (k == 2) cvn_softmax_loss(net, y);
+        build(net, 60);
+        c.train.targets = c.x;
+        check_says(net, &c.train, words[k], words[k]);
+        cvn_destroy(net);
+    }
+}
+
 static void test_check_errors(void)
 {
     clouds c;
@@ -1218,6 +1261,31 @@ static void test_set_samples(void)
     CHECK(cvn_set_samples(NULL, &d, one, 1, 0) < 0);
     d.labels = NULL;
     CHECK(cvn_set_samples(net, &d, one, 1, 0) == CVN_ERROR_ARGUMENT);
+    cvn_destroy(net);
+}
+
+/* Pixels that move away from their labels would be trained wrongly. */
+static void test_augment_of_segmentation(void)
+{
+    float x[16];
+    int labels[16];
+    const int one[1] = { 0 };
+    cvn_augment augment;
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    memset(&augment, 0, sizeof augment);
+    memset(labels, 0, sizeof labels);
+    memset(x, 0, sizeof x);
+    d = set_of(x, labels, 1);
+    d.augment = &augment;
+    cvn_softmax_loss(net, cvn_conv2d(net, cvn_input(net, 1, 4, 4), 2, 1, 1, 0));
+    build(net, 1);
+    augment.noise = 0.1f;
+    CHECKF(cvn_fit(net, &d, NULL, NULL) == CVN_OK, "%s", cvn_error(net));
+    augment.flip = 1;
+    CHECK(cvn_fit(net, &d, NULL, NULL) == CVN_ERROR_UNSUPPORTED);
+    CHECK(cvn_set_samples(net, &d, one, 1, 1) == CVN_ERROR_UNSUPPORTED);
+    CHECKF(strstr(cvn_error(net), "'labels1' takes ([4, 4])") != NULL, "%s", cvn_error(net));
     cvn_destroy(net);
 }
 
@@ -1797,6 +1865,8 @@ int main(void)
     RUN(test_check_data);
     RUN(test_check_net);
     RUN(test_check_sorted);
+    RUN(test_check_logits);
+    RUN(test_check_words);
     RUN(test_check_errors);
     RUN(test_gradient_accumulation);
     RUN(test_train_batch_is_three_calls);
@@ -1804,6 +1874,7 @@ int main(void)
     RUN(test_set_samples_is_fit);
     RUN(test_set_samples);
     RUN(test_set_samples_of_a_source);
+    RUN(test_augment_of_segmentation);
     RUN(test_no_loss);
     RUN(test_evaluate_binary);
     RUN(test_several_losses);
