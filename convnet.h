@@ -9928,7 +9928,6 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
 #define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
 #define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about, */
 #define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round */
-#define CVNI_WINO_FAR 2e5               /* floats of both images that do not stay in the cache */
 #define CVNI_WINO_KEPT 20000            /* floats of a point of U that is made beforehand */
 #define CVNI_WINO_CHANNELS 30000        /* of a group at most: sums of sizes fit an int */
 #define CVNI_WINO_WIDE 48               /* by filters: filters of a task; */
@@ -9953,14 +9952,10 @@ typedef struct cvni_wino {
     float *packed;                      /* what pack() writes */
     int group;                          /* tiles of a task, or of a round */
     int g, first, count;                /* of a round: group of channels, tiles */
-    int far;                            /* the images do not stay in the cache */
     int row_tasks, col_tasks;           /* of a round: by filters, by channels */
     float *v, *d;                       /* of a round: the transforms */
-    ptrdiff_t v_point, d_point;         /* floats from point to point of V, of M or A dy A^T */
+    ptrdiff_t v_point, d_point;
 } cvni_wino;
-
-/* Some tiles of a group. */
-typedef struct cvni_wino_task { int g, first, tiles; } cvni_wino_task;
 
 /* Neighbours in a row of tiles. */
 typedef struct cvni_wino_strip { int n, row, col, tiles; } cvni_wino_strip;
@@ -10225,41 +10220,6 @@ static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats
         for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
 }
 
-/* First channel of a group of the image read, of the one made. */
-static const float *cvni_wino_from(const cvni_wino *w, int g)
-{
-    const cvni_conv_job *j = w->job;
-    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
-                              : j->big + cvni_conv_big_at(&j->c, 0, g);
-}
-
-static float *cvni_wino_to(const cvni_wino *w, int g)
-{
-    const cvni_conv *c = &w->job->c;
-    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
-                                            : cvni_conv_small_at(c, 0, g));
-}
-
-/* Of the rows of so many tiles, all channels, share `part` of `parts`: fetched while others are
- * computed, for no prefetcher follows so many planes. x: the group's first channel in the first
- * image. */
-static void cvni_wino_soon(const cvni_wino *w, const cvni_wino_image *im, const float *x, int first,
-                           int tiles, int part, int parts)
-{
-    const int row = first / w->cols;
-    const int pieces = (cvni_ceil_div(first + tiles, w->cols) - row) * im->channels;
-    const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
-    if (!w->far) return;
-    for (int p = (int)((int64_t)pieces * part / parts);
-         p < (int)((int64_t)pieces * (part + 1) / parts); p++) {
-        const int n = (row + p / im->channels) / w->rows;
-        const int top = (row + p / im->channels) % w->rows * 4 - im->pad_h;
-        const int begin = cvni_max(0, top > 0 ? top + im->span - 4 : 0);
-        cvni_wino_fetch(x + (n * w->job->c.G * im->channels + p % im->channels) * plane +
-                            begin * im->W, 1, 0, (cvni_min(top + im->span, im->H) - begin) * im->W);
-    }
-}
-
 /* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
  * the next call reads; that, and the rows that come next, are fetched meanwhile. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
@@ -10288,78 +10248,81 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
     }
 }
 
-static cvni_wino_task cvni_wino_task_of(const cvni_wino *w, int i)
-{
-    const int groups = cvni_ceil_div(w->tiles, w->group);
-    cvni_wino_task t;
-    t.g = i / groups;
-    t.first = i % groups * w->group;
-    t.tiles = cvni_min(w->group, w->tiles - t.first);
-    return t;
-}
-
 static void cvni_wino_begin(const float *bias, int filters, int tiles, float *m, ptrdiff_t pitch)
 {
     for (int i = 0; i < tiles; i++)
         memcpy(m + i * pitch, bias, sizeof(float) * (size_t)filters);
 }
 
-/* M = V U for the tiles of a task. What comes next is fetched meanwhile: the panel, what the next
- * task reads, where this one writes. */
-static void cvni_wino_products(const cvni_wino *w, const cvni_wino_task *task,
-                               const cvni_wino_task *next, const float *v, float *m)
+/* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
+static void cvni_wino_products(const cvni_wino *w, const float *u, const float *v,
+                               ptrdiff_t v_point, const float *bias, int tiles, float *m,
+                               ptrdiff_t m_point)
 {
-    const cvni_conv_job *j = w->job;
     const int C = w->in.channels;
-    const float *u = j->packed + task->g * CVNI_WINO_POINTS * w->point;
-    const float *bias = j->bias ? j->bias + task->g * w->out.channels : NULL;
     const int panels = cvni_ceil_div(cvni_ceil_div(w->out.channels, CVNI_LINE), 3);
     cvni_tile t;
     memset(&t, 0, sizeof t);
     t.a_line = w->in.pitch;
     t.a_k = 1;
     t.ldc = w->out.pitch;
-    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += w->v_point, m += w->d_point) {
+    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
         const int begin = bias && i == CVNI_WINO_BIAS;
         const float *b = u;
-        if (next)
-            cvni_wino_soon(w, &w->in, cvni_wino_from(w, next->g), next->first, next->tiles, i,
-                           CVNI_WINO_POINTS);
-        cvni_wino_soon(w, &w->out, cvni_wino_to(w, task->g), task->first, task->tiles, i,
-                       CVNI_WINO_POINTS);
-        if (begin) cvni_wino_begin(bias, w->out.channels, task->tiles, m, t.ldc);
+        if (begin) cvni_wino_begin(bias, w->out.channels, tiles, m, t.ldc);
         for (int k = 0; k < C; k += CVNI_WINO_KC) {
             t.k = cvni_min(CVNI_WINO_KC, C - k);
             t.add = begin || k > 0;
             for (int q = 0; q < panels; q++) {
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
-                cvni_wino_tiles(j->net->k, &t, task->tiles, (int)t.b_k, v + k, b, m + f,
-                                q == 0 && k == 0 ? w->v_point : 0, t.k * t.b_k);
+                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
+                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
     }
 }
 
+/* First channel of a group of the image read, of the one made. */
+static const float *cvni_wino_from(const cvni_wino *w, int g)
+{
+    const cvni_conv_job *j = w->job;
+    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
+                              : j->big + cvni_conv_big_at(&j->c, 0, g);
+}
+
+static float *cvni_wino_to(const cvni_wino *w, int g)
+{
+    const cvni_conv *c = &w->job->c;
+    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
+                                            : cvni_conv_small_at(c, 0, g));
+}
+
 /* Images of a pass down or up; tasks are tiles of a group. */
 static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
-    const cvni_kernels *kern = w->job->net->k;
-    float *scratch = (float *)cvni_scratch(w->job->net, worker);
+    const cvni_conv_job *j = w->job;
+    const cvni_kernels *kern = j->net->k;
+    const int groups = cvni_ceil_div(w->tiles, w->group);
+    const ptrdiff_t v_point = cvni_wino_plane(kern, w->group, w->in.pitch);
+    const ptrdiff_t m_point = cvni_wino_plane(kern, w->group, w->out.pitch);
+    float *scratch = (float *)cvni_scratch(j->net, worker);
     float *v = scratch + CVNI_WINO_SCRATCH;
-    float *m = v + CVNI_WINO_POINTS * w->v_point;
-    for (int i = begin; i < end; i++) {
-        const cvni_wino_task t = cvni_wino_task_of(w, i);
-        const cvni_wino_task next = cvni_wino_task_of(w, i + 1);
+    float *m = v + CVNI_WINO_POINTS * v_point;
+    for (int t = begin; t < end; t++) {
+        const int g = t / groups;
+        const int first = t % groups * w->group;
+        const int tiles = cvni_min(w->group, w->tiles - first);
         for (int c = 0; c < w->in.channels; c += CVNI_LINE)
-            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, t.g), c, t.first, t.tiles, v + c,
-                           w->v_point, scratch);
-        cvni_wino_products(w, &t, i + 1 < end ? &next : NULL, v, m);
+            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
+                           scratch);
+        cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
+                           j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
         for (int f = 0; f < w->out.channels; f += CVNI_LINE)
-            cvni_wino_write(kern, w, m + f, w->d_point, w->out.pitch, f, t.first, t.tiles,
-                            cvni_wino_to(w, t.g), scratch);
+            cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles,
+                            cvni_wino_to(w, g), scratch);
     }
 }
 
@@ -10379,19 +10342,6 @@ static void cvni_wino_read_part(void *context, int begin, int end, int worker)
                        c, w->first, w->count, (second ? w->d : w->v) + c,
                        second ? w->d_point : w->v_point, scratch);
     }
-}
-
-/* Share `part` of what the next round reads. */
-static void cvni_wino_round_soon(const cvni_wino *w, int part)
-{
-    const int parts = w->row_tasks * w->col_tasks * CVNI_WINO_POINTS;
-    const int first = w->first + w->count;
-    const int tiles = cvni_min(w->group, w->tiles - first);
-    if (tiles <= 0) return;
-    cvni_wino_soon(w, &w->in, cvni_wino_from(w, w->g), first, tiles, part, parts);
-    if (w->pass == CVNI_WEIGHTS)
-        cvni_wino_soon(w, &w->out, w->job->small + cvni_conv_small_at(&w->job->c, 0, w->g), first,
-                       tiles, part, parts);
 }
 
 /* Share t of `tasks` of so many lines. */
@@ -10431,7 +10381,6 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
                     cvni_wino_weight(w, w->g, c0 + c, cvni_min(CVNI_LINE, t.k - c), f0 + f,
                                      u + c * width + f, u_point, width, scratch);
             for (int i = 0; i < CVNI_WINO_POINTS; i++) {
-                if (c0 == 0) cvni_wino_round_soon(w, q * CVNI_WINO_POINTS + i);
                 t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
                 cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
                                 u + i * u_point, m + i * m_point, w->v_point, u_point);
@@ -10495,7 +10444,6 @@ static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
         const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
         const int filters = cvni_min(f1, w->out.channels) - f0;
         for (int i = 0; i < CVNI_WINO_POINTS; i++) {
-            cvni_wino_round_soon(w, q * CVNI_WINO_POINTS + i);
             if (i < filters)                    /* added to soon */
                 cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
                                 0, 9 * (c1 - c0));
@@ -10522,6 +10470,8 @@ static void cvni_wino_rounds(cvni_wino *w, double cost)
     const int rows = cvni_ceil_div(w->out.channels, CVNI_LINE);
     const int cols = cvni_ceil_div(w->in.channels, CVNI_LINE);
     const double part = cost * w->group / w->tiles / j->c.G;
+    w->v_point = cvni_wino_plane(j->net->k, w->group, w->in.pitch);
+    w->d_point = cvni_wino_plane(j->net->k, w->group, w->out.pitch);
     w->v = (float *)j->work;
     w->d = w->v + CVNI_WINO_POINTS * w->v_point;
     w->row_tasks = cvni_ceil_div(rows * CVNI_LINE, weights ? CVNI_WINO_TALL : CVNI_WINO_WIDE);
@@ -10594,9 +10544,6 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
     w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
-    w.v_point = cvni_wino_plane(j->net->k, w.group, w.in.pitch);
-    w.d_point = cvni_wino_plane(j->net->k, w.group, w.out.pitch);
-    w.far = w.tiles * 16.0 * (w.in.channels + w.out.channels) * j->c.G > CVNI_WINO_FAR;
     if (w.by_filters) cvni_wino_rounds(&w, cost);
     else cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
                            cvni_wino_tile_part, &w);
