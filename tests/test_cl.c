@@ -769,6 +769,36 @@ static void build_gather(cvn_net *net)
                                cvn_maxpool_indices(net, image, &pool), 5, 6));
 }
 
+static void build_places(cvn_net *net)
+{
+    const int boxes[2] = { 3, 4 };
+    const int places[3] = { 3, 4, 2 };
+    cvn_roi_align_desc d = cvn_roi_align_defaults();
+    const cvn_node vector = cvn_input_vector(net, 6);
+    const cvn_node image = cvn_conv2d(net, cvn_input(net, 2, 7, 8), 3, 3, 1, 1);
+    const cvn_node box = cvn_reshape(net, cvn_scale(net, cvn_dense(net, vector, 12), 4, 3), boxes,
+                                     2);
+    const cvn_node grid = cvn_reshape(net, cvn_scale(net, cvn_dense(net, vector, 24), 1.5f, 0),
+                                      places, 3);
+    regress(net, cvn_roi_align(net, image, box, 3, 2, NULL));
+    d.aligned = 1;
+    d.sampling_ratio = 3;
+    d.spatial_scale = 0.7f;
+    regress(net, cvn_roi_align(net, image, box, 2, 4, &d));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_LINEAR, CVN_PAD_ZERO, 0));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_CUBIC, CVN_PAD_REFLECT, 1));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_LINEAR, CVN_PAD_REFLECT, 0));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_NEAREST, CVN_PAD_REPLICATE, 0));
+}
+
+static void build_spectral(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 3, 5, 6);
+    x = cvn_relu(net, cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1)));
+    x = cvn_relu(net, cvn_spectral_norm(net, cvn_conv_transpose2d(net, x, 4, 2, 2, 0)));
+    regress(net, cvn_spectral_norm(net, cvn_dense(net, x, 7)));
+}
+
 typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
@@ -800,7 +830,9 @@ static const layers_case layers_cases[] = {
     { "functions", build_functions },
     { "operations, where, products, running sums", build_operations },
     { "select, interpolate, topk, LRN", build_select },
-    { "gather, scatter, unpooling", build_gather }
+    { "gather, scatter, unpooling", build_gather },
+    { "boxes, places", build_places },
+    { "spectral norm", build_spectral }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
@@ -1114,6 +1146,20 @@ static void fits_and_files(void)
 
 /* ---- layers that the device lacks ---- */
 
+static void cubes(void *user, int n, const float *x, float *y)
+{
+    (void)user;
+    for (int i = 0; i < n; i++) y[i] = x[i] * x[i] * x[i];
+}
+
+static void cubes_back(void *user, int n, const float *x, const float *y, const float *dy,
+                       float *dx)
+{
+    (void)user;
+    (void)y;
+    for (int i = 0; i < n; i++) dx[i] = 3 * x[i] * x[i] * dy[i];
+}
+
 static void build_foreign(cvn_net *net)
 {
     cvn_conv2d_desc d = cvn_conv2d_defaults();
@@ -1123,8 +1169,8 @@ static void build_foreign(cvn_net *net)
     d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = 1;
     d.pad_mode = CVN_PAD_REFLECT;
     x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
-    x = cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1));
-    x = cvn_relu(net, cvn_lrn(net, x, 3));
+    x = cvn_activation(net, cvn_conv2d(net, x, 5, 3, 1, 1), cubes, cubes_back, NULL);
+    x = cvn_relu(net, cvn_global_lppool(net, x, 2));
     cvn_softmax_loss(net, cvn_dense(net, x, 3));
 }
 
