@@ -713,8 +713,9 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT,
-    CVNCL_SPECTRAL_WEIGHT, CVNCL_SPECTRAL_BACK,
+    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS,
+    CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
+    CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
 };
 
@@ -781,6 +782,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
     { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
+    { "as_labels", CVNCL_PROGRAM_GATHER },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_back", CVNCL_PROGRAM_SPECTRAL }
@@ -1067,6 +1069,8 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
         if (result == CVN_OK && cvncl_program_of(number) >= CVNCL_PROGRAM_BATCH &&
             cvncl_program_of(number) <= CVNCL_PROGRAM_LOSSES)
             result = cvncl_need(net, CVNCL_PROGRAM_GEMM);
+        if (result == CVN_OK && cvncl_program_of(number) == CVNCL_PROGRAM_LOSSES)
+            result = cvncl_need(net, CVNCL_PROGRAM_LOSS);
         if (result == CVN_OK && net->layers[id].spectral)
             result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL);
         floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
@@ -4594,6 +4598,14 @@ static const char cvncl_text_gather[] =
     "}\n";
 
 static const char cvncl_text_places[] =
+    "/* numbers as labels, -1 where one is none: below 0, from `limit` on, not a number */\n"
+    "kernel void as_labels(IN(x), OUT(y), const int n, const float limit)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i < n) ((global int *)y)[i] = x[i] >= 0 && x[i] < limit ? (int)x[i] : -1;\n"
+    "}\n"
+    "\n"
     "kernel void one_hot(IN(x), OUT(y), const int n, const int length, const int inner,\n"
     "                    const int is_int, const float on, const float off)\n"
     "{\n"
@@ -5241,6 +5253,15 @@ static cvn_result cvncl_one_hot_forward(cvn_net *net, cvni_layer *l)
     return cvncl_each(net, CVNCL_ONE_HOT, n, "ppiiiiff", x->y, l->y, n, length, inner, x->is_int,
                       (double)d->on, (double)d->off);
 }
+
+#ifndef CONVNET_NO_ONNX
+static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_AS_LABELS, n, "ppif", cvni_in(net, l, 0)->y, l->y, n,
+                      (double)CVNI_ONNX_EXACT);
+}
+#endif
 
 /* ---- max unpooling, local response ---- */
 
@@ -6789,6 +6810,10 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_GATHER_ROW(scatter, scatter), CVNCL_GATHER_ROW(scatter_nd, scatter),
     CVNCL_GATHER_ROW(scatter_reduce, scatter),
     { &cvni_op_one_hot, CVNCL_PROGRAM_GATHER, cvncl_one_hot_forward, NULL, NULL, NULL, NULL },
+#ifndef CONVNET_NO_ONNX
+    { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
+#endif
+    CVNCL_LAYER_ROW(yolo, view),
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
     CVNCL_ROW(roi_align, PLACES, roi, roi, NULL, cvncl_roi_work),

@@ -1227,6 +1227,42 @@ static void errors_on_the_device(void)
     cvncl_close(b);
 }
 
+static void build_words(cvn_net *net)
+{
+    const int steps[1] = { 2 };
+    regress(net, cvn_embedding(net, cvn_input_labels(net, steps, 1), 2, 3));
+}
+
+static void build_lengths(cvn_net *net)
+{
+    const int steps[2] = { 2, 3 };
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    d.hidden = 3;
+    d.lengths = lengths_of(net);
+    regress(net, cvn_gru_ex(net, cvn_input_tensor(net, steps, 2), &d));
+}
+
+static void build_taken(cvn_net *net)
+{
+    const int steps[2] = { 2, 3 };
+    const cvn_node x = cvn_input_tensor(net, steps, 2);
+    regress(net, cvn_gather(net, x, cvn_scale(net, x, 9, 0), 1));
+}
+
+/* What would leave a kernel's memory is found before it runs. */
+static void bad_indices(void)
+{
+    const build_fn build[3] = { build_words, build_lengths, build_taken };
+    cvn_backend *b = open_device(0);
+    for (int i = 0; i < 3; i++) {
+        cvn_net *net = make_net(build[i], b, NULL, 4, 0);
+        fill_inputs(net, 4, 3);
+        CHECK(cvn_forward(net) == CVN_ERROR_ARGUMENT && strlen(cvn_error(net)) > 0);
+        cvn_destroy(net);
+    }
+    cvncl_close(b);
+}
+
 /* ---- an allocator that fails at its n-th call ---- */
 
 static int calls_left, blocks;
@@ -1326,7 +1362,8 @@ static const test_row device_tests[] = {
     { "predictions", predictions }, { "by_hand", by_hand },
     { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
-    { "failing_memory", failing_memory }, { "through_local_memory", through_local_memory }
+    { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
+    { "through_local_memory", through_local_memory }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
