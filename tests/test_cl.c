@@ -2,6 +2,12 @@
  * losses, optimizers, whole training steps; device memory full of NaN before; a net without any
  * OpenCL. The device is the one of the environment's CONVNET_CL, else the first of any kind; where
  * there is none, the tests of kernels are skipped. */
+#ifndef _WIN32
+    #define _POSIX_C_SOURCE 200809L     /* mkdtemp, setenv */
+    #include <dirent.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+#endif
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION
@@ -9,6 +15,7 @@
 #include "test.h"
 
 static int local_memory;                /* cvncl_desc of the device under test */
+static size_t piece;
 static char **words;                    /* cases of a test begin with one of them; none: all */
 
 static int wanted(const char *name)
@@ -25,6 +32,7 @@ static cvn_backend *open_device(int host_layers)
     d.any_kind = 1;
     d.host_layers = host_layers;
     d.local_memory = local_memory;
+    d.piece = piece;
     return cvncl_open(&d);
 }
 
@@ -543,6 +551,38 @@ static void build_axes(cvn_net *net)
     regress(net, cvn_stop_gradient(net, x));
 }
 
+/* Strides beyond the kernel and beyond the image: phases without a tap, positions without one. */
+static void build_strides(cvn_net *net)
+{
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 4, 11, 10), 20, 2, 3, 1);
+    cvn_node y = cvn_conv_transpose2d(net, cvn_conv2d(net, x, 5, 1, 1, 0), 3, 2, 3, 0);
+    regress(net, cvn_conv2d(net, x, 6, 3, 7, 1));
+    regress(net, cvn_conv2d(net, y, 17, 4, 4, 0));
+}
+
+/* Tensors in one order that layers want in the other: views, sums with an input, concat of both,
+ * what the device has no own kernel for. */
+static void build_orders(cvn_net *net)
+{
+    const int narrow[3] = { 3, 8, 6 };
+    const cvn_node in = cvn_input(net, 6, 4, 6);
+    const cvn_node x = bare_conv(net, in, 6, 3, 1);
+    const cvn_node y = cvn_relu(net, cvn_add(net, cvn_batchnorm(net, x), in));
+    const cvn_node flat = cvn_flatten(net, y);
+    cvn_node both[2];
+    regress(net, cvn_dense(net, cvn_tanh(net, flat), 5));
+    regress(net, cvn_conv2d(net, cvn_reshape(net, y, narrow, 3), 4, 3, 1, 1));
+    regress(net, cvn_conv2d(net, cvn_prelu(net, y, 6), 2, 3, 2, 1));
+    both[0] = in;
+    both[1] = cvn_sigmoid(net, x);
+    regress(net, cvn_concat_n(net, both, 2, 1));
+    regress(net, cvn_concat_n(net, both, 2, 2));
+    regress(net, cvn_conv2d(net, cvn_avgpool(net, in, 2, 1), 3, 2, 1, 0));
+    regress(net, cvn_mul(net, cvn_softmax_axis(net, x, 1), y));
+    regress(net, cvn_sub(net, in, cvn_maxpool(net, cvn_stop_gradient(net, y), 1, 1)));
+    regress(net, cvn_add(net, y, y));
+}
+
 /* Large enough for the large tiles. */
 static void build_large(cvn_net *net)
 {
@@ -803,6 +843,8 @@ typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
     { "conv2d: tiles, strides, dilation, groups, 1x1", build_conv },
+    { "conv2d, strides beyond the kernel", build_strides },
+    { "orders: channels last and the host's", build_orders },
     { "depthwise and separable", build_depthwise },
     { "conv1d, conv3d, conv_transpose1d", build_conv_axes },
     { "conv_transpose2d", build_transposed },
@@ -1144,6 +1186,353 @@ static void fits_and_files(void)
     cvncl_close(b);
 }
 
+/* ---- sets of samples on the device ---- */
+
+enum { SAMPLES = 23, IMAGE = 3 * 13 * 17 };
+
+static void build_pictures(cvn_net *net)
+{
+    const cvn_node x = cvn_input(net, 3, 13, 17);
+    const cvn_node y = cvn_dense(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 4, 3, 1, 1)), 3);
+    cvn_softmax_loss(net, y);
+    regress(net, y);
+}
+
+typedef struct augment_case { const char *name; cvn_augment a; } augment_case;
+
+/* All ways of >>augment, alone and together. */
+static int augment_cases(augment_case *rows)
+{
+    int n = 0;
+    memset(rows, 0, 16 * sizeof *rows);
+    rows[n++].name = "nothing";
+    rows[n].name = "flip and shift";
+    rows[n].a.flip = rows[n].a.flip_vertical = 1;
+    rows[n].a.fill = 0.3f;
+    rows[n++].a.shift = 4;
+    rows[n].name = "rotate, scale, shear, translate";
+    rows[n].a.rotate = 30;
+    rows[n].a.scale = 0.3f;
+    rows[n].a.shear = 10;
+    rows[n++].a.translate = 0.2f;
+    rows[n].name = "crop";
+    rows[n].a.flip = 1;
+    rows[n++].a.crop_scale_min = 0.3f;
+    rows[n].name = "elastic";
+    rows[n].a.elastic = 1.5f;
+    rows[n++].a.elastic_sigma = 2;
+    rows[n].name = "saturation, hue";
+    rows[n].a.saturation = 0.7f;
+    rows[n++].a.hue = 0.4f;
+    rows[n].name = "contrast, brightness, noise";
+    rows[n].a.contrast = 0.4f;
+    rows[n].a.brightness = 0.2f;
+    rows[n++].a.noise = 0.1f;
+    rows[n].name = "erase, cutout";
+    rows[n].a.erase = 0.8f;
+    rows[n++].a.cutout = 5;
+    rows[n].name = "all, erase with noise";
+    rows[n].a = rows[2].a;
+    rows[n].a.flip = rows[n].a.erase_noise = 1;
+    rows[n].a.crop_scale_min = 0.5f;
+    rows[n].a.elastic = 1;
+    rows[n].a.hue = rows[n].a.contrast = 0.2f;
+    rows[n].a.noise = 0.05f;
+    rows[n++].a.erase = 1;
+    return n;
+}
+
+/* A view of 17 of the samples, shuffled, behind the first two. */
+static void fill_set(cvn_data *d, int as_bytes)
+{
+    static unsigned char bytes[SAMPLES * IMAGE];
+    static float images[SAMPLES * IMAGE], targets[SAMPLES * 3], weights[SAMPLES];
+    static int labels[SAMPLES], index[17];
+    uint32_t state = 5;
+    memset(d, 0, sizeof *d);
+    for (int i = 0; i < SAMPLES * IMAGE; i++) {
+        images[i] = draw(&state);
+        bytes[i] = (unsigned char)(127 + 120 * images[i]);
+    }
+    for (int i = 0; i < SAMPLES; i++) {
+        labels[i] = i % 3;
+        weights[i] = 1 + 0.5f * draw(&state);
+        for (int k = 0; k < 3; k++) targets[3 * i + k] = draw(&state);
+    }
+    for (int i = 0; i < 17; i++) index[i] = i * 7 % 17 + 3;
+    d->count = 17;
+    d->first = 2;
+    d->index = index;
+    if (as_bytes) d->bytes = bytes;
+    else d->images = images;
+    d->labels = labels;
+    d->targets = targets;
+    d->weights = weights;
+    d->channels = 3;
+    d->height = 13;
+    d->width = 17;
+    for (int c = 0; c < 3; c++) d->mean[c] = 0.4f + 0.05f * (float)c;
+    for (int c = 0; c < 3; c++) d->std[c] = 0.3f + 0.1f * (float)c;
+}
+
+/* Batches of an epoch, gathered on both sides. */
+static void check_gather(cvn_net *cpu, cvn_net *dev, const cvn_data *data, int training)
+{
+    int order[17];
+    for (int i = 0; i < 17; i++) order[i] = i * 5 % 17;
+    cvni_keep_set(dev, training, data);
+    if (!CHECKF(dev->kept[training] != NULL, "%s", cvn_error(dev))) return;
+    if (training)
+        CHECK(dev->backend->order(dev, dev->kept[1], order, 99, 3) == CVN_OK);
+    for (int first = 0; first < 12; first += cpu->max_batch) {
+        cvni_batch b;
+        memset(&b, 0, sizeof b);
+        b.index = training ? order + first : NULL;
+        b.first = first;
+        b.n = cpu->max_batch;
+        b.training = training;
+        b.seed = 99;
+        b.epoch = 3;
+        CHECKF(cvni_gather(cpu, data, &b) == CVN_OK, "%s", cvn_error(cpu));
+        CHECKF(cvni_gather(dev, data, &b) == CVN_OK, "%s", cvn_error(dev));
+        for (int id = 1; id < cpu->layer_count; id++) {
+            cvni_layer *l = &dev->layers[id];
+            const size_t n = cvni_elements(l->shape);
+            if (!(l->op->flags & CVNI_SOURCE)) continue;
+            memset(l->y, 255, n * sizeof(float));       /* what the device has */
+            CHECK(cvni_pull(dev, l->y, n * sizeof(float)) == CVN_OK);
+            if (l->is_int) CHECK(!memcmp(l->y, cpu->layers[id].y, n * sizeof(int)));
+            else CHECKF(distance(l->y, cpu->layers[id].y, n) < TOLERANCE, "%s: %g", l->name,
+                        distance(l->y, cpu->layers[id].y, n));
+        }
+        CHECK(cvni_pull(dev, dev->sample_weights, (size_t)b.n * sizeof(float)) == CVN_OK);
+        CHECK(!memcmp(dev->sample_weights, cpu->sample_weights, (size_t)b.n * sizeof(float)));
+    }
+    cvni_drop_set(dev, training);
+}
+
+static void sets(void)
+{
+    augment_case rows[16];
+    const int count = augment_cases(rows);
+    for (int small = 0; small < 2; small++) {
+        cvn_backend *b;
+        cvn_net *net[2];
+        piece = small ? 8192 + CVNCL_VECTOR : 0;       /* 3 rows of floats, 12 of bytes */
+        b = open_device(0);
+        for (int i = 0; i < 2; i++) net[i] = make_net(build_pictures, i ? b : NULL, NULL, small ? 2 : 6, 0);
+        for (int k = 0; k < 2 * count && net[0] && net[1]; k++) {
+            cvn_data data;
+            fill_set(&data, k % 2);
+            data.augment = &rows[k / 2].a;
+            if (small && k / 2 > 2) break;
+            test_case("%s, %s, %s", rows[k / 2].name, k % 2 ? "bytes" : "floats",
+                      small ? "in pieces" : "in one piece");
+            if (!wanted(rows[k / 2].name)) continue;
+            check_gather(net[0], net[1], &data, 1);
+            if (k < 2) check_gather(net[0], net[1], &data, 0);
+        }
+        for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+        CHECK(!((cvncl_backend *)b)->taken);
+        cvncl_close(b);
+    }
+    piece = 0;
+}
+
+/* cvn_fit with and without the set on the device: the same numbers. */
+static int stop_keeping;
+static void *keep_none(cvn_net *net, const cvn_data *data, int training)
+{
+    (void)net;
+    (void)data;
+    (void)training;
+    stop_keeping++;
+    return NULL;
+}
+
+static void fits_of_sets(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_augment flips;
+    cvn_data data;
+    cvn_net *net[3];
+    cvn_metrics m[3];
+    memset(&flips, 0, sizeof flips);
+    flips.flip = 1;
+    flips.shift = 2;
+    fill_set(&data, 1);
+    data.augment = &flips;
+    memset(m, 0, sizeof m);
+    for (int i = 0; i < 3; i++) {       /* the CPU, the device, the device with the host's set */
+        cvn_fit_options o = cvn_fit_defaults();
+        o.epochs = 2;
+        if (i == 2) b->keep = keep_none;
+        net[i] = make_net(build_pictures, i ? b : NULL, NULL, 6, 0);
+        CHECKF(cvn_fit(net[i], &data, &data, &o) == CVN_OK, "%s", cvn_error(net[i]));
+        CHECK(cvn_evaluate(net[i], &data, &m[i]) == CVN_OK);
+        for (int k = 0; k < 2 && i; k++) {
+            const cvn_history *h = &net[i]->history[k];
+            CHECK_NEAR(h->loss, net[0]->history[k].loss, 1e-4);
+            CHECK_NEAR(h->accuracy, net[0]->history[k].accuracy, 1e-6);
+            CHECK_NEAR(h->valid_loss, net[0]->history[k].valid_loss, 1e-4);
+        }
+    }
+    CHECK(stop_keeping == 2);
+    same_weights(net[1], net[0], 1e-3);
+    same_weights(net[2], net[1], 1e-4);
+    test_case("a loss that is not finite stops it; nothing has moved");
+    {
+        float *images = (float *)malloc(sizeof(float) * SAMPLES * IMAGE);
+        cvn_fit_options o = cvn_fit_defaults();
+        cvn_net *bad;
+        cvncl_fill_backend(b);          /* keep again */
+        bad = make_net(build_pictures, b, NULL, 6, 0);
+        fill_set(&data, 0);
+        memcpy(images, data.images, sizeof(float) * SAMPLES * IMAGE);
+        for (int i = 0; i < IMAGE; i++) images[9 * IMAGE + i] = HUGE_VALF;
+        data.images = images;
+        CHECK(cvn_fit(bad, &data, NULL, &o) == CVN_ERROR_NUMBER);
+        CHECKF(strstr(cvn_error(bad), "the data are not finite") != NULL, "%s", cvn_error(bad));
+        for (int i = 0; i < cvn_param_count(bad); i++) {
+            const cvn_param p = cvn_param_at(bad, i);
+            CHECK(cvni_all_finite(p.value, p.count));
+            for (size_t k = 0; p.gradient && k < p.count; k++) CHECK(p.gradient[k] == 0);
+        }
+        cvn_destroy(bad);
+        free(images);
+    }
+    for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* ---- memory in pieces, and what is told of it ---- */
+
+static void memory_in_pieces(void)
+{
+    const cvn_optimizer adam = cvn_adam(1e-3f);
+    cvncl_memory m;
+    cvn_backend *b;
+    cvn_net *net;
+    piece = 16384 + CVNCL_VECTOR;
+    b = open_device(0);
+    check_steps(build_engine, b, &adam, 3, BATCH, 2e-4);
+    net = make_net(build_engine, b, &adam, BATCH, 0);
+    CHECK(cvncl_memory_needed(net, BATCH, CVN_TRAIN, &m) == CVN_OK);
+    CHECK(m.pieces > 1 && m.piece == 16384 && m.net == net->plan.total && m.total > m.net);
+    CHECK(m.taken >= m.total && m.device > m.taken);
+    CHECK(m.pieces == cvncl_net_of(net)->pieces);
+    test_case("a tensor that is larger than a piece is named, with the sizes");
+    CHECK(cvn_build(net, 20 * BATCH) == CVN_ERROR_MEMORY);
+    CHECKF(strstr(cvn_error(net), "'conv") && strstr(cvn_error(net), "MiB in one piece"), "%s",
+           cvn_error(net));
+    test_case("a net that is larger than the device");
+    ((cvncl_backend *)b)->memory = 2 * m.taken;
+    CHECK(cvn_build(net, BATCH + 1) != CVN_OK || cvn_build(net, BATCH) == CVN_OK);
+    ((cvncl_backend *)b)->memory = m.taken + 100;
+    CHECK(cvn_build(net, BATCH) == CVN_ERROR_MEMORY);
+    CHECKF(strstr(cvn_error(net), "the device has") != NULL, "%s", cvn_error(net));
+    train(net, 1, BATCH);
+    cvn_destroy(net);
+    CHECK(!((cvncl_backend *)b)->taken);
+    cvncl_close(b);
+    piece = 0;
+}
+
+/* ---- programs: kept in files, and that do not build ---- */
+
+#ifndef _WIN32
+/* Hits of a net's programs with the cache as it is. */
+static int cache_hits(const char *folder)
+{
+    cvn_backend *b;
+    cvn_net *net;
+    int hits;
+    setenv("CONVNET_CL_CACHE", folder, 1);
+    b = open_device(0);
+    net = make_net(build_small, b, NULL, 4, 0);
+    train(net, 1, 4);
+    hits = ((cvncl_backend *)b)->cache_hits;
+    cvn_destroy(net);
+    cvncl_close(b);
+    unsetenv("CONVNET_CL_CACHE");
+    return hits;
+}
+
+/* Every file of the folder: removed, or with its last byte changed. */
+static int change_files(const char *folder, int remove_them)
+{
+    int count = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        char path[600];
+        FILE *f;
+        int last;
+        if (!strstr(e->d_name, ".bin")) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        count++;
+        if (remove_them) {
+            remove(path);
+            continue;
+        }
+        f = fopen(path, "r+b");
+        fseek(f, -1, SEEK_END);
+        last = fgetc(f);
+        fseek(f, -1, SEEK_END);
+        fputc(last ^ 1, f);
+        fclose(f);
+    }
+    if (d) closedir(d);
+    if (remove_them) rmdir(folder);
+    return count;
+}
+
+static void program_cache(void)
+{
+    char folder[] = "/tmp/convnet_cl_XXXXXX";
+    int programs;
+    if (!mkdtemp(folder)) SKIP("no folder for files");
+    CHECK(cache_hits(folder) == 0);
+    programs = cache_hits(folder);
+    CHECK(programs >= 4);
+    test_case("files that were damaged are as none, and are written anew");
+    CHECK(change_files(folder, 0) == programs);
+    CHECK(cache_hits(folder) == 0);
+    CHECK(cache_hits(folder) == programs);
+    test_case("no folder, a folder that cannot be made");
+    CHECK(cache_hits("0") == 0 && cache_hits("/nowhere/at/all") == 0);
+    CHECK(change_files(folder, 1) == programs);
+}
+#endif
+
+/* Device, driver, program, macros, and what the compiler says of it. */
+static void broken_programs(void)
+{
+    cvn_backend *base = open_device(0);
+    cvncl_backend *b = (cvncl_backend *)base;
+    const int group = b->group;
+    cvn_net *net = cvn_create(NULL);
+    const char *text;
+    cvn_use_backend(net, base);
+    build_small(net);
+    b->group = -3;              /* local memory of a negative size */
+    CHECK(cvn_build(net, 4) == CVN_ERROR_UNSUPPORTED);
+    text = cvn_error(net);
+    CHECK(strstr(text, b->name) && strstr(text, b->driver) && strstr(text, "program layers (") &&
+          strstr(text, "-DWG=-3"));
+    CHECKF(strstr(text, "does not build (-11): ") && strlen(strstr(text, "): ")) > 20, "%s", text);
+    b->group = group;
+    CHECKF(cvn_build(net, 4) == CVN_OK, "%s", cvn_error(net));
+    train(net, 1, 4);
+    test_case("a kernel that cannot be called");
+    b->group = 1 << 30;
+    CHECK(cvn_forward(net) != CVN_OK);
+    CHECKF(strstr(cvn_error(net), "kernel ") && strstr(cvn_error(net), " of program ") &&
+           strstr(cvn_error(net), "-DWG="), "%s", cvn_error(net));
+    b->group = group;
+    cvn_destroy(net);
+    cvncl_close(base);
+}
+
 /* ---- layers that the device lacks ---- */
 
 static void cubes(void *user, int n, const float *x, float *y)
@@ -1361,6 +1750,11 @@ static const test_row device_tests[] = {
     { "layers", layers }, { "optimizers", optimizers }, { "nets", nets },
     { "predictions", predictions }, { "by_hand", by_hand },
     { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
+    { "sets", sets }, { "fits_of_sets", fits_of_sets }, { "memory_in_pieces", memory_in_pieces },
+#ifndef _WIN32
+    { "program_cache", program_cache },
+#endif
+    { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
     { "through_local_memory", through_local_memory }
