@@ -4864,7 +4864,7 @@ enum { CVNCL_ATTENTION_FLOATS = 1 << 24 };      /* of P at a time, if a sample h
 static int cvncl_attention_samples(const cvni_heads *a)
 {
     const double one = (double)a->heads * a->T * a->S;
-    return (int)cvni_max_size(1, (size_t)fmin(a->N, CVNCL_ATTENTION_FLOATS / one));
+    return (int)cvni_max_size(1, (size_t)fmin(a->N, (double)CVNCL_ATTENTION_FLOATS / one));
 }
 
 static size_t cvncl_attention_floats(const cvni_heads *a)
