@@ -809,6 +809,36 @@ static void build_gather(cvn_net *net)
                                cvn_maxpool_indices(net, image, &pool), 5, 6));
 }
 
+static void build_places(cvn_net *net)
+{
+    const int boxes[2] = { 3, 4 };
+    const int places[3] = { 3, 4, 2 };
+    cvn_roi_align_desc d = cvn_roi_align_defaults();
+    const cvn_node vector = cvn_input_vector(net, 6);
+    const cvn_node image = cvn_conv2d(net, cvn_input(net, 2, 7, 8), 3, 3, 1, 1);
+    const cvn_node box = cvn_reshape(net, cvn_scale(net, cvn_dense(net, vector, 12), 4, 3), boxes,
+                                     2);
+    const cvn_node grid = cvn_reshape(net, cvn_scale(net, cvn_dense(net, vector, 24), 1.5f, 0),
+                                      places, 3);
+    regress(net, cvn_roi_align(net, image, box, 3, 2, NULL));
+    d.aligned = 1;
+    d.sampling_ratio = 3;
+    d.spatial_scale = 0.7f;
+    regress(net, cvn_roi_align(net, image, box, 2, 4, &d));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_LINEAR, CVN_PAD_ZERO, 0));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_CUBIC, CVN_PAD_REFLECT, 1));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_LINEAR, CVN_PAD_REFLECT, 0));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_NEAREST, CVN_PAD_REPLICATE, 0));
+}
+
+static void build_spectral(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 3, 5, 6);
+    x = cvn_relu(net, cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1)));
+    x = cvn_relu(net, cvn_spectral_norm(net, cvn_conv_transpose2d(net, x, 4, 2, 2, 0)));
+    regress(net, cvn_spectral_norm(net, cvn_dense(net, x, 7)));
+}
+
 typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
@@ -842,7 +872,9 @@ static const layers_case layers_cases[] = {
     { "functions", build_functions },
     { "operations, where, products, running sums", build_operations },
     { "select, interpolate, topk, LRN", build_select },
-    { "gather, scatter, unpooling", build_gather }
+    { "gather, scatter, unpooling", build_gather },
+    { "boxes, places", build_places },
+    { "spectral norm", build_spectral }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
@@ -1503,6 +1535,20 @@ static void broken_programs(void)
 
 /* ---- layers that the device lacks ---- */
 
+static void cubes(void *user, int n, const float *x, float *y)
+{
+    (void)user;
+    for (int i = 0; i < n; i++) y[i] = x[i] * x[i] * x[i];
+}
+
+static void cubes_back(void *user, int n, const float *x, const float *y, const float *dy,
+                       float *dx)
+{
+    (void)user;
+    (void)y;
+    for (int i = 0; i < n; i++) dx[i] = 3 * x[i] * x[i] * dy[i];
+}
+
 static void build_foreign(cvn_net *net)
 {
     cvn_conv2d_desc d = cvn_conv2d_defaults();
@@ -1512,8 +1558,8 @@ static void build_foreign(cvn_net *net)
     d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = 1;
     d.pad_mode = CVN_PAD_REFLECT;
     x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
-    x = cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1));
-    x = cvn_relu(net, cvn_lrn(net, x, 3));
+    x = cvn_activation(net, cvn_conv2d(net, x, 5, 3, 1, 1), cubes, cubes_back, NULL);
+    x = cvn_relu(net, cvn_global_lppool(net, x, 2));
     cvn_softmax_loss(net, cvn_dense(net, x, 3));
 }
 
@@ -1567,6 +1613,42 @@ static void errors_on_the_device(void)
     CHECK(cvn_build(net, 3000000) == CVN_ERROR_MEMORY);
     CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_OK);
     cvn_destroy(net);
+    cvncl_close(b);
+}
+
+static void build_words(cvn_net *net)
+{
+    const int steps[1] = { 2 };
+    regress(net, cvn_embedding(net, cvn_input_labels(net, steps, 1), 2, 3));
+}
+
+static void build_lengths(cvn_net *net)
+{
+    const int steps[2] = { 2, 3 };
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    d.hidden = 3;
+    d.lengths = lengths_of(net);
+    regress(net, cvn_gru_ex(net, cvn_input_tensor(net, steps, 2), &d));
+}
+
+static void build_taken(cvn_net *net)
+{
+    const int steps[2] = { 2, 3 };
+    const cvn_node x = cvn_input_tensor(net, steps, 2);
+    regress(net, cvn_gather(net, x, cvn_scale(net, x, 9, 0), 1));
+}
+
+/* What would leave a kernel's memory is found before it runs. */
+static void bad_indices(void)
+{
+    const build_fn build[3] = { build_words, build_lengths, build_taken };
+    cvn_backend *b = open_device(0);
+    for (int i = 0; i < 3; i++) {
+        cvn_net *net = make_net(build[i], b, NULL, 4, 0);
+        fill_inputs(net, 4, 3);
+        CHECK(cvn_forward(net) == CVN_ERROR_ARGUMENT && strlen(cvn_error(net)) > 0);
+        cvn_destroy(net);
+    }
     cvncl_close(b);
 }
 
@@ -1674,7 +1756,8 @@ static const test_row device_tests[] = {
 #endif
     { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
-    { "failing_memory", failing_memory }, { "through_local_memory", through_local_memory }
+    { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
+    { "through_local_memory", through_local_memory }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
