@@ -1849,6 +1849,7 @@ static const char cvncl_text_conv_plain[] =
     "#define WIDE GLUE(float, WN)\n"
     "#define LOAD GLUE(vload, WN)\n"
     "#define PUT GLUE(vstore, WN)\n"
+    "\n"
     "kernel void conv_gather(GATHER_PARAMS)\n"
     "{\n"
     "    const int z = get_global_id(2);\n"
@@ -1884,35 +1885,71 @@ static const char cvncl_text_conv_plain[] =
     "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
     "    }\n"
     "}\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_plain_weights[] =
+    "#if !LOCAL\n"
+    "#define INTS_WM GLUE(int, WM)\n"
+    "#define ROWS GLUE(vload, WM)\n"
+    "#define PUT_ROWS GLUE(vstore, WM)\n"
     "\n"
+    "/* source_of for WM rows at d, h, w; at: without the tap */\n"
+    "INTS_WM sources_of(global const int *g, INTS_WM at, INTS_WM d, INTS_WM h, INTS_WM w,\n"
+    "                   int4 tap)\n"
+    "{\n"
+    "    d += tap.x;\n"
+    "    h += tap.y;\n"
+    "    w += tap.z;\n"
+    "    at += (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    return select((INTS_WM)(-1), at,\n"
+    "                  d >= 0 & d < XD & h >= 0 & h < XH & w >= 0 & w < XW);\n"
+    "}\n"
+    "\n"
+    "/* Where a tap has fewer channels than an item rows, its rows are of several taps. */\n"
     "kernel void conv_weights(WEIGHTS_PARAMS)\n"
     "{\n"
     "    const int z = get_global_id(2);\n"
     "    WEIGHTS_SETUP\n"
     "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
-    "    const int blocks = (CI + WM - 1) / WM, block = tile / tiles, t = block / blocks;\n"
+    "    const int blocks = CI < WM ? 1 : (CI + WM - 1) / WM, block = tile / tiles;\n"
     "    const int c0 = block % blocks * WM;\n"
-    "    const int4 tap = vload4(t, TAP(0));\n"
+    "    const int m0 = CI < WM ? block * WM : block / blocks * CI + c0;\n"
+    "    const int rows = min(WM, CI < WM ? M - m0 : CI - c0);\n"
     "    WIDE sum[WM];\n"
-    "    int c[WM];\n"
+    "    int c[WM], d[WM], h[WM], v[WM];\n"
     "    int4 p = grid_point(PHASE(0), first);\n"
     "    for (int i = 0; i < WM; i++) {\n"
+    "        const int m = min(m0 + i, m0 + rows - 1), t = m / CI;\n"
     "        sum[i] = (WIDE)(0);\n"
-    "        c[i] = min(c0 + i, CI - 1);\n"
+    "        c[i] = m - t * CI;\n"
+    "        d[i] = TAP(t)[0];\n"
+    "        h[i] = TAP(t)[1];\n"
+    "        v[i] = TAP(t)[2];\n"
     "    }\n"
+    "    const INTS_WM all_d = ROWS(0, d), all_h = ROWS(0, h), all_w = ROWS(0, v);\n"
+    "    const INTS_WM all_at = (all_d * XH + all_h) * XW + all_w;\n"
     "    y += n0;\n"
     "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
-    "        const int from = source_of(g, p, tap);\n"
-    "        if (from < 0) continue;\n"
-    "        const WIDE b = LOAD(0, y + (size_t)q * Y_ALL);\n"
-    "        for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "        const int4 place = (int4)(p.y * X_STEP[0], p.z * X_STEP[1], p.w * X_STEP[2], 0);\n"
+    "        const int base = p.x * XD * XH * XW;\n"
+    "        if (CI >= WM) {\n"
+    "            const int from = source_of(g, p, (int4)(d[0], h[0], v[0], 0));\n"
+    "            if (from < 0) continue;\n"
+    "            const WIDE b = LOAD(0, y + (size_t)q * Y_ALL);\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "        } else {\n"
+    "            const WIDE b = LOAD(0, y + (size_t)q * Y_ALL);\n"
+    "            int from[WM];\n"
+    "            PUT_ROWS(sources_of(g, all_at + base, all_d, all_h, all_w, place), 0, from);\n"
+    "            for (int i = 0; i < WM; i++)\n"
+    "                sum[i] += (from[i] < 0 ? 0 : x[(size_t)from[i] * X_ALL + c[i]]) * b;\n"
+    "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        float line[WN];\n"
     "        PUT(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j++)\n"
-    "            if (c0 + i < CI && n0 + j < N)\n"
-    "                part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
+    "            if (i < rows && n0 + j < N) part[(size_t)(m0 + i) * N + n0 + j] = line[j];\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -2175,7 +2212,8 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int slices = cvncl_conv_slices(b, &c);
     const int length = cvni_ceil_div(positions, slices);
     const int n = c.M * c.K;
-    const int rows = b->local ? c.K : c.taps * cvni_ceil_div(c.CG, b->tile[0].m) * b->tile[0].m;
+    const int item = b->tile[0].m;
+    const int rows = b->local || c.CG < item ? c.K : c.taps * cvni_ceil_div(c.CG, item) * item;
     cvn_result result;
     if (cvncl_is_depthwise(&c))
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
@@ -4397,7 +4435,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
                    cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
                    cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
-                   cvncl_text_conv_order, cvncl_text_depthwise } },
+                   cvncl_text_conv_plain_weights, cvncl_text_conv_order, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
