@@ -2096,7 +2096,7 @@ static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, 
     const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "pwiiii", dy, 0,
                                          slices * C, rows, C, cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
+    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
 }
 
 static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
@@ -2443,7 +2443,7 @@ static const char cvncl_text_conv_weights[] =
     "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
 
 static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by WN channels in a vector. */\n"
+    "/* Without local memory: an item sums WM positions, or channels, by a vector of WN channels. */\n"
     "#if !LOCAL\n"
     "#define GLUE_(a, b) a##b\n"
     "#define GLUE(a, b) GLUE_(a, b)\n"
@@ -3069,23 +3069,25 @@ static const char cvncl_text_norm[] =
     "    part[n + i] = square - sum * mean;\n"
     "}\n"
     "\n"
-    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts */\n"
+    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts; a group each\n"
+    " * channel */\n"
     "kernel void norm_stats(IN(part), OUT(saved), MEM(mean), MEM(var), const int m, const int C,\n"
     "                       const int slices, const int length, const float eps,\n"
     "                       const float momentum, const int learn)\n"
     "{\n"
-    "    const int c = get_global_id(0), n = slices * C;\n"
-    "    float mu = 0, square = 0;\n"
+    "    local float shared[WG];\n"
+    "    const int c = get_group_id(0), n = slices * C;\n"
+    "    float sum = 0, square = 0;\n"
     "    AT(part); AT(saved); AT(mean); AT(var);\n"
-    "    if (c >= C) return;\n"
-    "    for (int s = 0; s < slices; s++)\n"
-    "        mu += part[s * C + c] * clamp(m - s * length, 0, length);\n"
-    "    mu /= m;\n"
-    "    for (int s = 0; s < slices; s++) {\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG)\n"
+    "        sum += part[s * C + c] * clamp(m - s * length, 0, length);\n"
+    "    const float mu = group_sum(sum, shared) / m;\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG) {\n"
     "        const float d = part[s * C + c] - mu;\n"
     "        square += part[n + s * C + c] + d * d * clamp(m - s * length, 0, length);\n"
     "    }\n"
-    "    square = max(square, 0.0f);\n"
+    "    square = max(group_sum(square, shared), 0.0f);\n"
+    "    if (get_local_id(0) != 0) return;\n"
     "    saved[c] = mu;\n"
     "    saved[C + c] = 1 / sqrt(square / m + eps);\n"
     "    if (!learn) return;\n"
@@ -3148,20 +3150,22 @@ static const char cvncl_text_norm_back[] =
     "    part[n + id] = dot;\n"
     "}\n"
     "\n"
-    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx */\n"
+    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
     "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
     "                      const int C, const int slices, const int batch)\n"
     "{\n"
-    "    const int c = get_global_id(0);\n"
+    "    local float shared[WG];\n"
+    "    const int c = get_group_id(0);\n"
     "    float sum = 0, dot = 0;\n"
     "    AT(part); AT(f); AT(back); AT(dweight); AT(dbias);\n"
-    "    if (c >= C) return;\n"
-    "    for (int s = 0; s < slices; s++) {\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG) {\n"
     "        sum += part[s * C + c];\n"
     "        dot += part[(slices + s) * C + c];\n"
     "    }\n"
     "    const float scale = f[c], s = f[3 * C + c];\n"
-    "    dot *= s;\n"
+    "    sum = group_sum(sum, shared);\n"
+    "    dot = group_sum(dot, shared) * s;\n"
+    "    if (get_local_id(0) != 0) return;\n"
     "    if (HAS(dweight)) dweight[c] += dot;\n"
     "    if (HAS(dbias)) dbias[c] += sum;\n"
     "    back[c] = scale;\n"
@@ -3216,10 +3220,10 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
             result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "pwiiii", j.x->y, 7 * j.C,
                                 slices * j.C, m, j.C, length);
         if (result == CVN_OK)
-            result = cvncl_each(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
-                                cvni_norm_param(net, l, CVNI_NORM_MEAN),
-                                cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
-                                (double)d->eps, (double)d->momentum, !net->again);
+            result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
+                                  cvni_norm_param(net, l, CVNI_NORM_MEAN),
+                                  cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
+                                  (double)d->eps, (double)d->momentum, !net->again);
     }
     if (result == CVN_OK) result = cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
@@ -3240,10 +3244,10 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
                             j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
                             cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
     if (result == CVN_OK)
-        result = cvncl_each(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
-                            affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
-                            affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
-                            slices, cvni_norm_uses_batch(net, l));
+        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
+                              affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
+                              affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
+                              slices, cvni_norm_uses_batch(net, l));
     if (!j.dx || result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "pppwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
                       4 * j.C, m * j.C, j.C, j.add);
@@ -3766,14 +3770,16 @@ static const char cvncl_text_copy[] =
     "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
     "\n"
+    "/* out[c] += all parts; a group each column */\n"
     "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
     "{\n"
-    "    const int c = get_global_id(0);\n"
+    "    local float shared[WG];\n"
+    "    const int c = get_group_id(0);\n"
     "    float sum = 0;\n"
     "    AT(part); AT(out);\n"
-    "    if (c >= C) return;\n"
-    "    for (int s = 0; s < slices; s++) sum += part[s * C + c];\n"
-    "    out[c] += sum;\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG) sum += part[s * C + c];\n"
+    "    sum = group_sum(sum, shared);\n"
+    "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
     "\n"
     "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
