@@ -2155,9 +2155,10 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
  *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
  *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
  *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
- *   that reach it: no product by a hole. Weights lie in the order that this reads, made once for
- *   each change of them: [group, tap, channel of the source, channel of the target padded to 16],
- *   the taps of a phase side by side, and behind all as many zeros as the source has channels.
+ *   that reach it: no product by a hole. Weights are put into the order that this reads once for
+ *   each step, and when the host has changed parameters: [group, tap, channel of the source, channel
+ *   of the target padded to 16], the taps of a phase side by side, and behind all as many zeros as
+ *   the source has channels, which stand for positions outside.
  *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
  *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
  *                                                                      tested: tests/test_cl.c */
@@ -2443,7 +2444,7 @@ static const char cvncl_text_conv_weights[] =
     "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
 
 static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by a vector of WN channels. */\n"
+    "/* Without local memory: an item sums WM positions, or channels, by WN channels at once. */\n"
     "#if !LOCAL\n"
     "#define GLUE_(a, b) a##b\n"
     "#define GLUE(a, b) GLUE_(a, b)\n"
