@@ -12312,7 +12312,7 @@ static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int back
                       (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
 }
 
-static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_unpool_check(cvn_net *net, const cvni_layer *l)
 {
     const cvni_layer *index = cvni_in(net, l, 1);
     const int *values = (const int *)(const void *)index->y;
@@ -12325,8 +12325,14 @@ static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
                                    "index %.0f of '%s' (number %lu of the batch) is not in 0..%.0f",
                                    v, index->name, (unsigned long)i, places - 1);
     }
-    cvni_unpool_run(net, l, cvni_unpool_part, 0);
     return CVN_OK;
+}
+
+static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_unpool_check(net, l);
+    if (result == CVN_OK) cvni_unpool_run(net, l, cvni_unpool_part, 0);
+    return result;
 }
 
 static void cvni_unpool_backward(cvn_net *net, cvni_layer *l)

@@ -29,20 +29,23 @@
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
  *     kernels and their calls, a family each:  >>cl-gemm  >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map
- *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-loss  >>cl-optim
- *     >>cl-data;  >>cl-table
+ *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-gather  >>cl-loss
+ *     >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
  *     transposed convolutions; depthwise and separable ones
  *     max, average, global and adaptive pools, places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
- *     all activations but cvn_activation; prelu; exp, log, sqrt, square, abs, neg, scale, clip, pow
- *     add, sub, mul, div, maximum, minimum with broadcasting; concat, flatten, reshape and the
- *     batch's; permute, slice, split; upsampling, pad, crop, pixel_shuffle; glu, maxout; sum, mean,
- *     max, min over axes; stop_gradient, gradient_reversal; softmax, log_softmax; dropout of all
- *     three kinds
- *     softmax_loss; mse, mae, huber, smooth_l1, msle, hinge, kl_div losses, bce_with_logits
+ *     all activations but cvn_activation; prelu; all functions of one element
+ *     arithmetic and comparisons with broadcasting, where; concat, flatten, reshape and the
+ *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
+ *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
+ *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn
+ *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
+ *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
+ *     all losses and penalties but yolo
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
  * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
  * on the CPU in the midst of the others: copies there and back, a warning each.
@@ -367,12 +370,14 @@ enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_GEMM, CVNCL_PROGRAM_CONV, CVNCL_PROGRAM_POOL, CVNCL_PROGRAM_NORM,
     CVNCL_PROGRAM_MAP, CVNCL_PROGRAM_LAYERS, CVNCL_PROGRAM_SHAPE, CVNCL_PROGRAM_LOSS,
     CVNCL_PROGRAM_OPTIM, CVNCL_PROGRAM_DATA,
-    CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE,        /* with their layers' products: GEMM, too */
+    /* whose layers need products, too: */
+    CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE, CVNCL_PROGRAM_LOSSES,
+    CVNCL_PROGRAM_GATHER,
     CVNCL_PROGRAMS
 };
 
 enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
-enum { CVNCL_MAX_KERNELS = 128 };
+enum { CVNCL_MAX_KERNELS = 160 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
@@ -957,6 +962,12 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
     CVNCL_RNN_STEP, CVNCL_RNN_STEP_BACK, CVNCL_EMBEDDING, CVNCL_EMBEDDING_CHAIN,
     CVNCL_EMBEDDING_BACK, CVNCL_ADD_ROW, CVNCL_ROW_SUMS, CVNCL_NOISE, CVNCL_NOISE_BACK,
+    CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
+    CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
+    CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
+    CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
+    CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
+    CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_KERNELS
 };
 
@@ -1008,7 +1019,23 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "embedding", CVNCL_PROGRAM_SEQUENCE }, { "embedding_chain", CVNCL_PROGRAM_SEQUENCE },
     { "embedding_back", CVNCL_PROGRAM_SEQUENCE }, { "add_row", CVNCL_PROGRAM_SEQUENCE },
     { "row_sums", CVNCL_PROGRAM_SEQUENCE }, { "noise", CVNCL_PROGRAM_SEQUENCE },
-    { "noise_back", CVNCL_PROGRAM_SEQUENCE }
+    { "noise_back", CVNCL_PROGRAM_SEQUENCE },
+    { "label_loss", CVNCL_PROGRAM_LOSS }, { "label_loss_back", CVNCL_PROGRAM_LOSS },
+    { "row_loss", CVNCL_PROGRAM_LOSSES }, { "row_loss_back", CVNCL_PROGRAM_LOSSES },
+    { "dice", CVNCL_PROGRAM_LOSSES }, { "dice_back", CVNCL_PROGRAM_LOSSES },
+    { "variation", CVNCL_PROGRAM_LOSSES }, { "variation_back", CVNCL_PROGRAM_LOSSES },
+    { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
+    { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
+    { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES },
+    { "select_axes", CVNCL_PROGRAM_GATHER }, { "select_back", CVNCL_PROGRAM_GATHER },
+    { "resample", CVNCL_PROGRAM_GATHER }, { "resample_back", CVNCL_PROGRAM_GATHER },
+    { "topk", CVNCL_PROGRAM_GATHER }, { "cumsum", CVNCL_PROGRAM_GATHER },
+    { "gather_places", CVNCL_PROGRAM_GATHER }, { "gather_chain", CVNCL_PROGRAM_GATHER },
+    { "gather", CVNCL_PROGRAM_GATHER }, { "scatter", CVNCL_PROGRAM_GATHER },
+    { "one_hot", CVNCL_PROGRAM_GATHER }, { "unpool", CVNCL_PROGRAM_GATHER },
+    { "unpool_back", CVNCL_PROGRAM_GATHER }, { "lrn", CVNCL_PROGRAM_GATHER },
+    { "lrn_back", CVNCL_PROGRAM_GATHER },
+    { "choose", CVNCL_PROGRAM_LAYERS }
 };
 
 /* An OpenCL call that failed: what was done, where, the status. */
@@ -1690,8 +1717,8 @@ static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 static cvn_result cvncl_need_layer(cvn_net *net, int program)
 {
     const cvn_result result = cvncl_need(net, program);
-    return result == CVN_OK && program >= CVNCL_PROGRAM_BATCH ? cvncl_need(net, CVNCL_PROGRAM_GEMM)
-                                                              : result;
+    const int products = program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES;
+    return result == CVN_OK && products ? cvncl_need(net, CVNCL_PROGRAM_GEMM) : result;
 }
 
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
@@ -3333,6 +3360,75 @@ static cvn_result cvncl_l2norm_backward(cvn_net *net, cvni_layer *l)
  * >>cl-map   elementwise functions: activations and others; prelu
  * ============================================================================================== */
 
+static const char cvncl_text_functions[] =
+    "/* The nearest float of `digits` binary digits, least exponent `least`. */\n"
+    "float rounded(float x, int digits, int least)\n"
+    "{\n"
+    "    int e;\n"
+    "    if (!isfinite(x)) return x;\n"
+    "    (void)frexp(x, &e);\n"
+    "    const float step = ldexp(1.0f, max(e, least) - digits);\n"
+    "    x = rint(x / step) * step;\n"
+    "    return fabs(x) >= ldexp(1.0f, 3 - least) ? copysign(INFINITY, x) : x;\n"
+    "}\n"
+    "\n"
+    "/* convnet.h, cvni_function */\n"
+    "float function_value(int kind, float x, float p, float q)\n"
+    "{\n"
+    "    switch (kind) {\n"
+    "    case 0: return 1 / x;\n"
+    "    case 1: return erf(x);\n"
+    "    case 2: return sin(x);\n"
+    "    case 3: return cos(x);\n"
+    "    case 4: return tan(x);\n"
+    "    case 5: return asin(x);\n"
+    "    case 6: return acos(x);\n"
+    "    case 7: return atan(x);\n"
+    "    case 8: return sinh(x);\n"
+    "    case 9: return cosh(x);\n"
+    "    case 10: return asinh(x);\n"
+    "    case 11: return acosh(x);\n"
+    "    case 12: return atanh(x);\n"
+    "    case 13: return x > p || x != x ? x : q;\n"
+    "    case 14: return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;\n"
+    "    case 15: return rint(x / p);\n"
+    "    case 16: return rounded(x, (int)p, (int)q);\n"
+    "    case 17: return floor(x);\n"
+    "    case 18: return ceil(x);\n"
+    "    case 19: return rint(x);\n"
+    "    case 20: return trunc(x);\n"
+    "    case 21: return x > 0 ? 1 : x < 0 ? -1 : x;\n"
+    "    case 22: return x != x ? 1 : 0;\n"
+    "    case 23: return (p != 0 && x == INFINITY) || (q != 0 && x == -INFINITY) ? 1 : 0;\n"
+    "    case 24: return x == 0 ? 1 : 0;\n"
+    "    default: return x - q * floor((x - p) / q);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* v: y of kinds 0 and 4, x of the others */\n"
+    "float function_slope(int kind, float v, float p)\n"
+    "{\n"
+    "    switch (kind) {\n"
+    "    case 0: return -v * v;\n"
+    "    case 1: return 1.1283791670955126f * exp(-v * v);\n"
+    "    case 2: return cos(v);\n"
+    "    case 3: return -sin(v);\n"
+    "    case 4: return 1 + v * v;\n"
+    "    case 5: return 1 / sqrt((1 - v) * (1 + v));\n"
+    "    case 6: return -1 / sqrt((1 - v) * (1 + v));\n"
+    "    case 7: return 1 / (1 + v * v);\n"
+    "    case 8: return cosh(v);\n"
+    "    case 9: return sinh(v);\n"
+    "    case 10: return 1 / sqrt(1 + v * v);\n"
+    "    case 11: return 1 / (sqrt(v - 1) * sqrt(v + 1));\n"
+    "    case 12: return 1 / ((1 - v) * (1 + v));\n"
+    "    case 13: return v > p ? 1 : 0;\n"
+    "    case 14: return fabs(v) > p ? 1 : 0;\n"
+    "    case 15: return 1 / p;\n"
+    "    default: return 1;\n"
+    "    }\n"
+    "}\n";
+
 static const char cvncl_text_map[] =
     "/* Elementwise functions; numbers of kinds: convnet_cl.h, cvncl_maps. */\n"
     "float map_value(int kind, float x, float p, float q)\n"
@@ -3364,7 +3460,8 @@ static const char cvncl_text_map[] =
     "    case 20: return fabs(x);\n"
     "    case 21: return p * x + q;\n"
     "    case 22: return x < p ? p : x > q ? q : x;\n"
-    "    default: return pow(x, p);\n"
+    "    case 23: return pow(x, p);\n"
+    "    default: return function_value(kind - 24, x, p, q);\n"
     "    }\n"
     "}\n";
 
@@ -3411,7 +3508,8 @@ static const char cvncl_text_map_slope[] =
     "    case 20: return v > 0 ? 1 : v < 0 ? -1 : 0;\n"
     "    case 21: return p;\n"
     "    case 22: return v > p && v < q ? 1 : 0;\n"
-    "    default: return p == 0 ? 0 : p * pow(v, p - 1);\n"
+    "    case 23: return p == 0 ? 0 : p * pow(v, p - 1);\n"
+    "    default: return function_slope(kind - 24, v, p);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3478,7 +3576,7 @@ static const char cvncl_text_prelu[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
-/* In the order of map_value. neg is a scale. */
+/* In the order of map_value; behind them come cvni_function_ops. neg is a scale. */
 static const cvni_op *const cvncl_maps[] = {
     &cvni_op_relu, &cvni_op_relu6, &cvni_op_elu, &cvni_op_sigmoid, &cvni_op_tanh, &cvni_op_selu,
     &cvni_op_celu, &cvni_op_hardsigmoid, &cvni_op_gelu, &cvni_op_gelu_tanh, &cvni_op_silu,
@@ -3494,7 +3592,8 @@ static int cvncl_map_kind(const cvni_layer *l, float *p, float *q)
                         : l->op == &cvni_op_neg      ? &cvni_op_scale
                                                      : l->op;
     int kind = 0;
-    while (cvncl_maps[kind] != op) kind++;
+    while (kind < CVNCL_MAPS && cvncl_maps[kind] != op) kind++;
+    if (kind == CVNCL_MAPS) kind += (int)((const cvni_unary_desc *)l->desc)->function;
     if (kind >= CVNCL_FIRST_UNARY) {
         *p = ((const cvni_unary_desc *)l->desc)->p;
         *q = ((const cvni_unary_desc *)l->desc)->q;
@@ -3667,6 +3766,54 @@ static const char cvncl_text_place[] =
     "    return at;\n"
     "}\n";
 
+static const char cvncl_text_operations[] =
+    "/* convnet.h, cvni_operation */\n"
+    "float operation_value(int op, float a, float b)\n"
+    "{\n"
+    "    const float r = fmod(a, b);\n"
+    "    switch (op) {\n"
+    "    case 0: return pow(a, b);\n"
+    "    case 1: return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n"
+    "    case 2: return r;\n"
+    "    case 3: return a > 0 ? a : a * b;\n"
+    "    case 4: return rint(a / b);\n"
+    "    case 5: return a == b ? 1 : 0;\n"
+    "    case 6: return a > b ? 1 : 0;\n"
+    "    case 7: return a >= b ? 1 : 0;\n"
+    "    case 8: return a != 0 && b != 0 ? 1 : 0;\n"
+    "    case 9: return a != 0 || b != 0 ? 1 : 0;\n"
+    "    default: return (a != 0) != (b != 0) ? 1 : 0;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "float operation_slope(int op, int side, float a, float b)\n"
+    "{\n"
+    "    switch (op) {\n"
+    "    case 0:\n"
+    "        if (!side) return b == 0 ? 0 : b * pow(a, b - 1);\n"
+    "        return a == 0 && b >= 0 ? 0 : pow(a, b) * log(a);\n"
+    "    case 1: return side ? -floor(a / b) : 1;\n"
+    "    case 2: return side ? -trunc(a / b) : 1;\n"
+    "    case 3: return side ? (a > 0 ? 0 : a) : a > 0 ? 1 : b;\n"
+    "    case 4: return side ? 0 : 1 / b;\n"
+    "    case 11: return a != 0 ? 1 : 0;\n"
+    "    case 12: return a == 0 ? 1 : 0;\n"
+    "    default: return 0;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* y = a where the condition is not 0, else b; g, h: of the condition with a, with b */\n"
+    "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
+    "                   const int nq, const int na, const int nb)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(q); AT(a); AT(b); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int s = i / ny, p = i % ny;\n"
+    "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
+    "                                           : b[s * nb + place(g + 19, p, 1)];\n"
+    "}\n";
+
 static const char cvncl_text_binary[] =
     "/* y = a op b */\n"
     "float pair(int op, float a, float b)\n"
@@ -3677,7 +3824,8 @@ static const char cvncl_text_binary[] =
     "    case 2: return a * b;\n"
     "    case 3: return a / b;\n"
     "    case 4: return a > b || a != a ? a : b;\n"
-    "    default: return a < b || a != a ? a : b;\n"
+    "    case 5: return a < b || a != a ? a : b;\n"
+    "    default: return operation_value(op - 6, a, b);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3689,7 +3837,8 @@ static const char cvncl_text_binary[] =
     "    case 2: return side ? a : b;\n"
     "    case 3: return side ? -a / (b * b) : 1 / b;\n"
     "    case 4: return a == b || a != a || b != b ? 0.5f : (a > b) != side ? 1 : 0;\n"
-    "    default: return a == b || a != a || b != b ? 0.5f : (a < b) != side ? 1 : 0;\n"
+    "    case 5: return a == b || a != a || b != b ? 0.5f : (a < b) != side ? 1 : 0;\n"
+    "    default: return operation_slope(op - 6, side, a, b);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3735,7 +3884,7 @@ static const char cvncl_text_binary[] =
     "        const float slope = op < 2 ? pair_slope(op, side, 0, 0)\n"
     "                                   : pair_slope(op, side, a[sample * na + place(g, p, 0)],\n"
     "                                                b[sample * nb + place(g, p, 1)]);\n"
-    "        sum += dy[sample * ny + p] * slope;\n"
+    "        if (op < 6 || slope != 0) sum += dy[sample * ny + p] * slope;\n"
     "    }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
@@ -3894,12 +4043,16 @@ static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *tabl
                                  table);
 }
 
+enum { CVNCL_OPERATIONS = 6 };          /* of the kernels' kinds the first of cvni_operation */
+
 static int cvncl_binary_kind(const cvni_layer *l)
 {
     static const cvni_arith *const rows[] = { &cvni_arith_add, &cvni_arith_sub, &cvni_arith_mul,
                                               &cvni_arith_div, &cvni_arith_max, &cvni_arith_min };
+    const cvni_binary_desc *d = (const cvni_binary_desc *)l->desc;
     int kind = 0;
-    while (rows[kind] != ((const cvni_binary_desc *)l->desc)->row) kind++;
+    if (!d->row) return CVNCL_OPERATIONS + (int)d->operation;
+    while (rows[kind] != d->row) kind++;
     return kind;
 }
 
@@ -3934,6 +4087,49 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
                             (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
                             (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), side, add);
+    }
+    return result;
+}
+
+/* The condition with each of both. */
+static int cvncl_where_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    for (int i = 0; i < 2; i++)
+        cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1 + i)->shape,
+                              table ? table + 19 * i : NULL);
+    return 38;
+}
+
+static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x[3];
+    const int n = (int)cvni_elements(l->shape);
+    int size[3];
+    for (int i = 0; i < 3; i++) {
+        x[i] = cvni_in(net, l, i);
+        size[i] = (int)cvni_sample_elements(x[i]->shape);
+    }
+    return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (int)cvni_sample_elements(l->shape), size[0], size[1], size[2]);
+}
+
+static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *q = cvni_in(net, l, 0);
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 2 && result == CVN_OK; i++) {
+        cvni_layer *x = cvni_in(net, l, 1 + i);
+        const int n = (int)cvni_elements(x->shape);
+        int add;
+        float *dx = cvni_gradient_for(x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
+                            cvncl_net_of(net)->table_at[cvni_id(net, l)] + 19 * i, n,
+                            (int)cvni_sample_elements(l->shape),
+                            (int)cvni_sample_elements(q->shape),
+                            (int)cvni_sample_elements(x->shape),
+                            CVNCL_OPERATIONS + (int)(i ? CVNI_LEFT : CVNI_TAKEN), 1, add);
     }
     return result;
 }
@@ -4122,7 +4318,7 @@ static const char cvncl_text_permute[] =
 
 static const char cvncl_text_reduce[] =
     "/* y over the axes of x on which its step in g is 0 (as `place` has it, x for a, y for b);\n"
-    " * kinds: sum, mean, max, min. */\n"
+    " * kinds: sum, mean, max, min, product. */\n"
     "int reduced(global const int *g, int i, int t)\n"
     "{\n"
     "    int at = 0, step = 1;\n"
@@ -4145,10 +4341,12 @@ static const char cvncl_text_reduce[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(ties); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    float v = kind < 2 ? 0 : x[i / ny * nx + reduced(g, i % ny, 0)], count = 0;\n"
+    "    float v = kind == 4 ? 1 : kind < 2 ? 0 : x[i / ny * nx + reduced(g, i % ny, 0)];\n"
+    "    float count = 0;\n"
     "    for (int t = 0; t < nx / ny; t++) {\n"
     "        const float u = x[i / ny * nx + reduced(g, i % ny, t)];\n"
     "        if (kind < 2) v += u;\n"
+    "        else if (kind == 4) v *= u;\n"
     "        else if ((kind == 2 ? u > v : u < v) || u != u) v = u;\n"
     "    }\n"
     "    for (int t = 0; HAS(ties) && t < nx / ny; t++)\n"
@@ -4165,7 +4363,12 @@ static const char cvncl_text_reduce[] =
     "    AT(x); AT(y); AT(ties); AT(dy); AT(dx); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int to = i / nx * ny + place(g, i % nx, 1);\n"
-    "    const float d = kind < 2 ? scale * dy[to] : x[i] == y[to] ? dy[to] / ties[to] : 0;\n"
+    "    float d = scale * dy[to];\n"
+    "    if (kind == 2 || kind == 3) d = x[i] == y[to] ? dy[to] / ties[to] : 0;\n"
+    "    for (int t = 0; kind == 4 && t < nx / ny; t++) {\n"
+    "        const int other = i / nx * nx + reduced(g, to % ny, t);\n"
+    "        if (other != i) d *= x[other];\n"
+    "    }\n"
     "    dx[i] = add ? dx[i] + d : d;\n"
     "}\n";
 
@@ -4361,12 +4564,6 @@ static cvn_result cvncl_gated_backward(cvn_net *net, cvni_layer *l)
     return cvncl_each(net, CVNCL_GATED_BACK, n, "pppiiii", x->y, l->dy, dx, n, k, run, add);
 }
 
-static int cvncl_reduce_can(const cvn_net *net, const cvni_layer *l)
-{
-    (void)net;
-    return ((const cvni_reduce_desc *)l->desc)->kind != CVNI_REDUCE_PROD;
-}
-
 static int cvncl_reduce_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     const cvn_shape x = cvni_in(net, l, 0)->shape;
@@ -4399,7 +4596,7 @@ static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    if (j.ties) result = cvncl_reduce(net, l, NULL, j.ties);
+    if (j.ties && j.kind != CVNI_REDUCE_PROD) result = cvncl_reduce(net, l, NULL, j.ties);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_REDUCE_BACK, n, "ppppptiiiifi", x->y, l->y, j.ties, l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
@@ -4415,7 +4612,8 @@ static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
 
 static const char cvncl_text_batch_common[] =
     "/* c[z][m][n] (+)= sum over k of a[z][m][k] b[z][k][n]; z counts through four axes, of which\n"
-    " * d1, d2, d3 are the sizes of the last three; steps in elements; a or c in the work: wa, wc */\n"
+    " * d1, d2, d3 are the sizes of the last three; steps in elements; wa, wc: a or c in the\n"
+    " * work */\n"
     "#define STEPS(s) const int s##0, const int s##1, const int s##2, const int s##3\n"
     "#define BATCH_PARAMS \\\n"
     "    IN(pa), IN(wa), IN(pb), MEM(pc), MEM(wc), const int M, const int N, const int K, \\\n"
@@ -4425,7 +4623,8 @@ static const char cvncl_text_batch_common[] =
     "    ((size_t)i0 * s##0 + (size_t)i1 * s##1 + (size_t)i2 * s##2 + (size_t)i3 * s##3)\n"
     "#define BATCH_SETUP \\\n"
     "    const int first = 0, last = K; \\\n"
-    "    const int i3 = z % d3, i2 = z / d3 % d2, i1 = z / d3 / d2 % d1, i0 = z / d3 / d2 / d1; \\\n"
+    "    const int i3 = z % d3, i2 = z / d3 % d2; \\\n"
+    "    const int i1 = z / d3 / d2 % d1, i0 = z / d3 / d2 / d1; \\\n"
     "    AT(pa); AT(wa); AT(pb); AT(pc); AT(wc); \\\n"
     "    global const float *restrict a_z = (HAS(pa) ? pa : wa) + STEP(sa); \\\n"
     "    global float *c = (HAS(pc) ? pc : wc) + STEP(sc); \\\n"
@@ -4470,8 +4669,8 @@ static const char cvncl_text_attention[] =
     "\n"
     "#define HEAD_PARAMS \\\n"
     "    INTS(lengths), const int T, const int S, const int heads, const int sample, \\\n"
-    "    const int causal, const float scale, const int limit, const float keep, const uint id, \\\n"
-    "    const uint low, const uint high, const uint k0, const uint k1\n"
+    "    const int causal, const float scale, const int limit, const float keep, \\\n"
+    "    const uint id, const uint low, const uint high, const uint k0, const uint k1\n"
     "/* keys that query t of sample n sees */\n"
     "#define SEEN(n, t) \\\n"
     "    min(HAS(lengths) ? lengths[n] : S, causal ? (t) + 1 : S)\n"
@@ -5308,18 +5507,19 @@ static cvn_result cvncl_rnn_state_backward(cvn_net *net, cvni_layer *l)
  * >>cl-embed   embedding, learned tensors, positions; normal noise
  * ============================================================================================== */
 
-static const char cvncl_text_embed[] =
+static const char cvncl_text_index[] =
     "/* Indices are ints or floats whose fractions are cut off. */\n"
-    "int index_at(global const float *x, int i, int is_int)\n"
+    "int index_of(global const float *x, int i, int is_int)\n"
     "{\n"
     "    return is_int ? as_int(x[i]) : (int)x[i];\n"
-    "}\n"
-    "\n"
+    "}\n";
+
+static const char cvncl_text_embed[] =
     "kernel void embedding(IN(x), IN(w), OUT(y), const int n, const int dim, const int is_int)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(w); AT(y);\n"
-    "    if (i < n) y[i] = w[(size_t)index_at(x, i / dim, is_int) * dim + i % dim];\n"
+    "    if (i < n) y[i] = w[(size_t)index_of(x, i / dim, is_int) * dim + i % dim];\n"
     "}\n"
     "\n"
     "/* next [n, 2]: whether a position is the first one of its index; the next one, -1: none */\n"
@@ -5329,10 +5529,10 @@ static const char cvncl_text_embed[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(next);\n"
     "    if (i >= n) return;\n"
-    "    const int own = index_at(x, i, is_int);\n"
+    "    const int own = index_of(x, i, is_int);\n"
     "    int before = i - 1, behind = i + 1;\n"
-    "    while (before >= 0 && index_at(x, before, is_int) != own) before--;\n"
-    "    while (behind < n && index_at(x, behind, is_int) != own) behind++;\n"
+    "    while (before >= 0 && index_of(x, before, is_int) != own) before--;\n"
+    "    while (behind < n && index_of(x, behind, is_int) != own) behind++;\n"
     "    next[2 * i] = before < 0;\n"
     "    next[2 * i + 1] = behind < n ? behind : -1;\n"
     "}\n"
@@ -5347,7 +5547,7 @@ static const char cvncl_text_embed[] =
     "    AT(x); AT(dy); AT(next); AT(dw);\n"
     "    if (i >= n || !next[2 * (i / dim)]) return;\n"
     "    for (int k = i / dim; k >= 0; k = next[2 * k + 1]) sum += dy[(size_t)k * dim + column];\n"
-    "    dw[(size_t)index_at(x, i / dim, is_int) * dim + column] += sum;\n"
+    "    dw[(size_t)index_of(x, i / dim, is_int) * dim + column] += sum;\n"
     "}\n"
     "\n"
     "/* y = p, or x + p, for each of the rows of `width` */\n"
@@ -5511,7 +5711,633 @@ static cvn_result cvncl_reparameterize_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-loss   softmax with cross-entropy; losses of prediction and target, element by element
+ * >>cl-gather   elements chosen: axis by axis, by rank, at indices; axes of another length; LRN
+ * ==============================================================================================
+ *   What is read several times gets its gradient as a sum over those that read it, in order: by
+ *   lists in the tables where the places are known, by chains of equal places in the work where
+ *   they are computed. */
+
+static const char cvncl_text_select[] =
+    "/* y = x at places that each axis maps for itself, or `value`; g: axes, then by five: sizes\n"
+    " * of y, sizes of x, where the maps begin (-1: value), where the way back's lists begin:\n"
+    " * of an axis [in + 1] begins of the outputs that read an element, then these. */\n"
+    "kernel void select_axes(IN(x), OUT(y), INTS(g), const int n, const float value)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    int rest = i, at = 0, step = 1;\n"
+    "    bool there = true;\n"
+    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "        const int from = g[g[11 + k] + rest % g[1 + k]];\n"
+    "        there = there && from >= 0;\n"
+    "        at += from * step;\n"
+    "        rest /= g[1 + k];\n"
+    "        step *= g[6 + k];\n"
+    "    }\n"
+    "    y[i] = there ? x[rest * step + at] : value;\n"
+    "}\n"
+    "\n"
+    "kernel void select_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), axes = 5;\n"
+    "    int rest = i, times = 1, all = 1, first[5], count[5];\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "        global const int *begins = g + g[16 + k] + rest % g[6 + k];\n"
+    "        first[k] = begins[0];\n"
+    "        count[k] = begins[1] - begins[0];\n"
+    "        times *= count[k];\n"
+    "        all *= g[1 + k];\n"
+    "        rest /= g[6 + k];\n"
+    "    }\n"
+    "    for (int t = 0; t < times; t++) {\n"
+    "        int left = t, at = 0, step = 1;\n"
+    "        for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "            at += g[first[k] + left % count[k]] * step;\n"
+    "            left /= count[k];\n"
+    "            step *= g[1 + k];\n"
+    "        }\n"
+    "        sum += dy[rest * all + at];\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n"
+    "\n"
+    "/* An axis of another length; g: [out, count] pairs of place (-1: outside) and weight; then\n"
+    " * [in + 1] where the list of an element begins, in pairs; pairs of output and weight. */\n"
+    "kernel void resample(IN(x), OUT(y), INTS(g), const int n, const int in, const int out,\n"
+    "                     const int inner, const int count, const float outside)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    g += i / inner % out * count * 2;\n"
+    "    x += (size_t)(i / inner / out) * in * inner + i % inner;\n"
+    "    for (int k = 0; g[0] >= 0 && k < count; k++)\n"
+    "        sum += as_float(g[2 * k + 1]) * x[(size_t)g[2 * k] * inner];\n"
+    "    y[i] = g[0] < 0 ? outside : sum;\n"
+    "}\n"
+    "\n"
+    "kernel void resample_back(IN(dy), MEM(dx), INTS(g), const int n, const int in,\n"
+    "                          const int out, const int inner, const int count, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *begins = g + 2 * out * count + i / inner % in;\n"
+    "    dy += (size_t)(i / inner / in) * out * inner + i % inner;\n"
+    "    for (int k = begins[0]; k < begins[1]; k++)\n"
+    "        sum += as_float(g[2 * k + 1]) * dy[(size_t)g[2 * k] * inner];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_topk[] =
+    "/* Lines of `length` elements `inner` apart; of element i of x, how many come before it:\n"
+    " * larger or, least, smaller ones, NaN before numbers, of equals the earlier or, last, the\n"
+    " * later. */\n"
+    "int rank_of(global const float *x, int i, int length, int inner, int least, int last)\n"
+    "{\n"
+    "    const int own = i / inner % length;\n"
+    "    int before = 0;\n"
+    "    const float b = x[i];\n"
+    "    x += i - own * inner;\n"
+    "    for (int k = 0; k < length; k++) {\n"
+    "        const float a = x[k * inner];\n"
+    "        if (least ? a < b : a > b) before++;\n"
+    "        else if (least ? a > b : a < b) continue;\n"
+    "        else if (isnan(a) != isnan(b)) before += isnan(a);\n"
+    "        else before += last ? k > own : k < own;\n"
+    "    }\n"
+    "    return before;\n"
+    "}\n"
+    "\n"
+    "/* result: 0 values, 1 places, 2 a one at the first k; back: `from` is dy, else x */\n"
+    "kernel void topk(IN(x), IN(from), MEM(to), const int n, const int length, const int inner,\n"
+    "                 const int k, const int least, const int last, const int result,\n"
+    "                 const int back, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(from); AT(to);\n"
+    "    if (i >= n) return;\n"
+    "    const int rank = rank_of(x, i, length, inner, least, last);\n"
+    "    const int line = i / (length * inner) * k * inner + i % inner;\n"
+    "    if (back) {\n"
+    "        const float g = rank < k ? from[line + rank * inner] : 0;\n"
+    "        to[i] = add ? to[i] + g : g;\n"
+    "    } else if (result == 2) {\n"
+    "        to[i] = rank < k ? 1 : 0;\n"
+    "    } else if (rank < k) {\n"
+    "        to[line + rank * inner] = result ? i / inner % length : x[i];\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* an item a line; down: from its end */\n"
+    "kernel void cumsum(MEM(x), MEM(y), const int lines, const int length, const int inner,\n"
+    "                   const int exclusive, const int down, const int add)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(y);\n"
+    "    if (t >= lines) return;\n"
+    "    for (int i = 0; i < length; i++) {\n"
+    "        const int o = down ? length - 1 - i : i;\n"
+    "        const int at = (t / inner * length + o) * inner + t % inner;\n"
+    "        const float v = x[at], s = exclusive ? sum : sum + v;\n"
+    "        sum += v;\n"
+    "        y[at] = add ? y[at] + s : s;\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_gather[] =
+    "/* places [rows, 3]: where a row lies, whether it is the first one of its place, the next\n"
+    " * one of it, -1: none; g: axes, parts, time, then by six: the grid, its steps, its steps in\n"
+    " * the indices, sizes of the parts, their steps */\n"
+    "kernel void gather_places(IN(index), INTS(g), global int *places,\n"
+    "                          const ulong places_at, const int rows, const int is_int)\n"
+    "{\n"
+    "    const int row = get_global_id(0);\n"
+    "    int rest = row, place = 0, at = 0, t = 0;\n"
+    "    AT(index); AT(g); AT(places);\n"
+    "    if (row >= rows) return;\n"
+    "    for (int i = g[0] - 1; i >= 0; i--) {\n"
+    "        const int k = rest % g[3 + i];\n"
+    "        rest /= g[3 + i];\n"
+    "        place += k * g[9 + i];\n"
+    "        at += k * g[15 + i];\n"
+    "        if (i == g[2]) t = k;\n"
+    "    }\n"
+    "    for (int i = 0; i < g[1]; i++) {\n"
+    "        int k = index_of(index, at + i, is_int);\n"
+    "        if (g[2] >= 0) k = t < k ? k - 1 - t : t;\n"
+    "        place += (k < 0 ? k + g[21 + i] : k) * g[27 + i];\n"
+    "    }\n"
+    "    places[3 * row] = place;\n"
+    "}\n"
+    "\n"
+    "/* each: rows of a sample, among which places may meet */\n"
+    "kernel void gather_chain(global int *places, const ulong places_at, const int rows,\n"
+    "                         const int each)\n"
+    "{\n"
+    "    const int row = get_global_id(0), end = (row / each + 1) * each;\n"
+    "    AT(places);\n"
+    "    if (row >= rows) return;\n"
+    "    const int own = places[3 * row];\n"
+    "    int before = row - 1, behind = row + 1;\n"
+    "    while (before >= end - each && places[3 * before] != own) before--;\n"
+    "    while (behind < end && places[3 * behind] != own) behind++;\n"
+    "    places[3 * row + 1] = before < end - each;\n"
+    "    places[3 * row + 2] = behind < end ? behind : -1;\n"
+    "}\n"
+    "\n"
+    "/* y[row] (+)= x[place]; n: floats of all rows */\n"
+    "kernel void gather(IN(x), INTS(places), MEM(y), const int n, const int run, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(places); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const float v = x[places[3 * (i / run)] + i % run];\n"
+    "    y[i] = add ? y[i] + v : v;\n"
+    "}\n"
+    "\n"
+    "/* y[place] op= u[row] for the rows of a place in order; op: cvn_scatter_reduce (1 adds, 2\n"
+    " * multiplies, 3 and 4 take the largest and least, 0 replaces), -1: y = 0 */\n"
+    "kernel void scatter(IN(u), INTS(places), MEM(y), const int n, const int run, const int op)\n"
+    "{\n"
+    "    const int i = get_global_id(0), r = i % run;\n"
+    "    AT(u); AT(places); AT(y);\n"
+    "    if (i >= n || !places[3 * (i / run) + 1]) return;\n"
+    "    const int to = places[3 * (i / run)] + r;\n"
+    "    float v = op < 0 ? 0 : y[to];\n"
+    "    for (int row = i / run; op >= 0 && row >= 0; row = places[3 * row + 2]) {\n"
+    "        const float w = u[row * run + r];\n"
+    "        v = op == 1 ? v + w\n"
+    "            : op == 2 ? v * w\n"
+    "            : op == 3 ? (w > v || w != w ? w : v)\n"
+    "            : op == 4 ? (w < v || w != w ? w : v)\n"
+    "                                : w;\n"
+    "    }\n"
+    "    y[to] = v;\n"
+    "}\n";
+
+static const char cvncl_text_places[] =
+    "kernel void one_hot(IN(x), OUT(y), const int n, const int length, const int inner,\n"
+    "                    const int is_int, const float on, const float off)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int at = i / (length * inner) * inner + i % inner;\n"
+    "    const float v = is_int ? (float)as_int(x[at]) : x[at];\n"
+    "    const bool counts = v >= -length && v < length;\n"
+    "    int k = counts ? index_of(x, at, is_int) : -1;\n"
+    "    if (counts && k < 0) k += length;\n"
+    "    y[i] = counts && k == i / inner % length ? on : off;\n"
+    "}\n"
+    "\n"
+    "/* planes of `from` values to planes of `to`; of several that meet the last one stays */\n"
+    "kernel void unpool(IN(x), IN(index), OUT(y), const int n, const int from, const int to,\n"
+    "                   const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0), plane = i / from;\n"
+    "    AT(x); AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int own = index_of(index, i, is_int);\n"
+    "    for (int k = i + 1; k < (plane + 1) * from; k++)\n"
+    "        if (index_of(index, k, is_int) == own) return;\n"
+    "    y[(size_t)plane * to + own] = x[i];\n"
+    "}\n"
+    "\n"
+    "kernel void unpool_back(IN(index), IN(dy), MEM(dx), const int n, const int from,\n"
+    "                        const int to, const int is_int, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float g = dy[(size_t)(i / from) * to + index_of(index, i, is_int)];\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n"
+    "\n"
+    "/* y = x D^-beta, D = k + alpha/size sum of x^2 over `size` channels around; or, with dy,\n"
+    " * y = dy x D^(-beta - 1), what the neighbours' gradients take */\n"
+    "kernel void lrn(IN(x), IN(dy), OUT(y), const int n, const int C, const int inner,\n"
+    "                const int size, const float alpha, const float beta, const float k)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i / inner % C;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(dy); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    for (int o = max(c - size / 2, 0); o <= min(c + (size - 1) / 2, C - 1); o++)\n"
+    "        sum += x[i + (o - c) * inner] * x[i + (o - c) * inner];\n"
+    "    sum = k + alpha / size * sum;\n"
+    "    const float v = x[i] * pow(sum, -beta);\n"
+    "    y[i] = HAS(dy) ? dy[i] * v / sum : v;\n"
+    "}\n"
+    "\n"
+    "kernel void lrn_back(IN(x), IN(ratio), MEM(dy), MEM(dx), const int n, const int C,\n"
+    "                     const int inner, const int size, const float alpha, const float beta,\n"
+    "                     const float k, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i / inner % C;\n"
+    "    float sum = 0, all = 0;\n"
+    "    AT(x); AT(ratio); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    for (int o = max(c - size / 2, 0); o <= min(c + (size - 1) / 2, C - 1); o++)\n"
+    "        sum += x[i + (o - c) * inner] * x[i + (o - c) * inner];\n"
+    "    for (int o = max(c - (size - 1) / 2, 0); o <= min(c + size / 2, C - 1); o++)\n"
+    "        all += ratio[i + (o - c) * inner];\n"
+    "    const float g = dy[i] * pow(k + alpha / size * sum, -beta) -\n"
+    "                    2 * alpha * beta / size * x[i] * all;\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+/* ---- axis by axis ---- */
+
+/* Numbers 0 to count - 1 in the order of their keys, `step` apart, in `list`, `list_step` apart;
+ * begins [in + 1]: where those of each key 0 to in - 1 begin, counted from `from`. Others are left
+ * out. */
+static void cvncl_sort(const int *key, int step, int count, int in, int from, int *begins,
+                       int *list, int list_step)
+{
+    for (int i = 0; i <= in; i++) begins[i] = 0;
+    for (int t = 0; t < count; t++) if (key[t * step] >= 0) begins[key[t * step]]++;
+    for (int i = 1; i <= in; i++) begins[i] += begins[i - 1];
+    for (int t = count - 1; t >= 0; t--)
+        if (key[t * step] >= 0) list[--begins[key[t * step]] * list_step] = t;
+    for (int i = 0; i <= in; i++) begins[i] += from;
+}
+
+/* Axis by axis [out], the map; [in + 1], where the lists begin; [out], those. */
+static int cvncl_select_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int at = 21;
+    if (table) memset(table, 0, 21 * sizeof *table);
+    if (table) table[0] = x.rank - 1;
+    for (int k = 0; k < x.rank - 1; k++) {
+        const int in = x.dim[k + 1], out = l->shape.dim[k + 1];
+        int *map = table + at, *begins = map + out;
+        const int lists = at + out + in + 1;
+        at = lists + out;
+        if (!table) continue;
+        table[1 + k] = out;
+        table[6 + k] = in;
+        table[11 + k] = (int)(map - table);
+        table[16 + k] = (int)(begins - table);
+        for (int o = 0; o < out; o++) map[o] = cvni_select_index(&d->axis[k + 1], o, in, out);
+        cvncl_sort(map, 1, out, in, lists, begins, table + lists, 1);
+    }
+    return at;
+}
+
+static cvn_result cvncl_select_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_SELECT, n, "pptif", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (double)((const cvni_select_desc *)l->desc)->value);
+}
+
+static cvn_result cvncl_select_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_SELECT_BACK, n, "pptii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+}
+
+typedef struct cvncl_axis { int outer, in, out, inner, count; } cvncl_axis;
+
+static cvncl_axis cvncl_resample_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    cvncl_axis a;
+    int side;
+    cvni_split_axis(l->shape, r->axis, &a.outer, &a.out, &a.inner);
+    a.in = cvni_in(net, l, 0)->shape.dim[r->axis];
+    cvni_resample_reach(r, a.in, a.out, &side);
+    a.count = 2 * side;
+    return a;
+}
+
+/* The lists are pairs, as the taps are. */
+static int cvncl_resample_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    const int taps = a.out * a.count, first = taps + (a.in + 2) / 2;
+    int *list = table + 2 * first;
+    if (!table) return 2 * (first + taps);
+    for (int o = 0; o < a.out; o++)
+        cvni_resample_taps((const cvni_resample *)l->desc, o, a.in, a.out,
+                           (cvni_weighted *)(void *)(table + 2 * o * a.count));
+    cvncl_sort(table, 2, taps, a.in, first, table + 2 * taps, list, 2);
+    for (int e = 0; e < table[2 * taps + a.in] - first; e++) {
+        const int t = list[2 * e];
+        list[2 * e] = t / a.count;
+        memcpy(&list[2 * e + 1], &table[2 * t + 1], sizeof *list);
+    }
+    return 2 * (first + taps);
+}
+
+static cvn_result cvncl_resample_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_RESAMPLE, n, "pptiiiiif", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, a.in, a.out, a.inner,
+                      a.count, (double)((const cvni_resample *)l->desc)->d.extrapolation);
+}
+
+static cvn_result cvncl_resample_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_RESAMPLE_BACK, n, "pptiiiiii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, a.in, a.out, a.inner,
+                      a.count, add);
+}
+
+/* ---- by rank; running sums ---- */
+
+static cvn_result cvncl_topk_run(cvn_net *net, cvni_layer *l, float *to, int back, int add)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int outer, length, inner;
+    cvni_split_axis(x->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_TOPK, n, "pppiiiiiiiii", x->y, back ? l->dy : x->y, to, n, length,
+                      inner, d->k, d->least, d->last, (int)d->result, back, add);
+}
+
+static cvn_result cvncl_topk_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_topk_run(net, l, l->y, 0, 0);
+}
+
+static cvn_result cvncl_topk_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return dx ? cvncl_topk_run(net, l, dx, 1, add) : CVN_OK;
+}
+
+static cvn_result cvncl_cumsum_run(cvn_net *net, cvni_layer *l, const float *x, float *y,
+                                   int back, int add)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_CUMSUM, outer * inner, "ppiiiiii", x, y, outer * inner, length,
+                      inner, d->exclusive, !d->reverse != !back, add);
+}
+
+static cvn_result cvncl_cumsum_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_cumsum_run(net, l, cvni_in(net, l, 0)->y, l->y, 0, 0);
+}
+
+static cvn_result cvncl_cumsum_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return dx ? cvncl_cumsum_run(net, l, l->dy, dx, 1, add) : CVN_OK;
+}
+
+/* ---- at indices ---- */
+
+static int cvncl_index_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_gather_map m = cvni_index_job_of(net, l).m;
+    if (!table) return 33;
+    memset(table, 0, 33 * sizeof *table);
+    table[0] = m.axes;
+    table[1] = m.parts;
+    table[2] = m.time;
+    for (int i = 0; i < m.axes; i++) {
+        table[3 + i] = m.grid[i];
+        table[9 + i] = (int)m.step[i];
+        table[15 + i] = (int)m.index_step[i];
+    }
+    for (int i = 0; i < m.parts; i++) {
+        table[21 + i] = m.size[i];
+        table[27 + i] = (int)m.part_step[i];
+    }
+    return 33;
+}
+
+static size_t cvncl_gather_work(cvn_net *net, const cvni_layer *l)
+{
+    return 3 * (size_t)cvni_index_job_of(net, l).m.rows;
+}
+
+/* Places of the rows in the work; chains: and those that meet. */
+static cvn_result cvncl_gather_places(cvn_net *net, const cvni_layer *l, const cvni_index_job *j,
+                                      int chains)
+{
+    const cvn_result result =
+        cvncl_each(net, CVNCL_GATHER_PLACES, j->m.rows, "ptwii", j->index->y,
+                   cvncl_net_of(net)->table_at[cvni_id(net, l)], 0, j->m.rows, j->index->is_int);
+    if (!chains || result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GATHER_CHAIN, j->m.rows, "wii", 0, j->m.rows,
+                      j->m.rows / j->m.grid[0]);
+}
+
+/* The indices on the host, where they are checked: else a kernel would leave its memory. */
+static cvn_result cvncl_check_indices(cvn_net *net, cvni_layer *l, const cvni_index_job *j)
+{
+    const cvn_result result = cvni_fetch(net, cvni_in(net, l, 1));
+    return result == CVN_OK ? cvni_check_indices(net, l, j) : result;
+}
+
+static cvn_result cvncl_gather_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    cvn_result result = cvncl_check_indices(net, l, &j);
+    if (result == CVN_OK) result = cvncl_gather_places(net, l, &j, 0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GATHER, n, "pwpiii", cvni_in(net, l, 0)->y, 0, l->y, n, j.m.run,
+                      0);
+}
+
+static cvn_result cvncl_gather_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(l->shape), all = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    cvn_result result;
+    if (!dx) return CVN_OK;
+    result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK && !add)
+        result = cvncl_each(net, CVNCL_FILL, all, "pif", dx, all, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", l->dy, 0, dx, n, j.m.run,
+                      (int)CVN_SCATTER_ADD);
+}
+
+static cvn_result cvncl_scatter_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = j.m.rows * j.m.run;
+    cvn_result result = cvncl_check_indices(net, l, &j);
+    if (result == CVN_OK) result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK)
+        result = cvncl_copy(net, cvni_in(net, l, 0)->y, l->y, (int)cvni_elements(l->shape), 0, 1);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", cvni_in(net, l, 2)->y, 0, l->y, n, j.m.run,
+                      (int)j.reduce);
+}
+
+/* dx = dy, 0 where it was replaced. */
+static cvn_result cvncl_scatter_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = j.m.rows * j.m.run, all = (int)cvni_elements(l->shape);
+    const float *passed = l->dy;
+    int add;
+    float *d = cvni_gradient_for(cvni_in(net, l, 2), &add);
+    cvn_result result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK && d)
+        result = cvncl_each(net, CVNCL_GATHER, n, "pwpiii", l->dy, 0, d, n, j.m.run, add);
+    if (result == CVN_OK && j.reduce == CVN_SCATTER_REPLACE) {
+        float *left = (float *)l->work_backward;
+        passed = left;
+        result = cvncl_copy(net, l->dy, left, all, 0, 1);
+        if (result == CVN_OK)
+            result = cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", l->dy, 0, left, n, j.m.run, -1);
+    }
+    d = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return d && result == CVN_OK ? cvncl_copy(net, passed, d, all, add, 1) : result;
+}
+
+static cvn_result cvncl_one_hot_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(l->shape);
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_ONE_HOT, n, "ppiiiiff", x->y, l->y, n, length, inner, x->is_int,
+                      (double)d->on, (double)d->off);
+}
+
+/* ---- max unpooling, local response ---- */
+
+static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_layer *index = cvni_in(net, l, 1);
+    const int n = (int)cvni_elements(x->shape), all = (int)cvni_elements(l->shape);
+    const int tasks = cvni_unpool_tasks(l);
+    cvn_result result = cvni_fetch(net, index);
+    if (result == CVN_OK) result = cvni_unpool_check(net, l);
+    if (result == CVN_OK) result = cvncl_each(net, CVNCL_FILL, all, "pif", l->y, all, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_UNPOOL, n, "pppiiii", x->y, index->y, l->y, n, n / tasks,
+                      all / tasks, index->is_int);
+}
+
+static cvn_result cvncl_unpool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int n = (int)cvni_elements(x->shape), tasks = cvni_unpool_tasks(l);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_UNPOOL_BACK, n, "pppiiiii", index->y, l->dy, dx, n, n / tasks,
+                      (int)cvni_elements(l->shape) / tasks, index->is_int, add);
+}
+
+static size_t cvncl_lrn_work(cvn_net *net, const cvni_layer *l)
+{
+    (void)net;
+    return cvni_elements(l->shape);
+}
+
+static cvn_result cvncl_lrn_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    const int n = (int)cvni_elements(l->shape), C = l->shape.dim[1];
+    return cvncl_each(net, CVNCL_LRN, n, "pppiiiifff", cvni_in(net, l, 0)->y, NULL, l->y, n, C,
+                      n / l->shape.dim[0] / C, d->size, (double)d->alpha, (double)d->beta,
+                      (double)d->k);
+}
+
+/* By way of the work: dx may lie where dy lies. */
+static cvn_result cvncl_lrn_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    const int n = (int)cvni_elements(l->shape), C = l->shape.dim[1];
+    const int inner = n / l->shape.dim[0] / C;
+    cvni_layer *x = cvni_in(net, l, 0);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    cvn_result result;
+    if (!dx) return CVN_OK;
+    result = cvncl_each(net, CVNCL_LRN, n, "ppwiiiifff", x->y, l->dy, 0, n, C, inner, d->size,
+                        (double)d->alpha, (double)d->beta, (double)d->k);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_LRN_BACK, n, "pwppiiiifffi", x->y, 0, l->dy, dx, n, C, inner,
+                      d->size, (double)d->alpha, (double)d->beta, (double)d->k, add);
+}
+
+/* ================================================================================================
+ * >>cl-loss   softmax with cross-entropy; losses element by element, of rows, of samples; CTC
  * ==============================================================================================
  *   Formulas: convnet.h, >>loss. Work: what each position or element adds, then one group sums. */
 
@@ -5616,19 +6442,87 @@ static const char cvncl_text_label_loss_back[] =
     "    else y[0] = sum / divisor;\n"
     "}\n";
 
+static const char cvncl_text_labels[] =
+    "/* How far class c comes too near to the label's. */\n"
+    "float margin(global const float *x, int inner, int label, int c)\n"
+    "{\n"
+    "    const float m = 1 - x[label * inner] + x[c * inner];\n"
+    "    return c == label || m <= 0 ? 0 : m;\n"
+    "}\n"
+    "\n"
+    "/* part [n, 2]: loss and weight of each position; kind 0: -x[label], 1: mean margin */\n"
+    "kernel void label_loss(IN(x), OUT(part), LABEL_PARAMS, const int kind)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(part); LABEL_AT;\n"
+    "    if (i >= n) return;\n"
+    "    const labels l = LABELS_AT(i);\n"
+    "    x += i / inner * classes * inner + i % inner;\n"
+    "    for (int k = 0; k < 2; k++) {\n"
+    "        float v = 0;\n"
+    "        if (!(l.share[k] > 0)) continue;\n"
+    "        for (int c = 0; kind && c < classes; c++) v += margin(x, inner, l.label[k], c);\n"
+    "        sum += l.weight[k] * (kind ? v / classes : -x[l.label[k] * inner]);\n"
+    "    }\n"
+    "    part[2 * i] = sum * (HAS(samples) ? samples[i / each] : 1);\n"
+    "    part[2 * i + 1] = l.weight[0] + l.weight[1];\n"
+    "}\n"
+    "\n"
+    "kernel void label_loss_back(IN(x), IN(dy), IN(total), MEM(dx), LABEL_PARAMS, const int kind,\n"
+    "                            const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    AT(x); AT(dy); AT(total); AT(dx); LABEL_AT;\n"
+    "    if (i >= n) return;\n"
+    "    const labels l = LABELS_AT(i);\n"
+    "    const float scale = (total[0] > 0 ? dy[0] / total[0] : 0) *\n"
+    "                        (HAS(samples) ? samples[i / each] : 1);\n"
+    "    float above[2] = { classes, classes };\n"
+    "    for (int k = 0; k < 2 && kind; k++) {\n"
+    "        above[k] = 0;\n"
+    "        for (int c = 0; l.share[k] > 0 && c < classes; c++)\n"
+    "            above[k] += margin(x + at, inner, l.label[k], c) > 0 ? 1 : 0;\n"
+    "    }\n"
+    "    for (int c = 0; c < classes; c++) {\n"
+    "        float g = 0;\n"
+    "        for (int k = 0; k < 2; k++) {\n"
+    "            if (!(l.share[k] > 0)) continue;\n"
+    "            if (c == l.label[k]) g -= l.weight[k] * above[k];\n"
+    "            else if (kind && margin(x + at, inner, l.label[k], c) > 0) g += l.weight[k];\n"
+    "        }\n"
+    "        g *= scale / classes;\n"
+    "        dx[at + c * inner] = add ? dx[at + c * inner] + g : g;\n"
+    "    }\n"
+    "}\n";
+
 static const char cvncl_text_pair_loss[] =
-    "/* Prediction x and target t, an element each; kinds: convnet_cl.h, cvncl_pairs. */\n"
+    "/* Prediction x and target t, an element each; kinds: convnet_cl.h, cvncl_pair_kind. */\n"
+    "float bce(float x, float t)\n"
+    "{\n"
+    "    return x != x ? x : (x > 0 ? x : 0) - x * t + log1p(exp(-fabs(x)));\n"
+    "}\n"
+    "\n"
     "float pair_value(int kind, float p, float q, float x, float t)\n"
     "{\n"
     "    const float d = x - t, a = fabs(d);\n"
     "    switch (kind) {\n"
     "    case 0: return d * d;\n"
-    "    case 1: return x != x ? x : (x > 0 ? x : 0) - x * t + log1p(exp(-fabs(x)));\n"
+    "    case 1: return bce(x, t);\n"
     "    case 2: return a;\n"
     "    case 3: return q * (a <= p ? a * a / 2 : p * (a - p / 2));\n"
     "    case 4: return (log1p(x) - log1p(t)) * (log1p(x) - log1p(t));\n"
     "    case 5: return 1 - t * x <= 0 ? 0 : 1 - t * x;\n"
-    "    default: return t == 0 ? 0 : t * (log(t) - x);\n"
+    "    case 6: return t == 0 ? 0 : t * (log(t) - x);\n"
+    "    case 7: {\n"
+    "        const float e = exp(-fabs(x)), s = (x > 0 ? 1 : e) / (1 + e);\n"
+    "        const float rest = (x > 0 ? e : 1) / (1 + e);\n"
+    "        const float share = q < 0 ? 1 : q * t + (1 - q) * (1 - t);\n"
+    "        return share * pow(s * (1 - t) + rest * t, p) * bce(x, t);\n"
+    "    }\n"
+    "    case 8: return x;\n"
+    "    case 9: return fabs(x);\n"
+    "    default: return x * x;\n"
     "    }\n"
     "}\n"
     "\n"
@@ -5643,7 +6537,20 @@ static const char cvncl_text_pair_loss[] =
     "    case 3: return sign * q * (d > p ? p : d < -p ? -p : d);\n"
     "    case 4: return sign * 2 * (log1p(x) - log1p(t)) / (1 + (side ? t : x));\n"
     "    case 5: return 1 - t * x <= 0 ? 0 : side ? -x : -t;\n"
-    "    default: return side ? (t == 0 ? 0 : log(t) + 1 - x) : -t;\n"
+    "    case 6: return side ? (t == 0 ? 0 : log(t) + 1 - x) : -t;\n"
+    "    case 7: {\n"
+    "        const float e = exp(-fabs(x)), s = (x > 0 ? 1 : e) / (1 + e);\n"
+    "        const float rest = (x > 0 ? e : 1) / (1 + e), missed = s * (1 - t) + rest * t;\n"
+    "        const float share = q < 0 ? 1 : q * t + (1 - q) * (1 - t);\n"
+    "        const float dshare = q < 0 || !side ? 0 : 2 * q - 1;\n"
+    "        const float inner = side ? rest - s : s * rest * (1 - 2 * t);\n"
+    "        const float outer = p > 0 && missed > 0 ? p * pow(missed, p - 1) : 0;\n"
+    "        return (dshare * bce(x, t) + share * (side ? -x : s - t)) * pow(missed, p) +\n"
+    "               share * bce(x, t) * outer * inner;\n"
+    "    }\n"
+    "    case 8: return 1;\n"
+    "    case 9: return (x > 0) - (x < 0);\n"
+    "    default: return 2 * x;\n"
     "    }\n"
     "}\n"
     "\n"
@@ -5654,7 +6561,7 @@ static const char cvncl_text_pair_loss[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(t); AT(samples); AT(part);\n"
     "    if (i < n)\n"
-    "        part[i] = pair_value(kind, p, q, x[i], t[i]) *\n"
+    "        part[i] = pair_value(kind, p, q, x[i], HAS(t) ? t[i] : 0) *\n"
     "                  (HAS(samples) ? samples[i / entry] : 1);\n"
     "}\n"
     "\n"
@@ -5666,7 +6573,7 @@ static const char cvncl_text_pair_loss[] =
     "    AT(x); AT(t); AT(samples); AT(dy); AT(dx);\n"
     "    if (i >= n) return;\n"
     "    const float g = dy[0] / divisor * (HAS(samples) ? samples[i / entry] : 1) *\n"
-    "                    pair_slope(kind, p, q, x[i], t[i], side);\n"
+    "                    pair_slope(kind, p, q, x[i], HAS(t) ? t[i] : 0, side);\n"
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
@@ -5732,7 +6639,8 @@ static int cvncl_pair_kind(const cvni_layer *l)
 {
     static const cvni_pair_loss *const rows[] = { &cvni_mse_loss, &cvni_bce_loss, &cvni_mae_loss,
                                                   &cvni_huber_loss, &cvni_msle_loss,
-                                                  &cvni_hinge_loss, &cvni_kl_loss };
+                                                  &cvni_hinge_loss, &cvni_kl_loss,
+                                                  &cvni_focal_loss };
     const cvni_pair_loss *row = cvni_pair_row(l);
     int kind = 0;
     if (row == &cvni_smooth_l1_loss) row = &cvni_huber_loss;
@@ -5779,6 +6687,655 @@ static cvn_result cvncl_pair_backward(cvn_net *net, cvni_layer *l)
                             (double)cvncl_pair_parameter(l, 1), cvni_pair_divisor(&j), side, add);
     }
     return result;
+}
+
+static const char cvncl_text_more_losses[] =
+    "/* ---- losses of rows: convnet.h, >>rowloss; kinds: convnet_cl.h, cvncl_row_kind ---- */\n"
+    "float row_distance(global const float *a, global const float *b, int size, float eps)\n"
+    "{\n"
+    "    float sum = 0;\n"
+    "    for (int i = 0; i < size; i++) sum += (a[i] - b[i] + eps) * (a[i] - b[i] + eps);\n"
+    "    return sqrt(sum);\n"
+    "}\n"
+    "\n"
+    "typedef struct { float side[2][2], both[2], around[2], I, U, C; } boxes;\n"
+    "\n"
+    "boxes boxes_of(global const float *a, global const float *b)\n"
+    "{\n"
+    "    boxes o;\n"
+    "    for (int k = 0; k < 2; k++) {\n"
+    "        o.both[k] = min(a[k + 2], b[k + 2]) - max(a[k], b[k]);\n"
+    "        o.around[k] = max(a[k + 2], b[k + 2]) - min(a[k], b[k]);\n"
+    "        o.side[0][k] = a[k + 2] - a[k];\n"
+    "        o.side[1][k] = b[k + 2] - b[k];\n"
+    "    }\n"
+    "    o.I = o.both[0] > 0 && o.both[1] > 0 ? o.both[0] * o.both[1] : 0;\n"
+    "    o.U = o.side[0][0] * o.side[0][1] + o.side[1][0] * o.side[1][1] - o.I;\n"
+    "    o.C = o.around[0] * o.around[1];\n"
+    "    return o;\n"
+    "}\n"
+    "\n"
+    "/* part [rows] */\n"
+    "kernel void row_loss(IN(a), IN(b), IN(c), IN(samples), OUT(part), const int rows,\n"
+    "                     const int entry, const int size, const int kind, const float p)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float v = 0;\n"
+    "    AT(a); AT(b); AT(c); AT(samples); AT(part);\n"
+    "    if (t >= rows) return;\n"
+    "    a += (size_t)t * size;\n"
+    "    b += (size_t)t * size;\n"
+    "    if (kind < 2) {\n"
+    "        const boxes o = boxes_of(a, b);\n"
+    "        v = 1 - o.I / (o.U + 1e-7f) + (kind ? (o.C - o.U) / (o.C + 1e-7f) : 0);\n"
+    "    } else if (kind == 2) {\n"
+    "        v = p + row_distance(a, b, size, 1e-6f) -\n"
+    "            row_distance(a, c + (size_t)t * size, size, 1e-6f);\n"
+    "        v = v < 0 ? 0 : v;\n"
+    "    } else if (kind == 3) {\n"
+    "        const float d = row_distance(a, b, size, 0), gap = d > p ? 0 : p - d;\n"
+    "        v = 0.5f * (c[t] * d * d + (1 - c[t]) * gap * gap);\n"
+    "    } else {\n"
+    "        for (int i = 0; i < size; i++) v -= 0.5f * (1 + b[i] - a[i] * a[i] - exp(b[i]));\n"
+    "    }\n"
+    "    part[t] = v * (HAS(samples) ? samples[t / entry] : 1);\n"
+    "}\n";
+
+static const char cvncl_text_more_losses_back[] =
+    "/* the derivative by edge k of the box `own` */\n"
+    "float box_slope(global const float *own, global const float *other, int k, int outer)\n"
+    "{\n"
+    "    const boxes o = boxes_of(own, other);\n"
+    "    const float U = o.U + 1e-7f, C = o.C + 1e-7f;\n"
+    "    const float by_union = o.I / (U * U) - (outer ? 1 / C : 0);\n"
+    "    const float by_both = o.I > 0 ? -1 / U - by_union : 0;\n"
+    "    const float by_around = outer ? U / (C * C) : 0;\n"
+    "    const int across = 1 - k % 2;\n"
+    "    const float larger = own[k] == other[k] ? 0.5f : own[k] > other[k] ? 1 : 0;\n"
+    "    const float inner = k < 2 ? larger : 1 - larger;\n"
+    "    const float g = by_union * o.side[0][across] + by_both * inner * o.both[across] +\n"
+    "                    by_around * (1 - inner) * o.around[across];\n"
+    "    return k < 2 ? -g : g;\n"
+    "}\n"
+    "\n"
+    "/* by input `side`, whose rows have `own` floats; an item each of them */\n"
+    "kernel void row_loss_back(IN(a), IN(b), IN(c), IN(samples), IN(dy), MEM(dx), const int rows,\n"
+    "                          const int entry, const int size, const int kind, const float p,\n"
+    "                          const int side, const int own, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), t = i / own, k = i % own;\n"
+    "    float g = 0;\n"
+    "    AT(a); AT(b); AT(c); AT(samples); AT(dy); AT(dx);\n"
+    "    if (i >= rows * own) return;\n"
+    "    a += (size_t)t * size;\n"
+    "    b += (size_t)t * size;\n"
+    "    if (kind < 2) {\n"
+    "        g = side ? box_slope(b, a, k, kind) : box_slope(a, b, k, kind);\n"
+    "    } else if (kind == 2) {\n"
+    "        c += (size_t)t * size;\n"
+    "        const float near_by = row_distance(a, b, size, 1e-6f);\n"
+    "        const float far_off = row_distance(a, c, size, 1e-6f);\n"
+    "        const float by_p = near_by > 0 ? (a[k] + 1e-6f - b[k]) / near_by : 0;\n"
+    "        const float by_n = far_off > 0 ? (a[k] + 1e-6f - c[k]) / far_off : 0;\n"
+    "        if (!(p + near_by - far_off < 0))\n"
+    "            g = side == 0 ? by_p - by_n : side == 1 ? -by_p : by_n;\n"
+    "    } else if (kind == 3) {\n"
+    "        const float d = row_distance(a, b, size, 0), gap = d > p ? 0 : p - d;\n"
+    "        const float away = d > 0 ? (1 - c[t]) * gap / d : 0;\n"
+    "        if (side == 2) g = 0.5f * (d * d - gap * gap);\n"
+    "        else g = (c[t] - away) * (side ? b[k] - a[k] : a[k] - b[k]);\n"
+    "    } else {\n"
+    "        g = side ? 0.5f * (exp(b[k]) - 1) : a[k];\n"
+    "    }\n"
+    "    g *= dy[0] / rows * (HAS(samples) ? samples[t / entry] : 1);\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+static const char cvncl_text_sample_losses[] =
+    "/* saved [N, 2]: 1 - loss and divisor of each sample; a group a sample */\n"
+    "kernel void dice(IN(x), IN(t), IN(samples), OUT(saved), OUT(part), const int size,\n"
+    "                 const int per, const float smooth)\n"
+    "{\n"
+    "    local float sums[WG];\n"
+    "    const int n = get_group_id(0);\n"
+    "    float both = 0, all = 0;\n"
+    "    AT(x); AT(t); AT(samples); AT(saved); AT(part);\n"
+    "    for (int k = get_local_id(0); k < size; k += WG) {\n"
+    "        const size_t i = (size_t)n * size + k;\n"
+    "        both += x[i] * t[i];\n"
+    "        all += x[i] * x[i] + t[i] * t[i];\n"
+    "    }\n"
+    "    both = group_sum(both, sums);\n"
+    "    all = group_sum(all, sums) + smooth;\n"
+    "    if (get_local_id(0) != 0) return;\n"
+    "    const float v = all == 0 ? 1 : (2 * both + smooth) / all;\n"
+    "    saved[2 * n] = v;\n"
+    "    saved[2 * n + 1] = all;\n"
+    "    part[n] = (1 - v) * (HAS(samples) ? samples[n / per] : 1);\n"
+    "}\n"
+    "\n"
+    "/* x: of the side whose gradient dx is */\n"
+    "kernel void dice_back(IN(x), IN(t), IN(samples), IN(saved), IN(dy), MEM(dx), const int n,\n"
+    "                      const int size, const int per, const int N, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / size;\n"
+    "    AT(x); AT(t); AT(samples); AT(saved); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float scale = 2 * dy[0] / N * (HAS(samples) ? samples[s / per] : 1);\n"
+    "    const float d = x[i] * saved[2 * s] - t[i];\n"
+    "    const float g = saved[2 * s + 1] == 0 ? 0 : scale * d / saved[2 * s + 1];\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n"
+    "\n"
+    "/* planes [H, W]; entry: elements of a sample */\n"
+    "kernel void variation(IN(x), IN(samples), OUT(part), const int n, const int entry,\n"
+    "                      const int H, const int W)\n"
+    "{\n"
+    "    const int i = get_global_id(0), p = i % (H * W);\n"
+    "    AT(x); AT(samples); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    float v = p % W < W - 1 ? fabs(x[i + 1] - x[i]) : 0;\n"
+    "    if (p < (H - 1) * W) v += fabs(x[i + W] - x[i]);\n"
+    "    part[i] = v * (HAS(samples) ? samples[i / entry] : 1);\n"
+    "}\n"
+    "\n"
+    "float sign_of(float x) { return x > 0 ? 1 : x < 0 ? -1 : 0; }\n"
+    "\n"
+    "kernel void variation_back(IN(x), IN(samples), IN(dy), MEM(dx), const int n,\n"
+    "                           const int entry, const int H, const int W, const int N,\n"
+    "                           const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), p = i % (H * W);\n"
+    "    float g = 0;\n"
+    "    AT(x); AT(samples); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    if (p % W > 0) g += sign_of(x[i] - x[i - 1]);\n"
+    "    if (p % W < W - 1) g += sign_of(x[i] - x[i + 1]);\n"
+    "    if (p >= W) g += sign_of(x[i] - x[i - W]);\n"
+    "    if (p < (H - 1) * W) g += sign_of(x[i] - x[i + W]);\n"
+    "    g *= dy[0] / N * (HAS(samples) ? samples[i / entry] : 1);\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+static const char cvncl_text_soft_loss[] =
+    "/* log_sum, part [n]: of each position */\n"
+    "kernel void soft_loss(IN(x), IN(t), IN(samples), OUT(log_sum), OUT(part), const int n,\n"
+    "                      const int classes, const int inner, const int entry)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    AT(x); AT(t); AT(samples); AT(log_sum); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    float top = x[at], sum = 0, loss = 0;\n"
+    "    for (int c = 1; c < classes; c++) top = fmax(top, x[at + c * inner]);\n"
+    "    for (int c = 0; c < classes; c++) sum += exp(x[at + c * inner] - top);\n"
+    "    sum = top + log(sum);\n"
+    "    for (int c = 0; c < classes; c++) loss += t[at + c * inner] * (sum - x[at + c * inner]);\n"
+    "    log_sum[i] = sum;\n"
+    "    part[i] = loss * (HAS(samples) ? samples[at / entry] : 1);\n"
+    "}\n"
+    "\n"
+    "kernel void soft_loss_back(IN(x), IN(t), IN(samples), IN(log_sum), IN(dy), MEM(dx),\n"
+    "                           const int n, const int classes, const int inner, const int entry,\n"
+    "                           const int side, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    float all = 0;\n"
+    "    AT(x); AT(t); AT(samples); AT(log_sum); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float scale = dy[0] / n * (HAS(samples) ? samples[at / entry] : 1);\n"
+    "    for (int c = 0; c < classes; c++) all += t[at + c * inner];\n"
+    "    for (int k = at; k < at + classes * inner; k += inner) {\n"
+    "        const float below = log_sum[i] - x[k];\n"
+    "        const float g = scale * (side ? below : exp(-below) * all - t[k]);\n"
+    "        dx[k] = add ? dx[k] + g : g;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* g -= the identity, part = g^2; or, with dy, part = 4 f dy g */\n"
+    "kernel void orthogonality(MEM(g), IN(dy), OUT(part), const int rows, const float factor)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(g); AT(dy); AT(part);\n"
+    "    if (i >= rows * rows) return;\n"
+    "    if (HAS(dy)) {\n"
+    "        part[i] = 4 * factor * dy[0] * g[i];\n"
+    "        return;\n"
+    "    }\n"
+    "    const float v = g[i] - (i / rows == i % rows ? 1 : 0);\n"
+    "    g[i] = v;\n"
+    "    part[i] = v * v;\n"
+    "}\n";
+
+static const char cvncl_text_ctc[] =
+    "/* Connectionist temporal classification: convnet.h, >>ctc. a, b [N, T, 2*S + 1]; a group a\n"
+    " * sample, its items go through the states, step after step. */\n"
+    "#define CTC_PARAMS \\\n"
+    "    INTS(labels), INTS(lengths), INTS(counts), const int T, const int C, const int S, \\\n"
+    "    const int blank\n"
+    "#define CTC_STEPS(n) (HAS(lengths) ? lengths[n] : T)\n"
+    "#define CTC_CLASS(k) ((k) % 2 ? labels[(k) / 2] : blank)\n"
+    "#define CTC_SKIPS(k) ((k) % 2 && (k) > 1 && labels[(k) / 2] != labels[(k) / 2 - 1])\n"
+    "\n"
+    "float log_add(float a, float b)\n"
+    "{\n"
+    "    const float high = a > b ? a : b, low = a > b ? b : a;\n"
+    "    return low == -INFINITY ? high : high + log1p(exp(low - high));\n"
+    "}\n"
+    "\n"
+    "int ctc_count(global const int *labels, int S)\n"
+    "{\n"
+    "    int count = 0;\n"
+    "    while (count < S && labels[count] >= 0) count++;\n"
+    "    return count;\n"
+    "}\n"
+    "\n"
+    "kernel void ctc_alpha(IN(x), MEM(a), OUT(loss), IN(samples), OUT(part), CTC_PARAMS,\n"
+    "                      const int per, const int zero_infinity)\n"
+    "{\n"
+    "    const int n = get_group_id(0), i = get_local_id(0), width = 2 * S + 1;\n"
+    "    AT(x); AT(a); AT(loss); AT(samples); AT(part); AT(labels); AT(lengths); AT(counts);\n"
+    "    labels += n * S;\n"
+    "    x += (size_t)n * T * C;\n"
+    "    a += (size_t)n * T * width;\n"
+    "    const int steps = CTC_STEPS(n), count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const int K = 2 * count + 1;\n"
+    "    for (int t = 0; t < steps; t++) {\n"
+    "        global const float *before = a + (size_t)(t - 1) * width;\n"
+    "        for (int k = i; k < K; k += WG) {\n"
+    "            float v = t ? before[k] : k < 2 ? 0 : -INFINITY;\n"
+    "            if (t && k > 0) v = log_add(v, before[k - 1]);\n"
+    "            if (t && CTC_SKIPS(k)) v = log_add(v, before[k - 2]);\n"
+    "            a[(size_t)t * width + k] = v + x[(size_t)t * C + CTC_CLASS(k)];\n"
+    "        }\n"
+    "        barrier(CLK_GLOBAL_MEM_FENCE);\n"
+    "    }\n"
+    "    if (i != 0) return;\n"
+    "    float v = count ? INFINITY : 0;\n"
+    "    a += (size_t)(steps - 1) * width;\n"
+    "    if (steps) v = -log_add(a[K - 1], count ? a[K - 2] : -INFINITY);\n"
+    "    loss[n] = v;\n"
+    "    part[n] = zero_infinity && v == INFINITY\n"
+    "                  ? 0 : v / max(count, 1) * (HAS(samples) ? samples[n / per] : 1);\n"
+    "}\n"
+    "\n"
+    "kernel void ctc_beta(IN(x), MEM(b), CTC_PARAMS)\n"
+    "{\n"
+    "    const int n = get_group_id(0), width = 2 * S + 1;\n"
+    "    AT(x); AT(b); AT(labels); AT(lengths); AT(counts);\n"
+    "    labels += n * S;\n"
+    "    x += (size_t)n * T * C;\n"
+    "    b += (size_t)n * T * width;\n"
+    "    const int steps = CTC_STEPS(n), count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const int K = 2 * count + 1;\n"
+    "    for (int t = steps - 1; t >= 0; t--) {\n"
+    "        const bool more = t < steps - 1;\n"
+    "        global const float *after = b + (size_t)(t + 1) * width;\n"
+    "        for (int k = get_local_id(0); k < K; k += WG) {\n"
+    "            float v = more ? after[k] : k >= K - 2 ? 0 : -INFINITY;\n"
+    "            if (more && k + 1 < K) v = log_add(v, after[k + 1]);\n"
+    "            if (more && k + 2 < K && CTC_SKIPS(k + 2)) v = log_add(v, after[k + 2]);\n"
+    "            b[(size_t)t * width + k] = v + x[(size_t)t * C + CTC_CLASS(k)];\n"
+    "        }\n"
+    "        barrier(CLK_GLOBAL_MEM_FENCE);\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_ctc_back[] =
+    "/* an item each class of each step */\n"
+    "kernel void ctc_back(IN(x), IN(a), IN(b), IN(loss), IN(samples), IN(dy), MEM(dx),\n"
+    "                     CTC_PARAMS, const int N, const int per, const int zero_infinity,\n"
+    "                     const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i % C, n = i / C / T, width = 2 * S + 1;\n"
+    "    AT(x); AT(a); AT(b); AT(loss); AT(samples); AT(dy); AT(dx);\n"
+    "    AT(labels); AT(lengths); AT(counts);\n"
+    "    if (i >= N * T * C) return;\n"
+    "    labels += n * S;\n"
+    "    a += (size_t)(i / C) * width;\n"
+    "    b += (size_t)(i / C) * width;\n"
+    "    const int count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const bool counts_not = zero_infinity && loss[n] == INFINITY;\n"
+    "    float sum = -INFINITY, g = 0;\n"
+    "    if (!counts_not && i / C % T < CTC_STEPS(n)) {\n"
+    "        for (int k = 0; k <= 2 * count; k++)\n"
+    "            if (CTC_CLASS(k) == c) sum = log_add(sum, a[k] + b[k]);\n"
+    "        const float seen = sum == -INFINITY && loss[n] != INFINITY\n"
+    "                               ? 0 : exp(sum + loss[n] - x[i]);\n"
+    "        g = dy[0] / ((float)max(count, 1) * N) * (HAS(samples) ? samples[n / per] : 1) *\n"
+    "            (exp(x[i]) - seen);\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+/* ---- labels: negative log-likelihood, margins ---- */
+
+static int cvncl_label_kind(const cvni_layer *l) { return l->op == &cvni_multi_margin_loss.op; }
+
+static cvn_result cvncl_label_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_label_job j = cvni_label_job_of(net, l);
+    cvn_result result = cvni_fetch(net, cvni_in(net, l, 1));
+    if (result == CVN_OK)
+        result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes, j.d->ignore_index);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_LABEL_LOSS, j.count, "pw" CVNCL_LABELS "i", j.x, 0, j.labels,
+                            net->mixed ? net->partner : NULL, cvncl_sample_weights(net),
+                            cvncl_class_weights(net, l), j.count, j.per_sample, j.classes, j.inner,
+                            j.d->ignore_index, (double)net->mix, 0.0, cvncl_label_kind(l));
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, l->saved, j.count, 2, 1.0);
+}
+
+static cvn_result cvncl_label_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_label_job j = cvni_label_job_of(net, l);
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_LABEL_LOSS_BACK, j.count, "pppp" CVNCL_LABELS "ii", j.x, l->dy,
+                      l->saved, dx, j.labels, net->mixed ? net->partner : NULL,
+                      cvncl_sample_weights(net), cvncl_class_weights(net, l), j.count,
+                      j.per_sample, j.classes, j.inner, j.d->ignore_index, (double)net->mix, 0.0,
+                      cvncl_label_kind(l), add);
+}
+
+/* ---- rows ---- */
+
+/* In the order of row_loss. */
+static int cvncl_row_kind(const cvni_layer *l)
+{
+    static const cvni_row_loss *const rows[] = { &cvni_iou_loss, &cvni_giou_loss,
+                                                 &cvni_triplet_loss, &cvni_contrastive_loss,
+                                                 &cvni_vae_loss };
+    int kind = 0;
+    while (rows[kind] != cvni_row_loss_of(l)) kind++;
+    return kind;
+}
+
+static size_t cvncl_row_work(cvn_net *net, const cvni_layer *l)
+{
+    return (size_t)cvni_row_count(net, l);
+}
+
+static cvn_result cvncl_row_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_job j = cvni_row_job_of(net, l);
+    const cvni_rows r = cvni_rows_at(&j, 0);
+    const cvn_result result =
+        cvncl_each(net, CVNCL_ROW_LOSS, j.rows, "ppppwiiiif", r.in[0], r.in[1], r.in[2],
+                   cvncl_sample_weights(net), 0, j.rows,
+                   j.per_entry * cvni_in(net, l, 0)->samples, r.size, cvncl_row_kind(l), r.p);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, j.rows, 1,
+                        (double)j.rows);
+}
+
+static cvn_result cvncl_row_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_job j = cvni_row_job_of(net, l);
+    const cvni_rows r = cvni_rows_at(&j, 0);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < l->inputs && result == CVN_OK; side++) {
+        const int own = cvni_row_size(&j, side);
+        int add;
+        float *dx = cvni_gradient_for(cvni_in(net, l, side), &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_ROW_LOSS_BACK, j.rows * own, "ppppppiiiifiii", r.in[0],
+                            r.in[1], r.in[2], cvncl_sample_weights(net), l->dy, dx, j.rows,
+                            j.per_entry * cvni_in(net, l, 0)->samples, r.size, cvncl_row_kind(l),
+                            r.p, side, own, add);
+    }
+    return result;
+}
+
+/* ---- Dice, total variation, distributions as targets ---- */
+
+static size_t cvncl_dice_work(cvn_net *net, const cvni_layer *l)
+{
+    return (size_t)cvni_in(net, l, 0)->shape.dim[0];
+}
+
+static cvn_result cvncl_dice_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int N = j.x->shape.dim[0];
+    const cvn_result result =
+        cvncl_groups(net, CVNCL_DICE, N, "ppppwiif", j.x->y, j.t->y, cvncl_sample_weights(net),
+                     l->saved, 0, (int)j.entry, j.x->samples, (double)((const float *)l->desc)[0]);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, N, 1, (double)N);
+}
+
+static cvn_result cvncl_dice_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < 2 && result == CVN_OK; side++) {
+        const cvni_layer *other = side ? j.x : j.t;
+        cvni_layer *own = side ? j.t : j.x;
+        int add;
+        float *dx = cvni_gradient_for(own, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_DICE_BACK, (int)j.count, "ppppppiiiii", own->y, other->y,
+                            cvncl_sample_weights(net), l->saved, l->dy, dx, (int)j.count,
+                            (int)j.entry, j.x->samples, j.x->shape.dim[0], add);
+    }
+    return result;
+}
+
+static cvn_result cvncl_variation_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const cvn_shape s = j.x->shape;
+    const int n = (int)j.count;
+    const cvn_result result =
+        cvncl_each(net, CVNCL_VARIATION, n, "ppwiiii", j.x->y, cvncl_sample_weights(net), 0, n,
+                   (int)j.entry * j.x->samples, s.dim[2], s.dim[3]);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1, (double)s.dim[0]);
+}
+
+static cvn_result cvncl_variation_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const cvn_shape s = j.x->shape;
+    int add;
+    float *dx = cvni_gradient_for(j.x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_VARIATION_BACK, (int)j.count, "ppppiiiiii", j.x->y,
+                      cvncl_sample_weights(net), l->dy, dx, (int)j.count,
+                      (int)j.entry * j.x->samples, s.dim[2], s.dim[3], s.dim[0], add);
+}
+
+static cvn_result cvncl_soft_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_soft_job s = cvni_soft_job_of(net, l);
+    const cvn_result result =
+        cvncl_each(net, CVNCL_SOFT_LOSS, s.count, "ppppwiiii", s.j.x->y, s.j.t->y,
+                   cvncl_sample_weights(net), l->saved, 0, s.count, s.classes, s.inner,
+                   (int)s.j.entry * s.j.x->samples);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, s.count, 1,
+                        (double)s.count);
+}
+
+static cvn_result cvncl_soft_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_soft_job s = cvni_soft_job_of(net, l);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < 2 && result == CVN_OK; side++) {
+        int add;
+        float *dx = cvni_gradient_for(side ? s.j.t : s.j.x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_SOFT_LOSS_BACK, s.count, "ppppppiiiiii", s.j.x->y, s.j.t->y,
+                            cvncl_sample_weights(net), l->saved, l->dy, dx, s.count, s.classes,
+                            s.inner, (int)s.j.entry * s.j.x->samples, side, add);
+    }
+    return result;
+}
+
+/* ---- of one tensor, element by element: its mean; penalties of a weight ---- */
+
+enum { CVNCL_PAIR_MEAN = 8, CVNCL_PAIR_L1, CVNCL_PAIR_L2 };      /* kinds of pair_value */
+
+static cvn_result cvncl_mean_loss_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int n = (int)j.count;
+    const cvn_result result = cvncl_each(net, CVNCL_PAIR_LOSS, n, "pppwiiiff", j.x->y, NULL,
+                                         cvncl_sample_weights(net), 0, n,
+                                         (int)j.entry * j.x->samples, CVNCL_PAIR_MEAN, 0.0, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1, (double)n);
+}
+
+static cvn_result cvncl_mean_loss_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int n = (int)j.count;
+    int add;
+    float *dx = cvni_gradient_for(j.x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_PAIR_LOSS_BACK, n, "pppppiiifffii", j.x->y, NULL,
+                      cvncl_sample_weights(net), l->dy, dx, n, (int)j.entry * j.x->samples,
+                      CVNCL_PAIR_MEAN, 0.0, 0.0, (double)n, 0, add);
+}
+
+static size_t cvncl_penalty_work(cvn_net *net, const cvni_layer *l)
+{
+    return cvni_penalty_param(net, l)->count;
+}
+
+static int cvncl_penalty_kind(const cvni_layer *l)
+{
+    return l->op == &cvni_op_l2_penalty ? CVNCL_PAIR_L2 : CVNCL_PAIR_L1;
+}
+
+static double cvncl_penalty_divisor(const cvni_layer *l)
+{
+    return 1 / (double)((const cvni_penalty_desc *)l->desc)->factor;
+}
+
+static cvn_result cvncl_penalty_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_penalty_param(net, l)->count;
+    const cvn_result result = cvncl_each(net, CVNCL_PAIR_LOSS, n, "pppwiiiff",
+                                         cvni_weights(net, l, 0), NULL, NULL, 0, n, n,
+                                         cvncl_penalty_kind(l), 0.0, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1,
+                        cvncl_penalty_divisor(l));
+}
+
+static cvn_result cvncl_penalty_backward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_penalty_param(net, l)->count;
+    float *dw = cvni_penalty_grad(net, l);
+    if (!dw) return CVN_OK;
+    return cvncl_each(net, CVNCL_PAIR_LOSS_BACK, n, "pppppiiifffii", cvni_weights(net, l, 0), NULL,
+                      NULL, l->dy, dw, n, n, cvncl_penalty_kind(l), 0.0, 0.0,
+                      cvncl_penalty_divisor(l), 0, 1);
+}
+
+static size_t cvncl_orthogonality_work(cvn_net *net, const cvni_layer *l)
+{
+    (void)net;
+    return l->saved_bytes / sizeof(float);
+}
+
+static cvn_result cvncl_orthogonality_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_param *p = cvni_penalty_param(net, l);
+    const int rows = p->shape.dim[0], n = rows * rows;
+    const float *w = cvni_weights(net, l, 0);
+    const int rest = (int)(p->count / (size_t)rows);
+    cvn_result result = cvncl_project(net, rows, rows, rest, w, w, NULL, (float *)l->saved, rows);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_ORTHOGONALITY, n, "ppwif", l->saved, NULL, 0, rows, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1,
+                        cvncl_penalty_divisor(l));
+}
+
+static cvn_result cvncl_orthogonality_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_param *p = cvni_penalty_param(net, l);
+    const int rows = p->shape.dim[0];
+    const int rest = (int)(p->count / (size_t)rows);
+    float *dw = cvni_penalty_grad(net, l);
+    cvn_result result;
+    if (!dw) return CVN_OK;
+    result = cvncl_each(net, CVNCL_ORTHOGONALITY, rows * rows, "pppif", l->saved, l->dy,
+                        l->work_backward, rows,
+                        (double)((const cvni_penalty_desc *)l->desc)->factor);
+    if (result != CVN_OK) return result;
+    return cvncl_project_back(net, rows, rows, rest, (const float *)l->work_backward, rows,
+                              cvni_weights(net, l, 0), dw, rest, 1);
+}
+
+/* ---- CTC ---- */
+
+static size_t cvncl_ctc_floats(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const size_t states = 2 * (size_t)cvni_in(net, l, 1)->shape.dim[1] + 1;
+    return cvni_mul_size(cvni_mul_size((size_t)x.dim[0], (size_t)x.dim[1]), states);
+}
+
+static size_t cvncl_ctc_work(cvn_net *net, const cvni_layer *l)
+{
+    return cvni_add_size(2 * cvncl_ctc_floats(net, l), (size_t)cvni_in(net, l, 0)->shape.dim[0]);
+}
+
+static const void *cvncl_ctc_input(const cvn_net *net, const cvni_layer *l, int i)
+{
+    return i ? cvni_in(net, l, i)->y : NULL;
+}
+
+static cvn_result cvncl_ctc_alpha(cvn_net *net, cvni_layer *l, const cvni_ctc_job *j)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    return cvncl_groups(net, CVNCL_CTC_ALPHA, x->shape.dim[0], "pwppwpppiiiiii", x->y, 0, l->saved,
+                        cvncl_sample_weights(net), 2 * (int)cvncl_ctc_floats(net, l),
+                        cvni_in(net, l, 1)->y, cvncl_ctc_input(net, l, j->d->input_lengths),
+                        cvncl_ctc_input(net, l, j->d->label_lengths), j->T, j->C, j->S,
+                        j->d->blank, x->samples, j->d->zero_infinity);
+}
+
+static cvn_result cvncl_ctc_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    const int N = cvni_in(net, l, 0)->shape.dim[0];
+    cvn_result result = CVN_OK;
+    for (int i = 1; i < l->inputs && result == CVN_OK; i++)
+        result = cvni_fetch(net, cvni_in(net, l, i));
+    for (int n = 0; n < N && result == CVN_OK; n++) result = cvni_ctc_check(net, l, &j, n);
+    if (result == CVN_OK) result = cvncl_ctc_alpha(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 2 * (int)cvncl_ctc_floats(net, l), l->y,
+                        NULL, N, 1, (double)N);
+}
+
+static cvn_result cvncl_ctc_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int N = x->shape.dim[0], b = (int)cvncl_ctc_floats(net, l);
+    const void *lengths = cvncl_ctc_input(net, l, j.d->input_lengths);
+    const void *counts = cvncl_ctc_input(net, l, j.d->label_lengths);
+    cvn_result result;
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    result = cvncl_ctc_alpha(net, l, &j);
+    if (result == CVN_OK)
+        result = cvncl_groups(net, CVNCL_CTC_BETA, N, "pwpppiiii", x->y, b, cvni_in(net, l, 1)->y,
+                              lengths, counts, j.T, j.C, j.S, j.d->blank);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_CTC_BACK, N * j.T * j.C, "pwwppppppp" "iiii" "iiii", x->y, 0, b,
+                      l->saved, cvncl_sample_weights(net), l->dy, dx, cvni_in(net, l, 1)->y,
+                      lengths, counts, j.T, j.C, j.S, j.d->blank, N, x->samples,
+                      j.d->zero_infinity, add);
 }
 
 /* ================================================================================================
@@ -6010,7 +7567,7 @@ enum {              /* words of a sample's record, as in the text; without augme
     CVNCL_CUT = CVNCL_ERASE + 4, CVNCL_RECORD = CVNCL_CUT + 2
 };
 
-static const char cvncl_text_gather[] =
+static const char cvncl_text_batches[] =
     "enum { SAMPLE = 1, WARP = 2, TONE = 8, ERASE = 12, CUT = 16 };  /* as CVNCL_SAMPLE, ... */\n"
     "\n"
     "/* order: a record of `record` words for each place of the epoch, its row first. This piece of\n"
@@ -6554,7 +8111,7 @@ static cvn_result cvncl_gather_augmented(cvn_net *net, const cvncl_set *s, cvni_
                       (double)g->noise, g->cutout, (double)g->fill, c[2], c[3], k0, k1);
 }
 
-static cvn_result cvncl_gather(cvn_net *net, void *set, cvni_layer *l, int at, int n)
+static cvn_result cvncl_gather_batch(cvn_net *net, void *set, cvni_layer *l, int at, int n)
 {
     const cvncl_set *s = (const cvncl_set *)set;
     const int i = cvncl_array_of(l);
@@ -6597,9 +8154,22 @@ struct cvncl_row {
 #define CVNCL_SHAPE_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_SHAPE, cvncl_##kind##_forward, \
                                     cvncl_##kind##_backward, NULL, cvncl_##kind##_table, NULL }
 #define CVNCL_REDUCE_ROW(kind) { &cvni_op_reduce_##kind, CVNCL_PROGRAM_SHAPE, \
-                                 cvncl_reduce_forward, cvncl_reduce_backward, cvncl_reduce_can, \
+                                 cvncl_reduce_forward, cvncl_reduce_backward, NULL, \
                                  cvncl_reduce_table, NULL }
 
+#define CVNCL_SELECT_ROW(op) CVNCL_ROW(op, GATHER, select, select, cvncl_select_table, NULL)
+#define CVNCL_GATHER_ROW(op, kind) \
+    CVNCL_ROW(op, GATHER, kind, kind, cvncl_index_table, cvncl_gather_work)
+#define CVNCL_TOPK_ROW(result) { &cvni_topk_ops[CVNI_TOPK_##result], CVNCL_PROGRAM_GATHER, \
+                                 cvncl_topk_forward, cvncl_topk_backward, NULL, NULL, NULL }
+#define CVNCL_OPERATION_ROW(kind) { &cvni_operation_ops[CVNI_##kind], CVNCL_PROGRAM_LAYERS, \
+                                    cvncl_binary_forward, cvncl_binary_backward, NULL, \
+                                    cvncl_binary_table, NULL }
+#define CVNCL_FUNCTION_ROW(kind) { &cvni_function_ops[CVNI_##kind], CVNCL_PROGRAM_MAP, \
+                                   cvncl_map_forward, cvncl_map_backward, NULL, NULL, NULL }
+#define CVNCL_ROW_LOSS_ROW(name) { &cvni_##name##_loss.op, CVNCL_PROGRAM_LOSSES, \
+                                   cvncl_row_forward, cvncl_row_backward, NULL, NULL, \
+                                   cvncl_row_work }
 #define CVNCL_ROW(op, program, forward, backward, table, work) \
     { &cvni_op_##op, CVNCL_PROGRAM_##program, cvncl_##forward##_forward, \
       cvncl_##backward##_backward, NULL, table, work }
@@ -6651,6 +8221,7 @@ static const cvncl_row cvncl_rows[] = {
     { &cvni_op_maxout, CVNCL_PROGRAM_SHAPE, cvncl_gated_forward, cvncl_gated_backward, NULL, NULL,
       NULL },
     CVNCL_REDUCE_ROW(sum), CVNCL_REDUCE_ROW(mean), CVNCL_REDUCE_ROW(max), CVNCL_REDUCE_ROW(min),
+    CVNCL_REDUCE_ROW(prod),
     { &cvni_op_softmax_loss, CVNCL_PROGRAM_LOSS, cvncl_softmax_loss_forward,
       cvncl_softmax_loss_backward, NULL, cvncl_label_table, cvncl_label_work },
     CVNCL_PAIR_ROW(mse), CVNCL_PAIR_ROW(bce), CVNCL_PAIR_ROW(mae), CVNCL_PAIR_ROW(huber),
@@ -6670,7 +8241,48 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(posenc, SEQUENCE, posenc, view, cvncl_posenc_table, NULL),
     CVNCL_ROW(posemb, SEQUENCE, posemb, posemb, NULL, NULL),
     CVNCL_ROW(gaussian_noise, SEQUENCE, noise, view, NULL, NULL),
-    CVNCL_ROW(reparameterize, SEQUENCE, noise, reparameterize, NULL, NULL)
+    CVNCL_ROW(reparameterize, SEQUENCE, noise, reparameterize, NULL, NULL),
+    CVNCL_PAIR_ROW(focal),
+    { &cvni_nll_loss.op, CVNCL_PROGRAM_LOSS, cvncl_label_forward, cvncl_label_backward, NULL,
+      cvncl_label_table, cvncl_label_work },
+    { &cvni_multi_margin_loss.op, CVNCL_PROGRAM_LOSS, cvncl_label_forward, cvncl_label_backward,
+      NULL, cvncl_label_table, cvncl_label_work },
+    CVNCL_ROW_LOSS_ROW(iou), CVNCL_ROW_LOSS_ROW(giou), CVNCL_ROW_LOSS_ROW(triplet),
+    CVNCL_ROW_LOSS_ROW(contrastive), CVNCL_ROW_LOSS_ROW(vae),
+    CVNCL_ROW(dice_loss, LOSSES, dice, dice, NULL, cvncl_dice_work),
+    CVNCL_ROW(total_variation, LOSSES, variation, variation, NULL, cvncl_pair_work),
+    CVNCL_ROW(soft_cross_entropy, LOSSES, soft, soft, NULL, cvncl_pair_work),
+    CVNCL_ROW(mean_loss, LOSS, mean_loss, mean_loss, NULL, cvncl_pair_work),
+    CVNCL_ROW(l1_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
+    CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
+    CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
+    CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work),
+    CVNCL_SELECT_ROW(slice_step), CVNCL_SELECT_ROW(tile), CVNCL_SELECT_ROW(pad_axes),
+    CVNCL_SELECT_ROW(index_select), CVNCL_SELECT_ROW(interpolate_nearest),
+    CVNCL_ROW(interpolate, GATHER, resample, resample, cvncl_resample_table, NULL),
+    CVNCL_TOPK_ROW(VALUES), CVNCL_TOPK_ROW(INDICES), CVNCL_TOPK_ROW(HARDMAX),
+    CVNCL_ROW(cumsum, GATHER, cumsum, cumsum, NULL, NULL),
+    CVNCL_GATHER_ROW(take, gather), CVNCL_GATHER_ROW(gather, gather),
+    CVNCL_GATHER_ROW(gather_nd, gather), CVNCL_GATHER_ROW(reverse_sequence, gather),
+    CVNCL_GATHER_ROW(scatter, scatter), CVNCL_GATHER_ROW(scatter_nd, scatter),
+    CVNCL_GATHER_ROW(scatter_reduce, scatter),
+    { &cvni_op_one_hot, CVNCL_PROGRAM_GATHER, cvncl_one_hot_forward, NULL, NULL, NULL, NULL },
+    CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
+    CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
+    CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
+    CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
+    CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
+    CVNCL_OPERATION_ROW(GREATER), CVNCL_OPERATION_ROW(GREATER_EQUAL), CVNCL_OPERATION_ROW(AND),
+    CVNCL_OPERATION_ROW(OR), CVNCL_OPERATION_ROW(XOR),
+    CVNCL_FUNCTION_ROW(RECIPROCAL), CVNCL_FUNCTION_ROW(ERF), CVNCL_FUNCTION_ROW(SIN),
+    CVNCL_FUNCTION_ROW(COS), CVNCL_FUNCTION_ROW(TAN), CVNCL_FUNCTION_ROW(ASIN),
+    CVNCL_FUNCTION_ROW(ACOS), CVNCL_FUNCTION_ROW(ATAN), CVNCL_FUNCTION_ROW(SINH),
+    CVNCL_FUNCTION_ROW(COSH), CVNCL_FUNCTION_ROW(ASINH), CVNCL_FUNCTION_ROW(ACOSH),
+    CVNCL_FUNCTION_ROW(ATANH), CVNCL_FUNCTION_ROW(THRESHOLD), CVNCL_FUNCTION_ROW(SHRINK),
+    CVNCL_FUNCTION_ROW(QUANTIZED), CVNCL_FUNCTION_ROW(ROUNDED), CVNCL_FUNCTION_ROW(FLOOR),
+    CVNCL_FUNCTION_ROW(CEIL), CVNCL_FUNCTION_ROW(ROUND), CVNCL_FUNCTION_ROW(TRUNC),
+    CVNCL_FUNCTION_ROW(SIGN), CVNCL_FUNCTION_ROW(IS_NAN), CVNCL_FUNCTION_ROW(IS_INF),
+    CVNCL_FUNCTION_ROW(NOT), CVNCL_FUNCTION_ROW(WRAPPED)
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
@@ -6699,15 +8311,17 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
-    { "map", 0, { cvncl_text_common, cvncl_text_map, cvncl_text_map_slope, cvncl_text_prelu } },
-    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_binary,
-                     cvncl_text_softmax, cvncl_text_philox, cvncl_text_dropout } },
+    { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,
+                  cvncl_text_prelu } },
+    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_operations,
+                     cvncl_text_binary, cvncl_text_softmax, cvncl_text_philox,
+                     cvncl_text_dropout } },
     { "shape", 0, { cvncl_text_common, cvncl_text_resize, cvncl_text_permute, cvncl_text_place,
                     cvncl_text_reduce } },
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
-                   cvncl_text_pair_loss } },
+                   cvncl_text_labels, cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
-    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather, cvncl_text_augment,
+    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_batches, cvncl_text_augment,
                    cvncl_text_warp, cvncl_text_augment_end } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
                     cvncl_text_gemm_tiles, cvncl_text_batch_common,
@@ -6715,7 +8329,13 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                     cvncl_text_batch_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
                     cvncl_text_batch_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
     { "sequence", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_recurrent,
-                       cvncl_text_recurrent_back, cvncl_text_embed, cvncl_text_noise } }
+                       cvncl_text_recurrent_back, cvncl_text_index, cvncl_text_embed,
+                       cvncl_text_noise } },
+    { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
+                     cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
+                     cvncl_text_ctc_back } },
+    { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
+                     cvncl_text_gather, cvncl_text_places } }
 };
 
 static const cvncl_program *cvncl_program_at(int number) { return &cvncl_programs[number]; }
@@ -6771,7 +8391,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->keep = cvncl_keep;
     base->drop = cvncl_drop_set;
     base->order = cvncl_put_order;
-    base->gather = cvncl_gather;
+    base->gather = cvncl_gather_batch;
     base->push_tensor = cvncl_push_tensor;
     base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;
