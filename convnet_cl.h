@@ -760,7 +760,8 @@ static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32
 {
     uint64_t h = 0;
     for (uint32_t i = 0; i < count; i++) h = cvncl_hash(h, texts[i], strlen(texts[i]));
-    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " program\n%s\n%s\n%s\n%s\n%08lx%08lx\n",
+    snprintf(key, CVNCL_KEY,
+             "convnet_cl.h " CONVNET_VERSION " program\n%s\n%s\n%s\n%s\n%08lx%08lx\n",
              b->platform_name, b->name, b->driver, options, (unsigned long)(h >> 32),
              (unsigned long)(h & 0xFFFFFFFFu));
 }
@@ -1440,8 +1441,7 @@ static cvn_result cvncl_one_buffer(cvn_net *net, size_t bytes, const char *of, c
         return cvni_fail(net, CVN_ERROR_MEMORY,
                          "OpenCL, %s: %s needs %.4g MiB in one piece; the largest that the device "
                          "gives has %.4g; a smaller batch needs less",
-                         b->name, of, cvncl_mib(bytes),
-                         cvncl_mib(b->max_alloc));
+                         b->name, of, cvncl_mib(bytes), cvncl_mib(b->max_alloc));
     status = cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, buffer);
     return buffer->memory ? CVN_OK : cvncl_fail(net, of, status);
 }
@@ -1474,10 +1474,9 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
     }
     if (most > m->piece)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the device "
-                         "gives has %.4g; a smaller batch needs less",
-                         b->name, who, cvncl_mib(most),
-                         cvncl_mib(m->piece));
+                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the "
+                         "device gives has %.4g; a smaller batch needs less",
+                         b->name, who, cvncl_mib(most), cvncl_mib(m->piece));
     if (m->total <= m->device - m->taken && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
     return cvni_fail(net, CVN_ERROR_MEMORY,
                      "OpenCL, %s: the net needs %.4g MiB; the device has %.4g, of which %.4g are "
@@ -1512,8 +1511,8 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
     if (!all) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
     for (int id = 1; id < net->layer_count; id++)
         cvncl_table_of(net, &net->layers[id], all + d->table_at[id]);
-    status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0, (size_t)count * sizeof(int), all,
-                                       0, NULL, NULL);
+    status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0,
+                                       (size_t)count * sizeof(int), all, 0, NULL, NULL);
     cvni_free(net, all);
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
@@ -7570,8 +7569,8 @@ enum {              /* words of a sample's record, as in the text; without augme
 static const char cvncl_text_batches[] =
     "enum { SAMPLE = 1, WARP = 2, TONE = 8, ERASE = 12, CUT = 16 };  /* as CVNCL_SAMPLE, ... */\n"
     "\n"
-    "/* order: a record of `record` words for each place of the epoch, its row first. This piece of\n"
-    " * the set has the rows first .. first + rows - 1. y [n] */\n"
+    "/* order: a record of `record` words for each place of the epoch, its row first. This piece\n"
+    " * of the set has the rows first .. first + rows - 1. y [n] */\n"
     "#define SET \\\n"
     "    global const int *restrict order, const int record, const int at, const int first, \\\n"
     "    const int rows\n"
@@ -7654,8 +7653,8 @@ static const char cvncl_text_augment[] =
 
 static const char cvncl_text_warp[] =
     "/* An image [height, width] of the set, as bytes/255 or floats. */\n"
-    "float pixel_or(global const uchar *bytes, global const float *floats, int is_bytes, int y, int x,\n"
-    "               int height, int width, float fill)\n"
+    "float pixel_or(global const uchar *bytes, global const float *floats, int is_bytes, int y,\n"
+    "               int x, int height, int width, float fill)\n"
     "{\n"
     "    if (y < 0 || x < 0 || y >= height || x >= width) return fill;\n"
     "    return is_bytes ? bytes[y * width + x] / 255.0f : floats[y * width + x];\n"
@@ -7737,12 +7736,12 @@ static const char cvncl_text_augment_end[] =
     "}\n"
     "\n"
     "/* What follows the colours, and the normalisation; y [n/length, channels, height, width].\n"
-    " * table: behind the bytes' values means and deviations of the channels; bits: 1 contrast and\n"
-    " * brightness, 2 erase with noise, 4 normalise */\n"
+    " * table: behind the bytes' values means and deviations of the channels; bits: 1 contrast\n"
+    " * and brightness, 2 erase with noise, 4 normalise */\n"
     "kernel void augment_end(SET, MEM(y), global const float *means,\n"
     "                        global const float *table, const int n, const int channels,\n"
-    "                        const int height, const int width, const int bits, const float noise,\n"
-    "                        const int cutout, const float fill, KEY)\n"
+    "                        const int height, const int width, const int bits,\n"
+    "                        const float noise, const int cutout, const float fill, KEY)\n"
     "{\n"
     "    const int i = get_global_id(0), plane = height * width, length = channels * plane;\n"
     "    const int e = i % length, py = e % plane / width, px = e % width, c = e / plane;\n"
@@ -7764,8 +7763,8 @@ static const char cvncl_text_augment_end[] =
     "            v = (float)(word_of(WORDS(r[SAMPLE], 0x40000000u + (uint)e / 4), e % 4) >> 8) /\n"
     "                16777216.0f;\n"
     "    }\n"
-    "    if (cutout > 0 && py >= r[CUT] && (uint)(py - r[CUT]) < (uint)cutout && px >= r[CUT + 1] &&\n"
-    "        (uint)(px - r[CUT + 1]) < (uint)cutout)\n"
+    "    if (cutout > 0 && py >= r[CUT] && (uint)(py - r[CUT]) < (uint)cutout &&\n"
+    "        px >= r[CUT + 1] && (uint)(px - r[CUT + 1]) < (uint)cutout)\n"
     "        v = fill;\n"
     "    if (bits & 4) v = (v - table[channels * 256 + c]) / table[channels * 257 + c];\n"
     "    y[i] = v;\n"

@@ -1288,7 +1288,8 @@ static void sets(void)
         cvn_net *net[2];
         piece = small ? 8192 + CVNCL_VECTOR : 0;       /* 3 rows of floats, 12 of bytes */
         b = open_device(0);
-        for (int i = 0; i < 2; i++) net[i] = make_net(build_pictures, i ? b : NULL, NULL, small ? 2 : 6, 0);
+        for (int i = 0; i < 2; i++)
+            net[i] = make_net(build_pictures, i ? b : NULL, NULL, small ? 2 : 6, 0);
         for (int k = 0; k < 2 * count && net[0] && net[1]; k++) {
             cvn_data data;
             fill_set(&data, k % 2);
