@@ -377,7 +377,7 @@ enum {                          /* programs, in the order of cvncl_programs */
 };
 
 enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
-enum { CVNCL_MAX_KERNELS = 160 };
+enum { CVNCL_MAX_KERNELS = 192 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
@@ -2592,7 +2592,7 @@ static const char cvncl_text_depthwise[] =
     "}\n";
 
 /* Table of a gather, "down" or "up", as the kernels read it. */
-static int cvncl_gather_table(const cvni_conv *c, int up, int *g)
+static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
 {
     const cvni_axis *a = c->axis;
     int step[3], phases = 1;
@@ -2642,12 +2642,12 @@ static int cvncl_gather_table(const cvni_conv *c, int up, int *g)
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const int down = cvncl_gather_table(&c, 0, NULL);
-    const int both = down + cvncl_gather_table(&c, 1, NULL);
+    const int down = cvncl_conv_places(&c, 0, NULL);
+    const int both = down + cvncl_conv_places(&c, 1, NULL);
     if (!g) return both;
     memset(g, 0, (size_t)both * sizeof *g);
-    cvncl_gather_table(&c, 0, g);
-    cvncl_gather_table(&c, 1, g + down);
+    cvncl_conv_places(&c, 0, g);
+    cvncl_conv_places(&c, 1, g + down);
     return both;
 }
 
@@ -2744,7 +2744,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     const cvni_conv c = cvni_conv_of(net, l);
     const cvni_axis *a = c.axis;
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
-                      (up ? cvncl_gather_table(&c, 0, NULL) : 0);
+                      (up ? cvncl_conv_places(&c, 0, NULL) : 0);
     int grid = c.N, phases = 1, packed;
     float slope, most;
     cvn_result result;
@@ -6156,7 +6156,7 @@ static cvn_result cvncl_cumsum_backward(cvn_net *net, cvni_layer *l)
 
 /* ---- at indices ---- */
 
-static int cvncl_index_table(const cvn_net *net, const cvni_layer *l, int *table)
+static int cvncl_gather_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     const cvni_gather_map m = cvni_index_job_of(net, l).m;
     if (!table) return 33;
@@ -7566,7 +7566,7 @@ enum {              /* words of a sample's record, as in the text; without augme
     CVNCL_CUT = CVNCL_ERASE + 4, CVNCL_RECORD = CVNCL_CUT + 2
 };
 
-static const char cvncl_text_batches[] =
+static const char cvncl_text_gather_rows[] =
     "enum { SAMPLE = 1, WARP = 2, TONE = 8, ERASE = 12, CUT = 16 };  /* as CVNCL_SAMPLE, ... */\n"
     "\n"
     "/* order: a record of `record` words for each place of the epoch, its row first. This piece\n"
@@ -8158,7 +8158,7 @@ struct cvncl_row {
 
 #define CVNCL_SELECT_ROW(op) CVNCL_ROW(op, GATHER, select, select, cvncl_select_table, NULL)
 #define CVNCL_GATHER_ROW(op, kind) \
-    CVNCL_ROW(op, GATHER, kind, kind, cvncl_index_table, cvncl_gather_work)
+    CVNCL_ROW(op, GATHER, kind, kind, cvncl_gather_table, cvncl_gather_work)
 #define CVNCL_TOPK_ROW(result) { &cvni_topk_ops[CVNI_TOPK_##result], CVNCL_PROGRAM_GATHER, \
                                  cvncl_topk_forward, cvncl_topk_backward, NULL, NULL, NULL }
 #define CVNCL_OPERATION_ROW(kind) { &cvni_operation_ops[CVNI_##kind], CVNCL_PROGRAM_LAYERS, \
@@ -8320,8 +8320,8 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
                    cvncl_text_labels, cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
-    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_batches, cvncl_text_augment,
-                   cvncl_text_warp, cvncl_text_augment_end } },
+    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather_rows,
+                   cvncl_text_augment, cvncl_text_warp, cvncl_text_augment_end } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
                     cvncl_text_gemm_tiles, cvncl_text_batch_common,
                     cvncl_text_batch_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,

@@ -226,6 +226,7 @@ int main(void)
         return puts("out of memory"), 1;
     options.epochs = 15;
     options.optimizer = &optimizer;
+    options.callback = cvn_print_progress;
     options.schedule.kind = CVN_SCHEDULE_COSINE;
     if (cvn_fit(net, &train, &test, &options) < 0) return puts(cvn_error(net)), 1;
     print_precision(net, &test_set);
