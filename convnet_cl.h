@@ -761,7 +761,8 @@ static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32
 {
     uint64_t h = 0;
     for (uint32_t i = 0; i < count; i++) h = cvncl_hash(h, texts[i], strlen(texts[i]));
-    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " program\n%s\n%s\n%s\n%s\n%08lx%08lx\n",
+    snprintf(key, CVNCL_KEY,
+             "convnet_cl.h " CONVNET_VERSION " program\n%s\n%s\n%s\n%s\n%08lx%08lx\n",
              b->platform_name, b->name, b->driver, options, (unsigned long)(h >> 32),
              (unsigned long)(h & 0xFFFFFFFFu));
 }
@@ -1452,8 +1453,7 @@ static cvn_result cvncl_one_buffer(cvn_net *net, size_t bytes, const char *of, c
         return cvni_fail(net, CVN_ERROR_MEMORY,
                          "OpenCL, %s: %s needs %.4g MiB in one piece; the largest that the device "
                          "gives has %.4g; a smaller batch needs less",
-                         b->name, of, cvncl_mib(bytes),
-                         cvncl_mib(b->max_alloc));
+                         b->name, of, cvncl_mib(bytes), cvncl_mib(b->max_alloc));
     status = cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, buffer);
     return buffer->memory ? CVN_OK : cvncl_fail(net, of, status);
 }
@@ -1486,10 +1486,9 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
     }
     if (most > m->piece)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the device "
-                         "gives has %.4g; a smaller batch needs less",
-                         b->name, who, cvncl_mib(most),
-                         cvncl_mib(m->piece));
+                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the "
+                         "device gives has %.4g; a smaller batch needs less",
+                         b->name, who, cvncl_mib(most), cvncl_mib(m->piece));
     if (m->total <= m->device - m->taken && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
     return cvni_fail(net, CVN_ERROR_MEMORY,
                      "OpenCL, %s: the net needs %.4g MiB; the device has %.4g, of which %.4g are "
@@ -1524,8 +1523,8 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
     if (!all) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
     for (int id = 1; id < net->layer_count; id++)
         cvncl_table_of(net, &net->layers[id], all + d->table_at[id]);
-    status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0, (size_t)count * sizeof(int), all,
-                                       0, NULL, NULL);
+    status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0,
+                                       (size_t)count * sizeof(int), all, 0, NULL, NULL);
     cvni_free(net, all);
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
@@ -8086,8 +8085,8 @@ enum {              /* words of a sample's record, as in the text; without augme
 static const char cvncl_text_gather_rows[] =
     "enum { SAMPLE = 1, WARP = 2, TONE = 8, ERASE = 12, CUT = 16 };  /* as CVNCL_SAMPLE, ... */\n"
     "\n"
-    "/* order: a record of `record` words for each place of the epoch, its row first. This piece of\n"
-    " * the set has the rows first .. first + rows - 1. y [n] */\n"
+    "/* order: a record of `record` words for each place of the epoch, its row first. This piece\n"
+    " * of the set has the rows first .. first + rows - 1. y [n] */\n"
     "#define SET \\\n"
     "    global const int *restrict order, const int record, const int at, const int first, \\\n"
     "    const int rows\n"
@@ -8170,8 +8169,8 @@ static const char cvncl_text_augment[] =
 
 static const char cvncl_text_warp[] =
     "/* An image [height, width] of the set, as bytes/255 or floats. */\n"
-    "float pixel_or(global const uchar *bytes, global const float *floats, int is_bytes, int y, int x,\n"
-    "               int height, int width, float fill)\n"
+    "float pixel_or(global const uchar *bytes, global const float *floats, int is_bytes, int y,\n"
+    "               int x, int height, int width, float fill)\n"
     "{\n"
     "    if (y < 0 || x < 0 || y >= height || x >= width) return fill;\n"
     "    return is_bytes ? bytes[y * width + x] / 255.0f : floats[y * width + x];\n"
@@ -8253,12 +8252,12 @@ static const char cvncl_text_augment_end[] =
     "}\n"
     "\n"
     "/* What follows the colours, and the normalisation; y [n/length, channels, height, width].\n"
-    " * table: behind the bytes' values means and deviations of the channels; bits: 1 contrast and\n"
-    " * brightness, 2 erase with noise, 4 normalise */\n"
+    " * table: behind the bytes' values means and deviations of the channels; bits: 1 contrast\n"
+    " * and brightness, 2 erase with noise, 4 normalise */\n"
     "kernel void augment_end(SET, MEM(y), global const float *means,\n"
     "                        global const float *table, const int n, const int channels,\n"
-    "                        const int height, const int width, const int bits, const float noise,\n"
-    "                        const int cutout, const float fill, KEY)\n"
+    "                        const int height, const int width, const int bits,\n"
+    "                        const float noise, const int cutout, const float fill, KEY)\n"
     "{\n"
     "    const int i = get_global_id(0), plane = height * width, length = channels * plane;\n"
     "    const int e = i % length, py = e % plane / width, px = e % width, c = e / plane;\n"
@@ -8280,8 +8279,8 @@ static const char cvncl_text_augment_end[] =
     "            v = (float)(word_of(WORDS(r[SAMPLE], 0x40000000u + (uint)e / 4), e % 4) >> 8) /\n"
     "                16777216.0f;\n"
     "    }\n"
-    "    if (cutout > 0 && py >= r[CUT] && (uint)(py - r[CUT]) < (uint)cutout && px >= r[CUT + 1] &&\n"
-    "        (uint)(px - r[CUT + 1]) < (uint)cutout)\n"
+    "    if (cutout > 0 && py >= r[CUT] && (uint)(py - r[CUT]) < (uint)cutout &&\n"
+    "        px >= r[CUT + 1] && (uint)(px - r[CUT + 1]) < (uint)cutout)\n"
     "        v = fill;\n"
     "    if (bits & 4) v = (v - table[channels * 256 + c]) / table[channels * 257 + c];\n"
     "    y[i] = v;\n"
@@ -8627,7 +8626,7 @@ static cvn_result cvncl_gather_augmented(cvn_net *net, const cvncl_set *s, cvni_
                       (double)g->noise, g->cutout, (double)g->fill, c[2], c[3], k0, k1);
 }
 
-static cvn_result cvncl_gather(cvn_net *net, void *set, cvni_layer *l, int at, int n)
+static cvn_result cvncl_gather_batch(cvn_net *net, void *set, cvni_layer *l, int at, int n)
 {
     const cvncl_set *s = (const cvncl_set *)set;
     const int i = cvncl_array_of(l);
@@ -8837,8 +8836,8 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
                    cvncl_text_labels, cvncl_text_pair_loss } },
     { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
-    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather_rows, cvncl_text_augment,
-                   cvncl_text_warp, cvncl_text_augment_end } },
+    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather_rows,
+                   cvncl_text_augment, cvncl_text_warp, cvncl_text_augment_end } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
                     cvncl_text_gemm_tiles, cvncl_text_batch_common,
                     cvncl_text_batch_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,
@@ -8918,7 +8917,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->keep = cvncl_keep;
     base->drop = cvncl_drop_set;
     base->order = cvncl_put_order;
-    base->gather = cvncl_gather;
+    base->gather = cvncl_gather_batch;
     base->push_tensor = cvncl_push_tensor;
     base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;

@@ -106,8 +106,9 @@ static const char peak_text[] =
     "        t = t * 0.999f + b;\n"
     "    }\n"
     "    s += t;\n"
-    "    x[i] = s.s0 + s.s1 + s.s2 + s.s3 + s.s4 + s.s5 + s.s6 + s.s7 + s.s8 + s.s9 + s.sa + s.sb +\n"
-    "           s.sc + s.sd + s.se + s.sf;\n"
+    "    const float8 h = s.lo + s.hi;\n"
+    "    const float4 q = h.lo + h.hi;\n"
+    "    x[i] = q.x + q.y + q.z + q.w;\n"
     "}\n";
 
 static void call_peak(cvn_net *net, const void *what)

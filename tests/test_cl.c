@@ -1320,15 +1320,16 @@ static void sets(void)
         cvn_net *net[2];
         piece = small ? 8192 + CVNCL_VECTOR : 0;       /* 3 rows of floats, 12 of bytes */
         b = open_device(0);
-        for (int i = 0; i < 2; i++) net[i] = make_net(build_pictures, i ? b : NULL, NULL, small ? 2 : 6, 0);
+        for (int i = 0; i < 2; i++)
+            net[i] = make_net(build_pictures, i ? b : NULL, NULL, small ? 2 : 6, 0);
         for (int k = 0; k < 2 * count && net[0] && net[1]; k++) {
             cvn_data data;
             fill_set(&data, k % 2);
             data.augment = &rows[k / 2].a;
             if (small && k / 2 > 2) break;
+            if (!wanted(rows[k / 2].name)) continue;
             test_case("%s, %s, %s", rows[k / 2].name, k % 2 ? "bytes" : "floats",
                       small ? "in pieces" : "in one piece");
-            if (!wanted(rows[k / 2].name)) continue;
             check_gather(net[0], net[1], &data, 1);
             if (k < 2) check_gather(net[0], net[1], &data, 0);
         }
@@ -1592,7 +1593,7 @@ static void foreign_layers(void)
         net = cvn_create(&d);
         cvn_use_backend(net, b);
         build_foreign(net);
-        CHECK(cvn_build(net, 4) == CVN_OK && warnings == 3);
+        CHECK(cvn_build(net, 4) == CVN_OK && warnings == 2);
         cvn_destroy(net);
     }
     cvncl_close(b);
