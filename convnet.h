@@ -32,7 +32,7 @@
  *
  *     int main(void)
  *     {
- *         cvn_data train, test;
+ *         cvn_data train = { 0 }, test = { 0 };
  *         cvn_metrics m = { 0 };
  *         cvn_net *net = cvn_create(NULL);                     // all defaults
  *         cvn_node x = cvn_input(net, 1, 28, 28);              // [N,  1, 28, 28]
@@ -46,8 +46,10 @@
  *         if (cvn_build(net, 64) != CVN_OK) { puts(cvn_error(net)); return 1; }   // the one check
  *
  *         if (cvn_load_idx(&train, "train-images-idx3-ubyte", "train-labels-idx1-ubyte") < 0 ||
- *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") < 0)
+ *             cvn_load_idx(&test, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte") < 0) {
+ *             puts(train.error[0] ? train.error : test.error);
  *             return 1;
+ *         }
  *         cvn_data_normalize_as(&test, &train);
  *         cvn_fit_options options = cvn_fit_defaults();
  *         options.epochs = 3;
@@ -77,7 +79,7 @@
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
  *                     >>gather >>resample
  *     blocks          >>transformer >>blocks
- *     losses          >>loss >>rowloss >>ctc >>penalty >>features
+ *     losses          >>loss >>rowloss >>ctc >>yolo-loss >>penalty >>features
  *     data            >>data >>augment
  *     training        >>optim >>schedule >>mix >>train >>check >>lr-range >>history
  *     files           >>safetensors >>npy >>darknet >>export-c
@@ -93,9 +95,9 @@
  *
  * Errors. Building a net never needs a check per call: on a failed net every builder returns node 0
  * and does nothing, cvn_build returns the first error and cvn_error() its text: which layer, which
- * shapes, what mends it. Functions called on a built net return a cvn_result and leave the net
- * usable. A NULL net is accepted everywhere. The library never exits, aborts, asserts or prints
- * (cvn_print_progress prints, when you pass it).
+ * shapes, what mends it. Functions that load a model or are called on a built net return a
+ * cvn_result and leave the net as usable as it was. A NULL net is accepted everywhere. The library
+ * never exits, aborts, asserts or prints (cvn_print_progress prints, when you pass it).
  *
  * Memory. The graph takes small records while it is built. Everything else - weights, gradients,
  * optimizer state, activations, workspace - lies in one arena whose size cvn_memory_needed() tells
@@ -247,7 +249,8 @@ CONVNET_API void cvn_destroy(cvn_net *net);
 
 /* cvn_name - names a node and, with it, its parameters ("conv1" -> "conv1.weight"); returns the
  * node. Before cvn_build. The name stands as given, without the scope. Without it layers are conv1,
- * conv2, fc1, bn1, relu1, ... inside their scope.
+ * conv2, fc1, bn1, relu1, labels1, loss1, ... inside their scope (cvn_summary lists them), numbered
+ * in the order of the calls: a layer that gets another name has used its number up.
  * errors   CVN_ERROR_ARGUMENT when the name is taken, empty or longer than CVN_MAX_NAME - 1 */
 CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
 
@@ -255,7 +258,7 @@ CONVNET_API cvn_node cvn_name(cvn_net *net, cvn_node node, const char *name);
  * numbering starts anew in each scope. "" or NULL ends it. */
 CONVNET_API void cvn_scope(cvn_net *net, const char *prefix);
 
-/* cvn_find - the node of that name, or node 0. */
+/* cvn_find - the node of that name, or node 0, which every function that takes a node refuses. */
 CONVNET_API cvn_node cvn_find(const cvn_net *net, const char *name);
 CONVNET_API const char *cvn_node_name(const cvn_net *net, cvn_node node);     /* never NULL */
 
@@ -266,8 +269,8 @@ CONVNET_API cvn_shape cvn_node_shape(const cvn_net *net, cvn_node node);
 /* Marks, before cvn_build:
  *   cvn_output     what cvn_predict and cvn_evaluate read. Default: the first loss's prediction,
  *                  else the last node.
- *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass. Inputs, output
- *                  and losses always do.
+ *   cvn_keep       the node's value stays readable (cvn_value) after a forward pass, until the next
+ *                  one. Inputs, output and losses always do.
  *   cvn_want_grad  the node has a gradient: readable after a backward pass (cvn_gradient) and a
  *                  place to push one in (cvn_backward_from). Needed for an input whose gradient you
  *                  want.
@@ -290,7 +293,9 @@ CONVNET_API void cvn_tie(cvn_net *net, cvn_node node, cvn_node with);
  *   cvn_freeze_to  the same for the node and everything it is computed from.
  *   cvn_unfreeze   undoes it. After cvn_build only for what was not frozen then (CVN_ERROR_STATE).
  *   cvn_lr_scale, cvn_decay_scale   factor on the learning rate or weight decay of the node's
- *                                   parameters; 1. */
+ *                                   parameters; 1.
+ * An invalid node (a name that cvn_find does not know) is CVN_ERROR_ARGUMENT, before cvn_build an
+ * error of the graph that cvn_build returns. */
 CONVNET_API cvn_result cvn_freeze(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_freeze_to(cvn_net *net, cvn_node node);
 CONVNET_API cvn_result cvn_unfreeze(cvn_net *net, cvn_node node);
@@ -318,7 +323,8 @@ CONVNET_API cvn_result cvn_build_in(cvn_net *net, int max_batch, cvn_mode mode, 
  * backend must outlive the net. What the host reads comes back by itself: cvn_loss, cvn_value,
  * cvn_gradient, cvn_param_at, cvn_flat_parameters, cvn_save and their kin. Their pointers show the
  * device's numbers until the net runs again: ask anew, and call cvn_touch after writing parameters.
- * A net on a device cannot be shared (cvn_share).
+ * cvn_fit takes its sets of samples there too, where they have room: they must not change while it
+ * runs. A net on a device cannot be shared (cvn_share).
  * errors   CVN_ERROR_UNSUPPORTED: the device cannot be used; cvn_error tells why in one line, and
  *          the net stays on the CPU, unharmed. CVN_ERROR_STATE: the net is built. From cvn_build:
  *          CVN_ERROR_UNSUPPORTED names a layer that the device lacks, CVN_ERROR_MEMORY tells what
@@ -352,7 +358,7 @@ CONVNET_API cvn_result cvn_resize(cvn_net *net, int height, int width);
  * another thread. It is not built yet: call cvn_build or cvn_build_infer on it. cvn_step is refused
  * on it, layers cannot be added to it, and its training passes leave running statistics alone.
  * `net` must be built, must outlive it, and must not train, load or rebuild while the other one
- * runs. NULL when memory is out. */
+ * runs. NULL when memory is out or `net` is not built (text in its cvn_error). */
 CONVNET_API cvn_net *cvn_share(cvn_net *net);
 
 /* cvn_summary - a table with name, type, output shape, parameters, multiply-accumulates per sample,
@@ -1574,7 +1580,17 @@ CONVNET_API cvn_node cvn_yolo(cvn_net *net, cvn_node x, const cvn_yolo_desc *des
  *   returns  how many boxes are left, the best one first; equal scores in an order that depends on
  *            the boxes alone
  * cvn_boxes_to_image - boxes in pixels of an input of input_height x input_width, which
- * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders. */
+ * cvn_image_resize filled, into pixels of the image of height x width, cut off at its borders.
+ * cvn_average_precision - how good a detector is on a set of images: found boxes, in the order of
+ * falling scores, each take the truth of their image and label that they cover best; a hit is a box
+ * that covers it by at least `iou`, and is the first one to. The area under precision over recall,
+ * where precision is the best one at that recall or above (all points, PASCAL VOC 2010 and later).
+ * Both arrays are sorted, and `hit` tells of each box and each truth whether they met.
+ *   label    a class; -1: the mean over the classes that have truths (mAP). COCO's measure is the
+ *            mean of that over iou = 0.5, 0.55, ..., 0.95
+ *   returns  0 to 1; 0 without truths
+ *   source   M. Everingham et al., IJCV 111, 2015, section 2.2; VOC 2012 development kit, 3.4.1
+ *                                                               tested: tests/test_yolo_loss.c */
 typedef struct cvn_box_table {
     int boxes, classes;
     const float *box, *score;
@@ -1585,12 +1601,20 @@ typedef struct cvn_box_table {
     int corners;
 } cvn_box_table;
 
+typedef struct cvn_found {
+    cvn_box box;
+    int image;                      /* number of the image it is in */
+    int hit;                        /* out */
+} cvn_found;
+
 CONVNET_API int cvn_yolo_boxes(cvn_net *net, int sample, float threshold, cvn_box *boxes, int most);
 CONVNET_API int cvn_table_boxes(const cvn_box_table *table, float threshold, cvn_box *boxes,
                                 int most);
 CONVNET_API int cvn_nms(cvn_box *boxes, int count, float iou, int any_label);
 CONVNET_API void cvn_boxes_to_image(cvn_box *boxes, int count, int input_height, int input_width,
                                     int height, int width, int letterbox);
+CONVNET_API float cvn_average_precision(cvn_found *found, int count, cvn_found *truth, int truths,
+                                        int label, float iou);
 
 /* ---- losses ---- */
 
@@ -1749,6 +1773,36 @@ CONVNET_API cvn_node cvn_ctc_loss(cvn_net *net, cvn_node log_probabilities, cvn_
 CONVNET_API int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank,
                                int *labels);
 
+/* cvn_yolo_loss - what trains the heads (cvn_yolo) of a detector, CVN_YOLO or CVN_YOLO_REGION: the
+ * sum over the boxes of all heads, the mean over the samples. A truth belongs to the box whose
+ * anchor, of all heads, has the largest intersection over union with its sides, in the cell of its
+ * centre (of two truths in one box the last one counts). With BCE(z, t) = log(1 + e^z) - t z, the
+ * offset o of the truth's centre in its cell, k = scale_x_y and f = 2 - w h:
+ *   a box with a truth     box f (BCE(tx, (o + (k - 1)/2)/k) + (tw - log(w/anchor))^2/2, y and h
+ *                          the same) + object BCE(to, 1) + classes sum_c BCE(tc, [c is its class]),
+ *                          or with the head's softmax: + classes times its cross-entropy
+ *   another                no_object BCE(to, 0); nothing where what it predicts now covers a truth
+ *                          with an intersection over union above `ignore`
+ *   truth    floats [N, boxes, 5]: class (below 0: no truth, the rest is not read), centre x, y,
+ *            width, height, as fractions of the image (Darknet's label files)
+ *   errors   CVN_ERROR_ARGUMENT for a head that is none of these or for heads of different classes;
+ *            from the call that runs the net: a class or a box out of range
+ *   source   J. Redmon, A. Farhadi, arXiv:1804.02767, section 2; f: Darknet
+ *                                                               tested: tests/test_yolo_loss.c */
+#define CVN_MAX_HEADS 8
+
+typedef struct cvn_yolo_loss_desc {
+    cvn_node truth;                 /* id 0: an own target [N, max_boxes, 5], which cvn_data.targets
+                                     * fills */
+    int max_boxes;                  /* 32 */
+    float ignore;                   /* 0.5 */
+    float box, object, no_object, classes;      /* factors, 1 */
+} cvn_yolo_loss_desc;
+
+CONVNET_API cvn_yolo_loss_desc cvn_yolo_loss_defaults(void);
+CONVNET_API cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
+                                   const cvn_yolo_loss_desc *desc);
+
 /* Penalties on the weight W of a layer (its first parameter, not the bias), part of cvn_loss;
  * another factor later: cvn_add_loss. They follow the layer when it is tied; a frozen layer has no
  * gradient of them.
@@ -1865,8 +1919,8 @@ CONVNET_API cvn_optimizer cvn_lion(float lr, float weight_decay);
  *   EXPONENTIAL  lr * gamma^floor(t)
  *   COSINE       min_lr + (lr - min_lr)*(1 + cos(pi*t/T))/2              arXiv:1608.03983
  *   ONE_CYCLE    from lr/div to lr in the first `rise` of the run, then down to lr/div/final_div,
- *                both
- *                by a cosine, as PyTorch's OneCycleLR with max_lr = lr   L. Smith, arXiv:1708.07120
+ *                both by a cosine, as PyTorch's OneCycleLR with max_lr = lr
+ *                                                                 L. Smith, arXiv:1708.07120
  *   MULTI_STEP   lr * gamma^(milestones passed)
  *   POLYNOMIAL   min_lr + (lr - min_lr)*(1 - t/T)^power
  *   INVERSE      lr * sqrt(w/max(s + 1, w)), s batches done, w the warmup steps, at least 1: the
@@ -1880,9 +1934,9 @@ CONVNET_API cvn_optimizer cvn_lion(float lr, float weight_decay);
  *                less than 0.9999 of the best, as PyTorch's ReduceLROnPlateau; cvn_schedule_lr
  *                alone gives lr
  * The rate changes with every batch; STEP, MULTI_STEP, EXPONENTIAL, PLATEAU: with every epoch.
- * warmup epochs at the start
- * raise any of them linearly: the rate is multiplied by (s + 1)/(warmup steps) while s < warmup
- * steps, s counting batches from 0. */
+ * warmup epochs at the start raise any of them linearly: the rate is multiplied by
+ * (s + 1)/(warmup steps) while s < warmup steps, s counting batches from 0. A schedule of your own:
+ * a loop with cvn_set_samples and cvn_set_lr. */
 typedef enum cvn_schedule_kind {
     CVN_SCHEDULE_CONSTANT = 0,
     CVN_SCHEDULE_STEP,
@@ -1943,8 +1997,16 @@ CONVNET_API cvn_result cvn_set_ema(cvn_net *net, float decay);
 CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
 #endif /* CONVNET_NO_TRAIN */
 
+#ifndef CONVNET_NO_TRAIN
+struct cvn_data;                /* >>data-api */
+#endif
+
 /* Level 1: by hand.
  *   cvn_set_input, cvn_set_labels   copy n samples into an input or target, or into a label input
+ *   cvn_set_samples    the samples index[0], ..., index[n - 1] of a set, counted from 0, into all
+ *                      inputs, label inputs and targets, as cvn_fit does it: bytes are normalised,
+ *                      data->weights count, and where `training` is not 0 images are augmented,
+ *                      drawn from the seed, the number of training passes and the sample
  *   cvn_set_sample_weights          the losses count sample i weights[i] times, from the next
  *                      forward pass until changed; n is that of the batches. NULL (or a new
  *                      cvn_build, or a call with a cvn_data): all 1. Definition: head of the
@@ -1958,17 +2020,22 @@ CONVNET_API cvn_result cvn_swap_ema(cvn_net *net);
  *                      ones. Once for each forward pass: gradients reuse the memory of values
  *                      (with cvn_desc.keep_all as often as you like)
  *   cvn_backward_from  the same from one node with a given gradient [N, ...] instead of the losses;
- *                      the node was marked with cvn_want_grad
+ *                      the node was marked with cvn_want_grad. After cvn_forward_eval too: how a
+ *                      prediction depends on an image or a layer (saliency, Grad-CAM), without
+ *                      labels; cvn_zero_grad drops what it adds to the parameters' gradients
  *   cvn_step           one step of the optimizer, then all parameter gradients are zero
  *   cvn_zero_grad      gradients to zero without a step
- * errors   CVN_ERROR_STATE (not built for training, no forward pass before, an input that holds
- *          another number of samples than the batch, or sample weights for another one),
- *          CVN_ERROR_ARGUMENT (n out of range, label out of range, a sample weight below 0 or not
- *          finite) */
+ * errors   CVN_ERROR_STATE (not built for training, no forward pass before, no loss for
+ *          cvn_backward, an input that holds another number of samples than the batch, or sample
+ *          weights for another one), CVN_ERROR_ARGUMENT (a node that is no such input; n, a label
+ *          or a number of a sample out of range; a sample weight below 0 or not finite);
+ *          of cvn_set_samples also CVN_ERROR_SHAPE for a set that does not fit */
 CONVNET_API cvn_result cvn_set_input(cvn_net *net, cvn_node input, const float *values, int n);
 CONVNET_API cvn_result cvn_set_labels(cvn_net *net, cvn_node input, const int *labels, int n);
 CONVNET_API cvn_result cvn_forward_eval(cvn_net *net);
 #ifndef CONVNET_NO_TRAIN
+CONVNET_API cvn_result cvn_set_samples(cvn_net *net, const struct cvn_data *data, const int *index,
+                                       int n, int training);
 CONVNET_API cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n);
 CONVNET_API cvn_result cvn_forward(cvn_net *net);
 CONVNET_API float cvn_loss(const cvn_net *net);
@@ -1991,8 +2058,8 @@ CONVNET_API cvn_result cvn_zero_grad(cvn_net *net);
  * alpha 0: nothing is mixed; the draws depend on the seed and the number of training passes alone.
  * errors   CVN_ERROR_ARGUMENT (alpha negative or not finite); CVN_ERROR_STATE (not built for
  *          training, an input is not set, mixed already); CVN_ERROR_UNSUPPORTED (an input of ints
- *          into another layer than a label loss, cvn_ctc_loss among them; cvn_cutmix without an
- *          input of images, or with labels of more than one position a sample) */
+ *          into another layer than a label loss, cvn_ctc_loss among them; cvn_yolo_loss; cvn_cutmix
+ *          without an input of images, or with labels of more than one position a sample) */
 CONVNET_API cvn_result cvn_mixup(cvn_net *net, float alpha);
 CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
 #endif /* CONVNET_NO_TRAIN */
@@ -2001,13 +2068,15 @@ CONVNET_API cvn_result cvn_cutmix(cvn_net *net, float alpha);
  *   cvn_train_batch          forward, backward, step; x for the first input, labels for all label
  *                            inputs (CVN_ERROR_SHAPE where these differ in size); *loss may be NULL
  *   cvn_train_batch_target   the same with float targets
- *   cvn_predict              any n; out receives [n, output...] (for a softmax loss that is the
- *                            logits)
+ *   cvn_predict              any n; x for the first input; out receives [n, output...] (for a
+ *                            softmax loss that is the logits). A net that predicts from several
+ *                            inputs: cvn_set_input for each, cvn_forward_eval, cvn_value
  *   cvn_classify             any n; labels[n] receives the class with the largest output,
  *                            probabilities[n] (may be NULL) its softmax. An output that is a
  *                            softmax or sigmoid layer is taken as it is; a single output means two
  *                            classes: 1 where it is above 0 (a sigmoid: above 1/2)
- * None of them takes memory. */
+ * None of them takes memory. A net without a loss is not trained: CVN_ERROR_STATE. A loss that is
+ * NaN is no error here (it is one of cvn_fit); the step has spoilt the parameters then. */
 #ifndef CONVNET_NO_TRAIN
 CONVNET_API cvn_result cvn_train_batch(cvn_net *net, const float *x, const int *labels, int n,
                                        float *loss);
@@ -2020,14 +2089,13 @@ CONVNET_API cvn_result cvn_classify(cvn_net *net, const float *x, int n, int *la
 
 #ifndef CONVNET_NO_TRAIN
 /* Level 3: a data set. */
-struct cvn_data;
 
 /* cvn_evaluate - loss and accuracy over a whole set: the largest of the output's classes ([N, C],
  * [N, T, C], [N, C, H, W]) against the labels of the loss of classes, a label a sample, step or
  * pixel (cvn_ctc_loss has none); of bce_with_logits the sides of 0 and of its targets.
  *   m->confusion  set by the caller before: int [classes*classes], row = true class, column =
- *                 predicted; or NULL (m->classes then too: 0). Start from cvn_metrics m = {0} (C++:
- *                 {}). */
+ *                 predicted; or NULL (m->classes then too: 0). The two sides of bce_with_logits are
+ *                 the classes 0 and 1. Start from cvn_metrics m = {0} (C++: {}). */
 typedef struct cvn_metrics {
     int count;                      /* samples */
     double loss;                    /* mean; NaN when the net has none */
@@ -2080,7 +2148,8 @@ typedef struct cvn_fit_options {
                                      * unless patience is larger then */
     int keep_best;                  /* at the end, restore the parameters of the best epoch (least
                                      * validation loss) */
-    int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands */
+    int resume;                     /* go on where a checkpoint, or a stopped cvn_fit, stands; a net
+                                     * that was not trained yet begins */
     const char *checkpoint;         /* path; written after every epoch and when stopped; NULL:
                                      * none */
     cvn_fit_callback callback;      /* cvn_print_progress, or yours, or NULL */
@@ -2110,12 +2179,12 @@ CONVNET_API cvn_fit_options cvn_fit_defaults(void);
 CONVNET_API cvn_result cvn_fit(cvn_net *net, const struct cvn_data *train,
                                const struct cvn_data *valid, const cvn_fit_options *options);
 
-/* cvn_check - looks at up to one batch before a long training and says in words what is wrong:
- * numbers that are not finite, inputs far from zero mean and unit variance, constant inputs, labels
- * out of range or all of one class, dead ReLUs, an initial loss far from chance, a learning rate
- * far too high or low (it trains a few steps on the batch and restores everything). One finding a
- * line; like snprintf it returns the length of the text, 0 when all is well, < 0 (a cvn_result)
- * when it could not look. */
+/* cvn_check - looks at up to one batch, its samples spread over the set, before a long training and
+ * says in words what is wrong: numbers that are not finite, inputs far from zero mean and unit
+ * variance, constant inputs, labels out of range or all of one class, dead ReLUs, an initial loss
+ * far from chance, a learning rate far too high or low (it trains a few steps on the batch and
+ * restores everything). One finding a line; like snprintf it returns the length of the text, 0 when
+ * all is well, < 0 (a cvn_result; text in cvn_error) when it could not look. */
 CONVNET_API int cvn_check(cvn_net *net, const struct cvn_data *data, char *text, size_t size);
 
 /* cvn_lr_range_test - which learning rate to begin with: trains with a rate that rises
@@ -2234,7 +2303,8 @@ typedef struct cvn_data {
                                      * behind another one */
     const int *index;               /* [count]: sample i is number first + index[i] of the arrays:
                                      * a view of some of them; NULL: first + i */
-    const float *images;            /* [count, ...] as the first input takes them; or */
+    const float *images;            /* [count, ...] as the first input takes them (behind cvn_resize
+                                     * another size: set channels, height, width); or */
     const unsigned char *bytes;     /* [count, C, H, W], becoming (byte/255 - mean[c])/std[c]; not
                                      * both */
     const int *labels;              /* [count, ...] for the label inputs, or NULL */
@@ -2380,7 +2450,8 @@ CONVNET_API cvn_result cvn_predict_crops(cvn_net *net, const float *images, int 
  *   cvn_load_checkpoint  cvn_fit with options.resume then goes on bit for bit as if never stopped.
  *                        The net must have an optimizer of the same kind (cvn_set_optimizer)
  *   ..._memory           the same from a buffer
- *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size
+ *   cvn_save_size, cvn_save_memory   the file's bytes into a buffer of that size (0: an error),
+ *                        also a way to keep the best weights of a loop by hand: cvn_load_memory
  *   cvn_load_safetensors   cvn_load (options NULL) with other names, by order, what fits, a report
  * Each loader of weights takes a .npz too: numpy.savez(path, **state_dict).
  * errors   CVN_ERROR_STATE before cvn_build; CVN_ERROR_FILE; CVN_ERROR_FORMAT; CVN_ERROR_SHAPE with
@@ -2705,6 +2776,11 @@ inline cvn_node cvn_conv_transpose2d_ex(cvn_net *net, cvn_node x,
 {
     return cvn_conv_transpose2d_ex(net, x, &d);
 }
+inline cvn_node cvn_conv_transpose3d_ex(cvn_net *net, cvn_node x,
+                                        const cvn_conv_transpose3d_desc &d)
+{
+    return cvn_conv_transpose3d_ex(net, x, &d);
+}
 inline cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc &d)
 {
     return cvn_dense_ex(net, x, &d);
@@ -2716,6 +2792,10 @@ inline cvn_node cvn_maxpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 inline cvn_node cvn_avgpool_ex(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
     return cvn_avgpool_ex(net, x, &d);
+}
+inline cvn_node cvn_lppool(cvn_net *net, cvn_node x, int p, const cvn_pool_desc &d)
+{
+    return cvn_lppool(net, x, p, &d);
 }
 inline cvn_node cvn_maxpool_indices(cvn_net *net, cvn_node x, const cvn_pool_desc &d)
 {
@@ -2730,13 +2810,62 @@ inline cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_d
 {
     return cvn_batchnorm_ex(net, x, &d);
 }
+inline cvn_node cvn_layernorm_ex(cvn_net *net, cvn_node x, const cvn_layernorm_desc &d)
+{
+    return cvn_layernorm_ex(net, x, &d);
+}
+inline cvn_node cvn_instancenorm_ex(cvn_net *net, cvn_node x, const cvn_instancenorm_desc &d)
+{
+    return cvn_instancenorm_ex(net, x, &d);
+}
+inline cvn_node cvn_groupnorm_ex(cvn_net *net, cvn_node x, const cvn_groupnorm_desc &d)
+{
+    return cvn_groupnorm_ex(net, x, &d);
+}
+inline cvn_node cvn_lrn_ex(cvn_net *net, cvn_node x, const cvn_lrn_desc &d)
+{
+    return cvn_lrn_ex(net, x, &d);
+}
+inline cvn_node cvn_interpolate(cvn_net *net, cvn_node x, const int *sizes, const float *scales,
+                                int count, const cvn_interpolate_desc &d)
+{
+    return cvn_interpolate(net, x, sizes, scales, count, &d);
+}
+inline cvn_node cvn_non_max_suppression(cvn_net *net, cvn_node boxes, cvn_node scores,
+                                        const cvn_nms_desc &d)
+{
+    return cvn_non_max_suppression(net, boxes, scores, &d);
+}
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_load_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_options &o,
+                                   cvn_onnx_model *model)
+{
+    return cvn_load_onnx_ex(net, path, &o, model);
+}
 inline cvn_result cvn_save_onnx_ex(cvn_net *net, const char *path, const cvn_onnx_save_options &o)
 {
     return cvn_save_onnx_ex(net, path, &o);
 }
 #endif
+#if !defined(CONVNET_NO_EXPORT_C) && !defined(CONVNET_NO_STDIO)
+inline cvn_result cvn_export_c_ex(cvn_net *net, const char *path, const cvn_export_c_options &o)
+{
+    return cvn_export_c_ex(net, path, &o);
+}
+#endif
 #ifndef CONVNET_NO_SEQUENCES
+inline cvn_node cvn_rnn_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_rnn_ex(net, x, &d);
+}
+inline cvn_node cvn_lstm_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_lstm_ex(net, x, &d);
+}
+inline cvn_node cvn_gru_ex(cvn_net *net, cvn_node x, const cvn_rnn_desc &d)
+{
+    return cvn_gru_ex(net, x, &d);
+}
 inline cvn_node cvn_multihead_attention_ex(cvn_net *net, cvn_node query, cvn_node key,
                                            cvn_node value, const cvn_attention_desc &d)
 {
@@ -2792,6 +2921,11 @@ inline cvn_result cvn_load_safetensors(cvn_net *net, const char *path, const cvn
     return cvn_load_safetensors(net, path, &o);
 }
 #endif
+inline cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
+                              const cvn_yolo_loss_desc &d)
+{
+    return cvn_yolo_loss(net, heads, count, &d);
+}
 inline cvn_node cvn_ctc_loss(cvn_net *net, cvn_node x, cvn_node labels, const cvn_ctc_desc &d)
 {
     return cvn_ctc_loss(net, x, labels, &d);
@@ -2865,16 +2999,26 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
- * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. */
+ * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. HOT names the passes
+ * that the rooms below leave out: inside of them "O2" alone would not bring these back. */
 #if defined(__GNUC__) && !defined(__clang__)
-    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", \
-                                             "vect-cost-model=dynamic", "unswitch-loops")))
+    #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
+        no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
+        no "tree-loop-optimize", no "ssa-phiopt", no "forward-propagate", \
+        no "guess-branch-probability"
+    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
+                                             "unswitch-loops", CVNI_PASSES(""))))
     #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
                                                   "vect-cost-model=dynamic", "unswitch-loops", \
-                                                  "no-math-errno")))
+                                                  "no-math-errno", CVNI_PASSES(""))))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
+#endif
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_PRAGMA(text) _Pragma(#text)
+    #define CVNI_OPTIMIZE(options) \
+        _Pragma("GCC push_options") CVNI_PRAGMA(GCC optimize options)
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
@@ -2886,11 +3030,12 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 
 /* Rooms compiled quickly rather than optimised. QUICK: they mostly move data or prepare a step.
  * COLD: they run once or wait for a disk; small, too (not QUICK, for Os makes every memcpy a "rep
- * movsb"), and without the passes that make Os slower than O1 to compile. */
+ * movsb"). Left out are the passes that cost time and change little; those of COLD's second line
+ * are no part of O1. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_QUICK_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O1,no-tree-ch\")")
-    #define CVNI_COLD_BEGIN _Pragma("GCC push_options") \
-        _Pragma("GCC optimize(\"Os,no-tree-ch,no-tree-vrp,no-expensive-optimizations\")")
+    #define CVNI_QUICK_BEGIN CVNI_OPTIMIZE(("O1", CVNI_PASSES("no-")))
+    #define CVNI_COLD_BEGIN CVNI_OPTIMIZE(("Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", \
+        "no-gcse", "no-code-hoisting", "no-expensive-optimizations", "no-schedule-insns2"))
     #define CVNI_QUICK_END _Pragma("GCC pop_options")
     #define CVNI_COLD_END _Pragma("GCC pop_options")
 #else
@@ -3051,6 +3196,8 @@ struct cvni_layer {
     int device_op;              /* the backend's number for it; 0: runs on the CPU */
     int grad_written;           /* this backward pass has written dy */
     int filled;                 /* an input: samples that were set last */
+    int gathered;               /* an input: the device has them from a set that it keeps; the host
+                                 * has labels alone */
 };
 
 typedef enum cvni_role { CVNI_WEIGHT, CVNI_BIAS, CVNI_RUNNING } cvni_role;
@@ -3093,18 +3240,34 @@ struct cvni_update;
 struct cvn_backend {
     const char *unusable;       /* why; or NULL */
     int host_layers;            /* layers that find() does not know run on the CPU */
+    size_t piece;               /* bytes: no tensor lies across a multiple of it; 0: any */
     int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
     void (*release)(void *device);
     cvn_result (*push)(cvn_net *net, size_t at, const void *from, size_t bytes);
     cvn_result (*pull)(cvn_net *net, size_t at, void *to, size_t bytes);
+    /* value or gradient x of l, of which the device may have another order */
+    cvn_result (*push_tensor)(cvn_net *net, const cvni_layer *l, const float *x);
+    cvn_result (*pull_tensor)(cvn_net *net, const cvni_layer *l, float *x);
     cvn_result (*fill)(cvn_net *net, size_t at, size_t floats, float value);
     cvn_result (*forward)(cvn_net *net, cvni_layer *l);
     cvn_result (*backward)(cvn_net *net, cvni_layer *l);
     cvn_result (*clip)(cvn_net *net);
     cvn_result (*update)(cvn_net *net, const struct cvni_update *u);    /* and gradients to zero */
     cvn_result (*average)(cvn_net *net);        /* cvn_set_ema */
+    /* the value of a layer, as it is by now, without waiting; then all such values are on the
+     * host */
+    cvn_result (*ask)(cvn_net *net, const cvni_layer *l);
+    cvn_result (*answer)(cvn_net *net);
+    /* a set of samples on the device, for training as it is augmented; NULL: it has no room, and
+     * the host gathers */
+    void *(*keep)(cvn_net *net, const struct cvn_data *data, int training);
+    void (*drop)(void *set);
+    /* the samples of an epoch; NULL: all as they stand, as at the beginning */
+    cvn_result (*order)(cvn_net *net, void *set, const int *order, uint64_t seed, uint64_t epoch);
+    /* n of them from place `at` of the order on into an input; l NULL: their weights */
+    cvn_result (*gather)(cvn_net *net, void *set, cvni_layer *l, int at, int n);
 };
 
 enum { CVNI_PARAMS = 1, CVNI_GRADS = 2, CVNI_STATE = 4, CVNI_ALL = 7 };    /* averages: PARAMS */
@@ -3198,6 +3361,18 @@ typedef struct cvni_stencil {
     float bias, slope, ceiling;
 } cvni_stencil;
 
+/* y[l*y_line + i] = the largest of x[l*x_line + r*step + i*stride + k*dilation], r < rows,
+ * k < cols; l < lines, i < n; a NaN before numbers. */
+typedef struct cvni_windows {
+    int lines, n;
+    int rows, cols;
+    int stride, dilation;
+    const float *x;
+    ptrdiff_t step, x_line;
+    float *y;
+    ptrdiff_t y_line;
+} cvni_windows;
+
 #define CVNI_DOTS_ROWS 4
 #define CVNI_DOTS_COLS 6
 
@@ -3246,6 +3421,7 @@ typedef struct cvni_kernels {
      * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
      * winner may be NULL */
     void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
+    void (*maxpool)(const cvni_windows *s);
     int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
@@ -3293,7 +3469,7 @@ struct cvn_net {
     int loaded_layers;          /* as long as no layer follows these */
 
     cvn_result failed;          /* first error of the graph; sticky */
-    char message[512];
+    char message[2048];         /* room for a compiler's log: convnet_cl.h */
 
     int mode;                   /* 0: not built, CVN_INFER, CVN_TRAIN */
     int segments;               /* recomputed ones that cvn_recompute named */
@@ -3341,6 +3517,10 @@ struct cvn_net {
     uint64_t device_version;    /* weights_version that the device has or had */
     cvn_result device_result;   /* first error of the backward pass that runs */
     int loss_waits;             /* the loss is there, not in net->loss */
+    void *kept[2];              /* sets that the device keeps while cvn_fit runs: to validate, to
+                                 * train */
+    const struct cvn_data *kept_data[2];
+    int weights_gathered;       /* as cvni_layer.gathered, of sample_weights */
 
     cvn_optimizer optimizer;
     uint64_t optimizer_step;
@@ -3483,6 +3663,12 @@ static const char *cvni_float_text(float x, char *buffer)
  * ============================================================================================== */
 
 static int cvni_min(int a, int b) { return a < b ? a : b; }
+
+/* A 0 that a short call was given, where a 0 in a description means something else. */
+#define CVNI_NOUGHT INT_MIN
+
+static int cvni_noughted(int v) { return v ? v : CVNI_NOUGHT; }
+static int cvni_as_given(int v) { return v == CVNI_NOUGHT ? 0 : v; }
 static int cvni_max(int a, int b) { return a > b ? a : b; }
 static int cvni_ceil_div(int a, int b) { return a / b + (a % b > 0); }
 static size_t cvni_max_size(size_t a, size_t b) { return a > b ? a : b; }
@@ -4142,6 +4328,13 @@ static cvn_result cvni_check_elements(cvn_net *net, const cvni_layer *l)
                            (long)CONVNET_MAX_ELEMENTS);
 }
 
+/* What a node is that cvni_valid refuses. */
+static const char *cvni_no_node(cvn_node node)
+{
+    return node.id ? "no node of this net"
+                   : "no node of this net (but 0, what cvn_find gives for an unknown name)";
+}
+
 /* What a node is whose value is no tensor of floats. */
 static const char *cvni_not_floats(const cvni_layer *l)
 {
@@ -4164,8 +4357,8 @@ static cvn_node cvni_add_layer(cvn_net *net, const cvni_op *op, const cvn_node *
     }
     for (int i = 0; i < count; i++) {
         if (!cvni_valid(net, inputs[i])) {
-            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is no node of this net",
-                            op->type, i + 1);
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: input %d is %s", op->type, i + 1,
+                            cvni_no_node(inputs[i]));
             return none;
         }
         if (net->layers[inputs[i].id].per_batch ||
@@ -4372,7 +4565,7 @@ static cvni_layer *cvni_mark(cvn_net *net, cvn_node node, const char *call)
         return NULL;
     }
     if (!cvni_valid(net, node)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", call);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", call, cvni_no_node(node));
         return NULL;
     }
     return &net->layers[node.id];
@@ -4478,7 +4671,7 @@ static cvn_result cvni_set_frozen(cvn_net *net, cvn_node node, int frozen)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!cvni_valid(net, node))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: not a node of this net");
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze: %s", cvni_no_node(node));
     if (!frozen && net->mode == CVN_TRAIN && net->layers[node.id].params &&
         net->layers[node.id].left_out && !net->layers[node.id].place.grad)
         return cvni_fail(net, CVN_ERROR_STATE,
@@ -4497,7 +4690,7 @@ cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
     if (!cvni_valid(net, node))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: not a node of this net");
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "cvn_freeze_to: %s", cvni_no_node(node));
     reached = (char *)cvni_alloc(net, (size_t)net->layer_count);
     if (!reached) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_freeze_to: out of memory");
     memset(reached, 0, (size_t)net->layer_count);
@@ -4514,11 +4707,14 @@ cvn_result cvn_freeze_to(cvn_net *net, cvn_node node)
 
 static cvn_result cvni_set_scale(cvn_net *net, cvn_node node, float factor, int decay)
 {
+    const char *call = decay ? "cvn_decay_scale" : "cvn_lr_scale";
     if (!net) return CVN_ERROR_STATE;
     if (net->failed) return net->failed;
-    if (!cvni_valid(net, node) || !(factor >= 0) || !(factor - factor == 0))
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs a node and a factor of 0 or more",
-                         decay ? "cvn_decay_scale" : "cvn_lr_scale");
+    if (!cvni_valid(net, node))
+        return cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", call, cvni_no_node(node));
+    if (!(factor >= 0) || !(factor - factor == 0))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: a factor of %g; 0 or more is needed", call,
+                         (double)factor);
     for (int i = 0; i < net->layers[node.id].params; i++) {
         cvni_param *p = &net->params[net->layers[node.id].param[i]];
         if (decay) p->decay_scale = factor;
@@ -4686,12 +4882,15 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
 {
     cvni_text t;
     size_t bytes = 0;
+    int wide = 24;
     if (!net) return 0;
+    for (int id = 1; id < net->layer_count; id++)
+        wide = cvni_max(wide, (int)strlen(net->layers[id].name));
     t.text = text;
     t.size = size;
     t.length = 0;
-    cvni_print(&t, "%-24s %-18s %-20s %12s %14s %12s\n", "name", "type", "output", "parameters",
-               "MACs", "bytes");
+    cvni_print(&t, "%-*s %-18s %-20s %12s %14s %12s\n", wide, "name", "type", "output",
+               "parameters", "MACs", "bytes");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         const size_t value = (l->per_batch ? cvni_elements(l->shape) : cvni_batch_elements(l)) *
@@ -4702,12 +4901,12 @@ int cvn_summary(const cvn_net *net, char *text, size_t size)
             if (net->params[l->param[i]].layer == id &&
                 net->params[l->param[i]].role != CVNI_RUNNING)
                 own += net->params[l->param[i]].count;
-        cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", l->name, l->op->type,
-                   cvni_shape_text(l->shape, shape), (unsigned long)own, cvni_layer_macs(l),
-                   (unsigned long)value);
+        cvni_print(&t, "%-*s %-18s %-20s %12lu %14.0f %12lu\n", wide, l->name,
+                   l->op->type, cvni_shape_text(l->shape, shape), (unsigned long)own,
+                   cvni_layer_macs(l), (unsigned long)value);
         bytes += value;
     }
-    cvni_print(&t, "%-24s %-18s %-20s %12lu %14.0f %12lu\n", "total", "", "per sample",
+    cvni_print(&t, "%-*s %-18s %-20s %12lu %14.0f %12lu\n", wide, "total", "", "per sample",
                (unsigned long)cvn_parameters(net), cvn_macs(net), (unsigned long)bytes);
     return (int)t.length;
 }
@@ -4785,7 +4984,7 @@ static cvn_node cvni_add_source_like(cvn_net *net, const cvni_op *op, cvn_node l
     memset(&d, 0, sizeof d);
     if (!net || net->failed) return none;
     if (!cvni_valid(net, like)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", op->type, cvni_no_node(like));
         return none;
     }
     d.like = like.id;
@@ -4852,7 +5051,8 @@ static cvni_layer *cvni_first_input(cvn_net *net)
  *                     each has its flag in net->device_newer and net->host_newer (parameters: the
  *                     version). cvni_to_host before the host reads or writes one; a pass or a step
  *                     pushes what the host has changed
- *   inputs            the host's; pushed with each pass
+ *   inputs            the host's, pushed with each pass; or gathered there from a set that the
+ *                     device keeps while cvn_fit runs
  *   other values      the device's; pulled when they are asked for
  *   A layer without a kernel there, where the backend allows it, is run by this file: its inputs
  *   are pulled, its value is pushed. What it saves for its backward pass stays with the host.
@@ -4930,11 +5130,12 @@ static cvn_result cvni_to_device(cvn_net *net)
     return CVN_OK;
 }
 
-/* The value of a layer, before the host reads it; inputs are the host's. */
+/* The value of a layer, before the host reads it; inputs are the host's, unless gathered. */
 static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
 {
-    if (!net->device || !l->y || l->op->flags & CVNI_SOURCE) return CVN_OK;
-    return cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    if (!net->device || !l->y) return CVN_OK;
+    if (l->op->flags & CVNI_SOURCE && (l->is_int || !l->gathered)) return CVN_OK;
+    return net->backend->pull_tensor(net, l, l->y);
 }
 
 /* Inputs, weights and partners of the samples, folded weights where they are new. */
@@ -4942,11 +5143,12 @@ static cvn_result cvni_begin_on_device(cvn_net *net)
 {
     const int fold = net->device_version != net->weights_version;
     cvn_result result = cvni_to_device(net);
-    if (result == CVN_OK && net->sample_weights && (net->weighted || net->mixed))
+    if (result == CVN_OK && net->sample_weights && !net->weights_gathered &&
+        (net->weighted || net->mixed))
         result = cvni_push(net, net->sample_weights, net->plan.scratch - net->plan.batch);
     for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch)
+        if (l->op->flags & CVNI_SOURCE && l->y && l->filled == net->batch && !l->gathered)
             result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
         if (fold && l->fold && result == CVN_OK)
             result = cvni_push(net, l->fold, net->plan.buffers[l->place.fold].bytes);
@@ -4962,7 +5164,7 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
     for (int i = 0; result == CVN_OK && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
     if (result == CVN_OK) result = run(net, l);
-    if (result == CVN_OK) result = cvni_push(net, l->y, cvni_elements(l->shape) * sizeof(float));
+    if (result == CVN_OK) result = net->backend->push_tensor(net, l, l->y);
     for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
@@ -4972,44 +5174,52 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
 }
 
 /* Gradients of the parameters and of the inputs, as far as they stand: to or from the host. */
-static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l,
-                                      cvn_result (*move)(cvn_net *net, float *x, size_t floats))
+static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l, int to_host)
 {
     cvn_result result = CVN_OK;
     for (int i = 0; result == CVN_OK && i < l->params; i++) {
         const cvni_param *p = &net->params[l->param[i]];
-        if (p->role != CVNI_RUNNING) result = move(net, net->grads + p->offset, p->count);
+        float *const g = net->grads + p->offset;
+        if (p->role == CVNI_RUNNING) continue;
+        result = to_host ? cvni_pull(net, g, p->count * sizeof(float))
+                         : cvni_push(net, g, p->count * sizeof(float));
     }
     for (int i = 0; result == CVN_OK && i < l->inputs; i++) {
         const cvni_layer *x = &net->layers[l->input[i]];
         if (x->place.grad && x->dy && x->grad_written)
-            result = move(net, x->dy, cvni_elements(x->shape));
+            result = to_host ? net->backend->pull_tensor(net, x, x->dy)
+                             : net->backend->push_tensor(net, x, x->dy);
     }
     return result;
-}
-
-static cvn_result cvni_pull_floats(cvn_net *net, float *x, size_t floats)
-{
-    return cvni_pull(net, x, floats * sizeof(float));
-}
-
-static cvn_result cvni_push_floats(cvn_net *net, float *x, size_t floats)
-{
-    return cvni_push(net, x, floats * sizeof(float));
 }
 
 static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
                                         void (*run)(cvn_net *net, cvni_layer *l))
 {
     cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
-    if (result == CVN_OK) result = cvni_pull_floats(net, l->dy, cvni_elements(l->shape));
+    if (result == CVN_OK) result = net->backend->pull_tensor(net, l, l->dy);
     if (result == CVN_OK && l->op->flags & CVNI_USES_Y) result = cvni_fetch(net, l);
     for (int i = 0; result == CVN_OK && l->op->flags & CVNI_USES_X && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
-    if (result == CVN_OK) result = cvni_move_gradients(net, l, cvni_pull_floats);
+    if (result == CVN_OK) result = cvni_move_gradients(net, l, 1);
     if (result != CVN_OK) return result;
     run(net, l);
-    return cvni_move_gradients(net, l, cvni_push_floats);
+    return cvni_move_gradients(net, l, 0);
+}
+
+/* Sets of samples on the device. training 0: for validation. */
+static void cvni_drop_set(cvn_net *net, int training)
+{
+    if (net->kept[training]) net->backend->drop(net->kept[training]);
+    net->kept[training] = NULL;
+    net->kept_data[training] = NULL;
+}
+
+static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data)
+{
+    if (!net->device || !data || data->fill) return;
+    net->kept[training] = net->backend->keep(net, data, training);
+    net->kept_data[training] = data;
 }
 
 /* Memory on the device for a plan to come, and a number for each layer that runs there. */
@@ -5564,6 +5774,15 @@ static int cvni_compare_offsets(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+/* Where `bytes` can lie from `at` on: a device may have its memory in pieces, and nothing lies
+ * across their borders. */
+static size_t cvni_in_piece(const cvn_net *net, size_t at, size_t bytes)
+{
+    const size_t piece = net->backend ? net->backend->piece : 0;
+    if (!piece || !bytes || at / piece == (cvni_add_size(at, bytes) - 1) / piece) return at;
+    return cvni_mul_size(at / piece + 1, piece);
+}
+
 /* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do
  * not fit size_t. */
 static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
@@ -5571,6 +5790,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
                                                                         sizeof *order));
     cvni_buffer **near_ones = order + plan->count;
+    const size_t base = plan->persistent_bytes;
     size_t total = 0;
     if (!order) return SIZE_MAX;
     for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
@@ -5578,7 +5798,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     for (int i = 0; i < plan->count; i++) {
         cvni_buffer *b = order[i];
         int found = 0;
-        size_t offset = 0;
+        size_t offset = cvni_in_piece(net, base, b->bytes) - base;
         for (int j = 0; j < i; j++)
             if (order[j]->begin <= b->end && b->begin <= order[j]->end)
                 near_ones[found++] = order[j];
@@ -5587,6 +5807,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
             if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
             offset = cvni_max_size(offset,
                                    cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
+            offset = cvni_in_piece(net, cvni_add_size(base, offset), b->bytes) - base;
         }
         b->offset = offset;
         total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
@@ -5639,20 +5860,22 @@ static void cvni_restore_shapes(cvn_net *net)
 static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int train)
 {
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
+    size_t weights = 0, state, samples;
     size_t at = 0;
-    if (!net->parent) at = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
-    plan->ema = at;
+    if (!net->parent)
+        at = weights = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
     plan->averages = train && !net->parent && net->ema_decay > 0;
-    if (plan->averages) at = cvni_add_size(at, at);
-    plan->grads = at;
-    if (train) at = cvni_add_size(at, bytes);
+    plan->ema = plan->averages ? cvni_in_piece(net, at, weights) : at;
+    if (plan->averages) at = cvni_add_size(plan->ema, weights);
+    plan->grads = train ? cvni_in_piece(net, at, bytes) : at;
+    if (train) at = cvni_add_size(plan->grads, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
-    plan->state = at;
-    at = cvni_add_size(at, cvni_mul_size(bytes, (size_t)plan->slots));
-    plan->batch = at;
-    if (train)
-        at = cvni_add_size(at, cvni_align(cvni_mul_size((size_t)batch,
-                                                        sizeof(float) + sizeof(int))));
+    state = cvni_mul_size(bytes, (size_t)plan->slots);
+    plan->state = cvni_in_piece(net, at, state);
+    at = cvni_add_size(plan->state, state);
+    samples = train ? cvni_align(cvni_mul_size((size_t)batch, sizeof(float) + sizeof(int))) : 0;
+    plan->batch = cvni_in_piece(net, at, samples);
+    at = cvni_add_size(plan->batch, samples);
     for (int id = 1; id < net->layer_count; id++)
         plan->scratch_bytes = cvni_max_size(plan->scratch_bytes,
                                             cvni_align(net->layers[id].scratch_bytes));
@@ -5826,7 +6049,7 @@ static void cvni_bind(cvn_net *net)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         l->place = net->plan.places[id];
-        l->filled = 0;
+        l->filled = l->gathered = 0;
         cvni_bind_again(net, l, 0);
         l->dy = (float *)cvni_bound(net, l->place.dy);
         l->work_backward = cvni_bound(net, l->place.work_backward);
@@ -5949,8 +6172,10 @@ static cvn_result cvni_check_build(cvn_net *net, int max_batch, int mode)
         return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
                          "no plan for training: convnet.h was compiled with CONVNET_NO_TRAIN");
 #endif
-    if (net->layer_count < 2)
+    if (net->layer_count < 2) {
+        if (net->message[0]) return CVN_ERROR_STATE;        /* a model that was not loaded, say */
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the net is empty; begin with cvn_input");
+    }
     if (net->parent && !net->parent->mode)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_build: the shared net is not built");
     net->output = net->chosen_output;
@@ -6128,8 +6353,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->dy && (l->want_grad || net->desc.keep_all)) {
-        if (net->device && cvni_pull_floats(net, l->dy, cvni_elements(l->shape)) != CVN_OK)
-            return NULL;
+        if (net->device && net->backend->pull_tensor(net, l, l->dy) != CVN_OK) return NULL;
         return l->dy;
     }
     cvni_fail(net, CVN_ERROR_STATE,
@@ -6193,6 +6417,7 @@ static void cvni_fill_input(cvn_net *net, cvni_layer *l, const void *values)
 {
     memcpy(l->y, values, cvni_elements(l->shape) * sizeof(float));
     l->filled = net->batch;
+    l->gathered = 0;
     net->mixed = 0;
     net->forward_done = 0;
 }
@@ -6203,11 +6428,14 @@ static cvn_result cvni_write_input(cvn_net *net, cvn_node input, const void *val
     cvni_layer *l;
     cvn_result result = cvni_needs_build(net, call, 0);
     if (result != CVN_OK) return result;
-    if (!cvni_valid(net, input) || !(net->layers[input.id].op->flags & CVNI_SOURCE) ||
-        net->layers[input.id].is_int != is_int || !values)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: needs %s and a pointer", call,
-                         is_int ? "a label input" : "an input or target");
+    if (!cvni_valid(net, input))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is %s", call,
+                         cvni_no_node(input));
     l = &net->layers[input.id];
+    if (!(l->op->flags & CVNI_SOURCE) || l->is_int != is_int)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: '%s' (%s) is no input of %s", call, l->name,
+                         l->op->type, is_int ? "ints" : "floats");
+    if (!values) return cvni_fail(net, CVN_ERROR_ARGUMENT, "%s: no values", call);
     if (!l->y)
         return cvni_fail(net, CVN_ERROR_STATE, "%s: '%s' is not used by this inference plan", call,
                          l->name);
@@ -6244,6 +6472,7 @@ cvn_result cvn_set_sample_weights(cvn_net *net, const float *weights, int n)
     }
     if (weights) memcpy(net->sample_weights, weights, (size_t)n * sizeof *weights);
     net->weighted = weights ? n : 0;
+    net->weights_gathered = 0;
     net->forward_done = 0;
     return CVN_OK;
 }
@@ -6467,9 +6696,18 @@ static void cvni_backward(cvn_net *net, float share)
     cvni_run_backward(net);
 }
 
+static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+{
+    const cvn_result result = cvni_needs_build(net, call, 1);
+    if (result != CVN_OK) return result;
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].loss_weight != 0) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+}
+
 cvn_result cvn_backward(cvn_net *net)
 {
-    cvn_result result = cvni_needs_build(net, "cvn_backward", 1);
+    cvn_result result = cvni_needs_loss(net, "cvn_backward");
     if (result != CVN_OK) return result;
     if (net->forward_done != CVN_TRAIN)
         return cvni_fail(net, CVN_ERROR_STATE, "cvn_backward: call cvn_forward first");
@@ -6498,7 +6736,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
     l->grad_written = 1;
     if (net->device && net->device_result == CVN_OK)
-        net->device_result = cvni_push_floats(net, l->dy, cvni_elements(l->shape));
+        net->device_result = net->backend->push_tensor(net, l, l->dy);
     cvni_run_backward(net);
     return net->device_result;
 }
@@ -7586,7 +7824,8 @@ static const char *cvni_conv_text(const cvni_conv_desc *d, const int *v, char te
 {
     int at = 0;
     for (int i = 3 - d->axes; i < 3; i++)
-        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "", v[i]);
+        at += snprintf(text + at, 48 - (size_t)at, "%s%d", i > 3 - d->axes ? " x " : "",
+                       cvni_as_given(v[i]));
     return text;
 }
 
@@ -7626,7 +7865,7 @@ static cvn_result cvni_conv_check(cvn_net *net, const cvni_layer *l, cvn_shape x
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "%d filters of %s, stride %s, dilation %s, %d groups: "
                                "out of range (1 or more; pads 0 or more)",
-                               d->filters, cvni_conv_text(d, d->kernel, kernel),
+                               cvni_as_given(d->filters), cvni_conv_text(d, d->kernel, kernel),
                                cvni_conv_text(d, d->stride, stride),
                                cvni_conv_text(d, d->dilation, dilation), d->groups);
     if (x.dim[1] % d->groups || d->filters % d->groups)
@@ -7643,11 +7882,10 @@ static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
     double padded = 1;
     int reach[3] = { 1, 1, 1 };
     int fits = 1;
+    int spread = 0;
     char text[96];
     char kernel[48];
     char dilated[48];
-    char pads[48];
-    char ends[48];
     l->shape = x;
     l->shape.dim[1] = d->filters;
     for (int i = 3 - d->axes; i < 3; i++) {
@@ -7655,6 +7893,7 @@ static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
         const int room = x.dim[at] + d->pad[i] + d->pad_end[i];
         reach[i] = d->dilation[i] * (d->kernel[i] - 1) + 1;
         fits = fits && reach[i] <= room;
+        spread |= d->dilation[i] > 1;
         padded *= room;
         l->shape.dim[at] = (room - reach[i]) / d->stride[i] + 1;
         if (d->pad_mode == CVN_PAD_REFLECT && cvni_max(d->pad[i], d->pad_end[i]) >= x.dim[at])
@@ -7664,12 +7903,11 @@ static cvn_result cvni_conv_down_shape(cvn_net *net, cvni_layer *l, cvn_shape x)
     }
     if (!fits)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
-                               "kernel %s (dilated: %s) is larger than input %s with pads %s and "
-                               "%s behind it; raise the pads or shrink the kernel",
-                               cvni_conv_text(d, d->kernel, kernel),
-                               cvni_conv_text(d, reach, dilated), cvni_shape_text(x, text),
-                               cvni_conv_text(d, d->pad, pads),
-                               cvni_conv_text(d, d->pad_end, ends));
+                               "kernel %s%s%s%s is larger than input %s with its pads; raise the "
+                               "pads or shrink the kernel",
+                               cvni_conv_text(d, d->kernel, kernel), spread ? " (dilated: " : "",
+                               spread ? cvni_conv_text(d, reach, dilated) : "", spread ? ")" : "",
+                               cvni_shape_text(x, text));
     if (d->pad_mode != CVN_PAD_ZERO && padded > CONVNET_MAX_ELEMENTS)
         return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the input %s is too large with its pads",
                                cvni_shape_text(x, text));
@@ -9612,6 +9850,7 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
 #define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
 #define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about, */
 #define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round */
+#define CVNI_WINO_FAR 2e5               /* floats of both images that do not stay in the cache */
 #define CVNI_WINO_KEPT 20000            /* floats of a point of U that is made beforehand */
 #define CVNI_WINO_CHANNELS 30000        /* of a group at most: sums of sizes fit an int */
 #define CVNI_WINO_WIDE 48               /* by filters: filters of a task; */
@@ -9636,10 +9875,14 @@ typedef struct cvni_wino {
     float *packed;                      /* what pack() writes */
     int group;                          /* tiles of a task, or of a round */
     int g, first, count;                /* of a round: group of channels, tiles */
+    int far;                            /* the images do not stay in the cache */
     int row_tasks, col_tasks;           /* of a round: by filters, by channels */
     float *v, *d;                       /* of a round: the transforms */
-    ptrdiff_t v_point, d_point;
+    ptrdiff_t v_point, d_point;         /* floats from point to point of V, of M or A dy A^T */
 } cvni_wino;
+
+/* Some tiles of a group. */
+typedef struct cvni_wino_task { int g, first, tiles; } cvni_wino_task;
 
 /* Neighbours in a row of tiles. */
 typedef struct cvni_wino_strip { int n, row, col, tiles; } cvni_wino_strip;
@@ -9904,6 +10147,41 @@ static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats
         for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
 }
 
+/* First channel of a group of the image read, of the one made. */
+static const float *cvni_wino_from(const cvni_wino *w, int g)
+{
+    const cvni_conv_job *j = w->job;
+    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
+                              : j->big + cvni_conv_big_at(&j->c, 0, g);
+}
+
+static float *cvni_wino_to(const cvni_wino *w, int g)
+{
+    const cvni_conv *c = &w->job->c;
+    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
+                                            : cvni_conv_small_at(c, 0, g));
+}
+
+/* Of the rows of so many tiles, all channels, share `part` of `parts`: fetched while others are
+ * computed, for no prefetcher follows so many planes. x: the group's first channel in the first
+ * image. */
+static void cvni_wino_soon(const cvni_wino *w, const cvni_wino_image *im, const float *x, int first,
+                           int tiles, int part, int parts)
+{
+    const int row = first / w->cols;
+    const int pieces = (cvni_ceil_div(first + tiles, w->cols) - row) * im->channels;
+    const ptrdiff_t plane = (ptrdiff_t)im->H * im->W;
+    if (!w->far) return;
+    for (int p = (int)((int64_t)pieces * part / parts);
+         p < (int)((int64_t)pieces * (part + 1) / parts); p++) {
+        const int n = (row + p / im->channels) / w->rows;
+        const int top = (row + p / im->channels) % w->rows * 4 - im->pad_h;
+        const int begin = cvni_max(0, top > 0 ? top + im->span - 4 : 0);
+        cvni_wino_fetch(x + (n * w->job->c.G * im->channels + p % im->channels) * plane +
+                            begin * im->W, 1, 0, (cvni_min(top + im->span, im->H) - begin) * im->W);
+    }
+}
+
 /* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
  * the next call reads; that, and the rows that come next, are fetched meanwhile. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
@@ -9932,81 +10210,78 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
     }
 }
 
+static cvni_wino_task cvni_wino_task_of(const cvni_wino *w, int i)
+{
+    const int groups = cvni_ceil_div(w->tiles, w->group);
+    cvni_wino_task t;
+    t.g = i / groups;
+    t.first = i % groups * w->group;
+    t.tiles = cvni_min(w->group, w->tiles - t.first);
+    return t;
+}
+
 static void cvni_wino_begin(const float *bias, int filters, int tiles, float *m, ptrdiff_t pitch)
 {
     for (int i = 0; i < tiles; i++)
         memcpy(m + i * pitch, bias, sizeof(float) * (size_t)filters);
 }
 
-/* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
-static void cvni_wino_products(const cvni_wino *w, const float *u, const float *v,
-                               ptrdiff_t v_point, const float *bias, int tiles, float *m,
-                               ptrdiff_t m_point)
+/* M = V U for the tiles of a task. What comes next is fetched meanwhile: the panel, what the next
+ * task reads, where this one writes. */
+static void cvni_wino_products(const cvni_wino *w, const cvni_wino_task *task,
+                               const cvni_wino_task *next, const float *v, float *m)
 {
+    const cvni_conv_job *j = w->job;
     const int C = w->in.channels;
+    const float *u = j->packed + task->g * CVNI_WINO_POINTS * w->point;
+    const float *bias = j->bias ? j->bias + task->g * w->out.channels : NULL;
     const int panels = cvni_ceil_div(cvni_ceil_div(w->out.channels, CVNI_LINE), 3);
     cvni_tile t;
     memset(&t, 0, sizeof t);
     t.a_line = w->in.pitch;
     t.a_k = 1;
     t.ldc = w->out.pitch;
-    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += v_point, m += m_point) {
+    for (int i = 0; i < CVNI_WINO_POINTS; i++, u += w->point, v += w->v_point, m += w->d_point) {
         const int begin = bias && i == CVNI_WINO_BIAS;
         const float *b = u;
-        if (begin) cvni_wino_begin(bias, w->out.channels, tiles, m, t.ldc);
+        if (next)
+            cvni_wino_soon(w, &w->in, cvni_wino_from(w, next->g), next->first, next->tiles, i,
+                           CVNI_WINO_POINTS);
+        cvni_wino_soon(w, &w->out, cvni_wino_to(w, task->g), task->first, task->tiles, i,
+                       CVNI_WINO_POINTS);
+        if (begin) cvni_wino_begin(bias, w->out.channels, task->tiles, m, t.ldc);
         for (int k = 0; k < C; k += CVNI_WINO_KC) {
             t.k = cvni_min(CVNI_WINO_KC, C - k);
             t.add = begin || k > 0;
             for (int q = 0; q < panels; q++) {
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
-                cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
-                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
+                cvni_wino_tiles(j->net->k, &t, task->tiles, (int)t.b_k, v + k, b, m + f,
+                                q == 0 && k == 0 ? w->v_point : 0, t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
     }
 }
 
-/* First channel of a group of the image read, of the one made. */
-static const float *cvni_wino_from(const cvni_wino *w, int g)
-{
-    const cvni_conv_job *j = w->job;
-    return w->pass == CVNI_UP ? j->small + cvni_conv_small_at(&j->c, 0, g)
-                              : j->big + cvni_conv_big_at(&j->c, 0, g);
-}
-
-static float *cvni_wino_to(const cvni_wino *w, int g)
-{
-    const cvni_conv *c = &w->job->c;
-    return w->job->to + (w->pass == CVNI_UP ? cvni_conv_big_at(c, 0, g)
-                                            : cvni_conv_small_at(c, 0, g));
-}
-
 /* Images of a pass down or up; tasks are tiles of a group. */
 static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
-    const cvni_conv_job *j = w->job;
-    const cvni_kernels *kern = j->net->k;
-    const int groups = cvni_ceil_div(w->tiles, w->group);
-    const ptrdiff_t v_point = cvni_wino_plane(kern, w->group, w->in.pitch);
-    const ptrdiff_t m_point = cvni_wino_plane(kern, w->group, w->out.pitch);
-    float *scratch = (float *)cvni_scratch(j->net, worker);
+    const cvni_kernels *kern = w->job->net->k;
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
     float *v = scratch + CVNI_WINO_SCRATCH;
-    float *m = v + CVNI_WINO_POINTS * v_point;
-    for (int t = begin; t < end; t++) {
-        const int g = t / groups;
-        const int first = t % groups * w->group;
-        const int tiles = cvni_min(w->group, w->tiles - first);
+    float *m = v + CVNI_WINO_POINTS * w->v_point;
+    for (int i = begin; i < end; i++) {
+        const cvni_wino_task t = cvni_wino_task_of(w, i);
+        const cvni_wino_task next = cvni_wino_task_of(w, i + 1);
         for (int c = 0; c < w->in.channels; c += CVNI_LINE)
-            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
-                           scratch);
-        cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
-                           j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
+            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, t.g), c, t.first, t.tiles, v + c,
+                           w->v_point, scratch);
+        cvni_wino_products(w, &t, i + 1 < end ? &next : NULL, v, m);
         for (int f = 0; f < w->out.channels; f += CVNI_LINE)
-            cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles,
-                            cvni_wino_to(w, g), scratch);
+            cvni_wino_write(kern, w, m + f, w->d_point, w->out.pitch, f, t.first, t.tiles,
+                            cvni_wino_to(w, t.g), scratch);
     }
 }
 
@@ -10026,6 +10301,19 @@ static void cvni_wino_read_part(void *context, int begin, int end, int worker)
                        c, w->first, w->count, (second ? w->d : w->v) + c,
                        second ? w->d_point : w->v_point, scratch);
     }
+}
+
+/* Share `part` of what the next round reads. */
+static void cvni_wino_round_soon(const cvni_wino *w, int part)
+{
+    const int parts = w->row_tasks * w->col_tasks * CVNI_WINO_POINTS;
+    const int first = w->first + w->count;
+    const int tiles = cvni_min(w->group, w->tiles - first);
+    if (tiles <= 0) return;
+    cvni_wino_soon(w, &w->in, cvni_wino_from(w, w->g), first, tiles, part, parts);
+    if (w->pass == CVNI_WEIGHTS)
+        cvni_wino_soon(w, &w->out, w->job->small + cvni_conv_small_at(&w->job->c, 0, w->g), first,
+                       tiles, part, parts);
 }
 
 /* Share t of `tasks` of so many lines. */
@@ -10065,6 +10353,7 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
                     cvni_wino_weight(w, w->g, c0 + c, cvni_min(CVNI_LINE, t.k - c), f0 + f,
                                      u + c * width + f, u_point, width, scratch);
             for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+                if (c0 == 0) cvni_wino_round_soon(w, q * CVNI_WINO_POINTS + i);
                 t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
                 cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
                                 u + i * u_point, m + i * m_point, w->v_point, u_point);
@@ -10128,6 +10417,7 @@ static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
         const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
         const int filters = cvni_min(f1, w->out.channels) - f0;
         for (int i = 0; i < CVNI_WINO_POINTS; i++) {
+            cvni_wino_round_soon(w, q * CVNI_WINO_POINTS + i);
             if (i < filters)                    /* added to soon */
                 cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
                                 0, 9 * (c1 - c0));
@@ -10154,8 +10444,6 @@ static void cvni_wino_rounds(cvni_wino *w, double cost)
     const int rows = cvni_ceil_div(w->out.channels, CVNI_LINE);
     const int cols = cvni_ceil_div(w->in.channels, CVNI_LINE);
     const double part = cost * w->group / w->tiles / j->c.G;
-    w->v_point = cvni_wino_plane(j->net->k, w->group, w->in.pitch);
-    w->d_point = cvni_wino_plane(j->net->k, w->group, w->out.pitch);
     w->v = (float *)j->work;
     w->d = w->v + CVNI_WINO_POINTS * w->v_point;
     w->row_tasks = cvni_ceil_div(rows * CVNI_LINE, weights ? CVNI_WINO_TALL : CVNI_WINO_WIDE);
@@ -10227,6 +10515,9 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
     w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
+    w.v_point = cvni_wino_plane(j->net->k, w.group, w.in.pitch);
+    w.d_point = cvni_wino_plane(j->net->k, w.group, w.out.pitch);
+    w.far = w.tiles * 16.0 * (w.in.channels + w.out.channels) * j->c.G > CVNI_WINO_FAR;
     if (w.by_filters) cvni_wino_rounds(&w, cost);
     else cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
                            cvni_wino_tile_part, &w);
@@ -11095,7 +11386,7 @@ static cvni_conv_desc cvni_conv_begin(int axes, int filters, int groups, int no_
     cvni_conv_desc d;
     memset(&d, 0, sizeof d);
     d.axes = axes;
-    d.filters = filters ? filters : -1;         /* 0 stands for depthwise inside */
+    d.filters = cvni_noughted(filters);         /* 0 stands for depthwise inside */
     d.groups = groups;
     d.no_bias = no_bias;
     d.weight_init = weight_init;
@@ -11119,7 +11410,7 @@ static cvni_conv_desc cvni_conv_uniform(int axes, int filters, int kernel, int s
     const cvn_init init = { CVN_INIT_DEFAULT, 0, 0 };
     cvni_conv_desc d = cvni_conv_begin(axes, filters, 1, 0, init, init);
     for (int i = 3 - axes; i < 3; i++)
-        cvni_conv_set_axis(&d, i, kernel, stride ? stride : -1, 1, pad, pad);
+        cvni_conv_set_axis(&d, i, kernel, cvni_noughted(stride), 1, pad, pad);
     return d;
 }
 
@@ -11726,74 +12017,61 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
            2 * a->out <= a->n;
 }
 
-/* y = the larger of both, a NaN before numbers; masks as in cvni_maxpool_tap. */
-CVNI_HOT
-static void cvni_take_larger(int n, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
+/* The largest element under one window, a NaN before numbers. */
+static float cvni_maxpool_value(const cvni_pool_job *j, const float *plane, int oh, int ow)
 {
-    for (int i = 0; i < n; i++) {
-        const int take = -((x[i] > y[i]) | (x[i] != x[i]));
-        int32_t old, now;
-        memcpy(&old, &y[i], sizeof old);
-        memcpy(&now, &x[i], sizeof now);
-        old ^= (old ^ now) & take;
-        memcpy(&y[i], &old, sizeof old);
-    }
-}
-
-/* x[0], x[stride], ... */
-CVNI_HOT
-static void cvni_every(int n, int stride, const float *CVNI_RESTRICT x, float *CVNI_RESTRICT y)
-{
-    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
-    else for (int i = 0; i < n; i++) y[i] = x[i * stride];
-}
-
-#define CVNI_POOL_COLS 1024             /* columns that windows side by side cover */
-
-/* Windows that share a row of y, when their places are not wanted: the largest of each column,
- * then the largest of neighbouring columns. At stride 2 even and odd columns are parted first. */
-static void cvni_maxpool_values(const cvni_pool_job *j, const float *plane, int oh, int from,
-                                int to, float *y)
-{
-    const cvni_pool_axis *w = &j->w;
     const cvni_span rows = cvni_pool_span(&j->h, oh);
-    const int n = to - from;
-    const int first = from * w->stride - w->pad0;       /* column of the buffer's first one */
-    const int cols = (n - 1) * w->stride + (w->kernel - 1) * w->dilation + 1;
-    const int low = cvni_max(0, -first);
-    const int high = cvni_min(cols, w->n - first);
-    float column[CVNI_POOL_COLS], part[2][CVNI_POOL_COLS / 2 + 1];
-    for (int i = 0; i < cols; i++) if (i < low || i >= high) column[i] = -HUGE_VALF;
-    for (int h = rows.begin; low < high && h < rows.end; h += j->h.dilation) {
-        const float *x = plane + (ptrdiff_t)h * w->n + first;
-        if (h > rows.begin) cvni_take_larger(high - low, x + low, column + low);
-        else memcpy(column + low, x + low, (size_t)(high - low) * sizeof(float));
-    }
-    for (int i = 0; w->stride == 2 && i < 2; i++)
-        cvni_every((cols + 1 - i) / 2, 2, column + i, part[i]);
-    for (int k = 0; k < w->kernel; k++) {
-        const int at = k * w->dilation;
-        const float *x = w->stride == 2 ? part[at % 2] + at / 2 : column + at;
-        if (w->stride > 2) cvni_every(n, w->stride, column + at, part[0]);
-        if (w->stride > 2) x = part[0];
-        if (k) cvni_take_larger(n, x, y);
-        else memcpy(y, x, (size_t)n * sizeof(float));
-    }
+    const cvni_span cols = cvni_pool_span(&j->w, ow);
+    float best = -HUGE_VALF;
+    for (int h = rows.begin; h < rows.end; h += j->h.dilation)
+        for (int w = cols.begin; w < cols.end; w += j->w.dilation) {
+            const float v = plane[(ptrdiff_t)h * j->w.n + w];
+            if (best == best && !(v <= best)) best = v;
+        }
+    return best;
 }
 
-/* Planes of values alone; 0 where a window is too wide for that. */
-static int cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+/* Windows [0, *low) and from *high on lean over an end of the axis. */
+static void cvni_pool_inside(const cvni_pool_axis *a, int *low, int *high)
 {
-    const int spare = CVNI_POOL_COLS - 1 - (j->w.kernel - 1) * j->w.dilation;
-    const int block = spare / j->w.stride + 1;
-    if (j->winner || !j->y || spare < 0) return 0;
-    for (int t = begin; t < end; t++)
-        for (int oh = 0; oh < j->h.out; oh++)
-            for (int ow = 0; ow < j->w.out; ow += block)
-                cvni_maxpool_values(j, j->x + t * j->plane, oh, ow,
-                                    cvni_min(ow + block, j->w.out),
-                                    j->y + t * j->outputs + (ptrdiff_t)oh * j->w.out + ow);
-    return 1;
+    const int room = a->n + a->pad0 - cvni_pool_reach(a);
+    *high = room < 0 ? 0 : cvni_min(a->out, room / a->stride + 1);
+    *low = cvni_min(*high, cvni_ceil_div(a->pad0, a->stride));
+}
+
+/* Planes of values alone: the windows inside at once. */
+static void cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
+{
+    const cvni_pool_axis *h = &j->h, *w = &j->w;
+    const int W = w->out;
+    int top, bottom, left, right;
+    cvni_windows s;
+    cvni_pool_inside(h, &top, &bottom);
+    cvni_pool_inside(w, &left, &right);
+    memset(&s, 0, sizeof s);
+    s.lines = bottom - top;
+    s.n = right - left;
+    s.rows = h->kernel;
+    s.cols = w->kernel;
+    s.stride = w->stride;
+    s.dilation = w->dilation;
+    s.step = (ptrdiff_t)h->dilation * w->n;
+    s.x_line = (ptrdiff_t)h->stride * w->n;
+    s.y_line = W;
+    for (int t = begin; t < end; t++) {
+        const float *plane = j->x + t * j->plane;
+        float *y = j->y + t * j->outputs;
+        s.x = plane + (top * h->stride - h->pad0) * (ptrdiff_t)w->n + left * w->stride - w->pad0;
+        s.y = y + (ptrdiff_t)top * W + left;
+        if (s.lines > 0 && s.n > 0) j->net->k->maxpool(&s);
+        for (int r = 0; r < h->out; r++, y += W) {
+            const int inside = r >= top && r < bottom;
+            for (int i = 0; i < (inside ? left : W); i++)
+                y[i] = cvni_maxpool_value(j, plane, r, i);
+            for (int i = inside ? right : W; i < W; i++)
+                y[i] = cvni_maxpool_value(j, plane, r, i);
+        }
+    }
 }
 
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
@@ -11813,7 +12091,10 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
                                 j->winner ? j->winner + t * j->outputs : NULL);
         return;
     }
-    if (cvni_maxpool_planes(j, begin, end)) return;
+    if (j->y && !j->winner) {
+        cvni_maxpool_planes(j, begin, end);
+        return;
+    }
     for (int t = begin; t < end; t++)
         for (int oh = 0; oh < j->h.out; oh++)
             for (int ow = 0; ow < j->w.out; ow += CVNI_POOL_BLOCK) {
@@ -11863,6 +12144,24 @@ static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, 
             dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
 }
 
+/* The elements under a window; rows of the whole width at once, as many as a sum of floats may
+ * have. */
+static double cvni_pool_sum(const cvni_pool_job *j, const float *plane, cvni_span rows,
+                            cvni_span cols)
+{
+    const int W = j->w.n;
+    const int n = cols.end - cols.begin;
+    const int whole = n == W && j->h.dilation == 1 && j->w.dilation == 1;
+    const int together = whole ? cvni_max(1, CVNI_POOL_BLOCK / W) : 1;
+    double sum = 0;
+    for (int h = rows.begin; h < rows.end; h += together * j->h.dilation) {
+        const float *x = plane + (ptrdiff_t)h * W + cols.begin;
+        if (j->w.dilation > 1) for (int i = 0; i < n; i += j->w.dilation) sum += (double)x[i];
+        else sum += (double)j->net->k->sum(cvni_min(together, rows.end - h) * n, x);
+    }
+    return sum;
+}
+
 static void cvni_avgpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -11880,14 +12179,7 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
             }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
-                double sum = 0;
-                for (int h = rows.begin; h < rows.end; h += j->h.dilation) {
-                    const float *row = plane + (ptrdiff_t)h * j->w.n;
-                    if (j->w.dilation == 1)
-                        sum += (double)j->net->k->sum(cols.end - cols.begin, row + cols.begin);
-                    else for (int i = cols.begin; i < cols.end; i += j->w.dilation)
-                            sum += (double)row[i];
-                }
+                const double sum = cvni_pool_sum(j, plane, rows, cols);
                 *y++ = (float)(sum / (rows.size * cols.size));
             }
         }
@@ -12211,7 +12503,7 @@ static void cvni_unpool_run(cvn_net *net, cvni_layer *l, cvni_job part, int back
                       (double)cvni_elements(x->shape) + (double)cvni_elements(l->shape), part, &j);
 }
 
-static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_unpool_check(cvn_net *net, const cvni_layer *l)
 {
     const cvni_layer *index = cvni_in(net, l, 1);
     const int *values = (const int *)(const void *)index->y;
@@ -12224,8 +12516,14 @@ static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
                                    "index %.0f of '%s' (number %lu of the batch) is not in 0..%.0f",
                                    v, index->name, (unsigned long)i, places - 1);
     }
-    cvni_unpool_run(net, l, cvni_unpool_part, 0);
     return CVN_OK;
+}
+
+static cvn_result cvni_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvni_unpool_check(net, l);
+    if (result == CVN_OK) cvni_unpool_run(net, l, cvni_unpool_part, 0);
+    return result;
 }
 
 static void cvni_unpool_backward(cvn_net *net, cvni_layer *l)
@@ -14942,8 +15240,8 @@ static cvn_result cvni_softmax_shape(cvn_net *net, cvni_layer *l)
     if (!d->axis) d->axis = cvni_class_axis(x);
     if (d->axis < 1 || d->axis >= x.rank)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "axis %d; an input of rank %d has 1 to %d", d->axis, x.rank,
-                               x.rank - 1);
+                               "axis %d; an input of rank %d has 1 to %d",
+                               cvni_as_given(d->axis), x.rank, x.rank - 1);
     l->shape = x;
     return CVN_OK;
 }
@@ -15114,12 +15412,12 @@ static cvn_node cvni_add_softmax(cvn_net *net, cvn_node x, int axis, int log)
 cvn_node cvn_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 0); }
 cvn_node cvn_softmax_axis(cvn_net *net, cvn_node x, int axis)
 {
-    return cvni_add_softmax(net, x, axis ? axis : -1, 0);
+    return cvni_add_softmax(net, x, cvni_noughted(axis), 0);
 }
 cvn_node cvn_log_softmax(cvn_net *net, cvn_node x) { return cvni_add_softmax(net, x, 0, 1); }
 cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
 {
-    return cvni_add_softmax(net, x, axis ? axis : -1, 1);
+    return cvni_add_softmax(net, x, cvni_noughted(axis), 1);
 }
 
 /* ================================================================================================
@@ -15746,7 +16044,7 @@ static cvn_result cvni_batch_view_shape(cvn_net *net, cvni_layer *l)
             return cvni_layer_fail(net, l, CVN_ERROR_SHAPE,
                                    "%d entries of a sample, %d axes: cannot be split by %d, or "
                                    "there is no axis left",
-                                   x->samples, s.rank, count);
+                                   x->samples, s.rank, cvni_as_given(count));
         l->shape.rank = s.rank + 1;
         l->shape.dim[0] = s.dim[0] / count;
         l->shape.dim[1] = count;
@@ -15781,11 +16079,11 @@ cvn_node cvn_flatten_batch(cvn_net *net, cvn_node x)
     return cvni_add_layer(net, &cvni_op_flatten_batch, &x, 1, &d, sizeof d);
 }
 
-/* A count of 0 would mean flatten: -1 is refused. */
+/* A count of 0 would mean flatten. */
 cvn_node cvn_unflatten_batch(cvn_net *net, cvn_node x, int count)
 {
     cvni_batch_view_desc d;
-    d.count = count ? count : -1;
+    d.count = cvni_noughted(count);
     return cvni_add_layer(net, &cvni_op_unflatten_batch, &x, 1, &d, sizeof d);
 }
 
@@ -17980,17 +18278,24 @@ static void cvni_embedding_back_part(void *context, int begin, int end, int work
     }
 }
 
-static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
+static cvn_result cvni_embedding_check(cvn_net *net, const cvni_layer *l,
+                                       const cvni_embedding_job *j)
 {
     const int rows = ((const cvni_embedding_desc *)l->desc)->count;
-    cvni_embedding_job j = cvni_embedding_job_of(net, l);
-    for (int i = 0; i < j.positions; i++) {
-        const double v = cvni_index_at(j.x, i);
+    for (int i = 0; i < j->positions; i++) {
+        const double v = cvni_index_at(j->x, i);
         if (!(v >= 0 && v < rows))
             return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                    "index %g (number %d of the batch) is not in 0..%d", v, i,
                                    rows - 1);
     }
+    return CVN_OK;
+}
+
+static cvn_result cvni_embedding_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    if (cvni_embedding_check(net, l, &j) != CVN_OK) return CVN_ERROR_ARGUMENT;
     j.from = cvni_weights(net, l, 0);
     j.to = l->y;
     cvni_parallel_for(net, j.positions, (double)j.positions * j.dim, cvni_embedding_part, &j);
@@ -18215,6 +18520,13 @@ static cvn_result cvni_posenc_shape(cvn_net *net, cvni_layer *l)
     return result;
 }
 
+/* Column c of C at step t. */
+static float cvni_posenc_wave(int t, int c, int C)
+{
+    const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
+    return (float)(c % 2 ? cos(angle) : sin(angle));
+}
+
 static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
 {
     const int T = l->shape.dim[1];
@@ -18222,10 +18534,7 @@ static void cvni_posenc_prepare(cvn_net *net, cvni_layer *l)
     float *p = (float *)l->table;
     (void)net;
     for (int t = 0; t < T; t++)
-        for (int c = 0; c < C; c++) {
-            const double angle = t / pow(10000.0, (double)(c / 2 * 2) / C);
-            *p++ = (float)(c % 2 ? cos(angle) : sin(angle));
-        }
+        for (int c = 0; c < C; c++) *p++ = cvni_posenc_wave(t, c, C);
 }
 
 static cvn_result cvni_posemb_shape(cvn_net *net, cvni_layer *l)
@@ -18598,7 +18907,7 @@ static cvn_result cvni_attention_inputs(cvn_net *net, cvni_layer *l)
     if (d->heads < 1 || q.dim[2] % d->heads)
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "%d heads; a divisor of the %d columns of the query is needed",
-                               d->heads, q.dim[2]);
+                               cvni_as_given(d->heads), q.dim[2]);
     if (!(d->dropout >= 0) || !(d->dropout < 1))
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
                                "dropout %g; 0 <= dropout < 1 is needed", (double)d->dropout);
@@ -18887,7 +19196,7 @@ cvn_node cvn_multihead_attention(cvn_net *net, cvn_node query, cvn_node key, cvn
                                  int heads)
 {
     cvn_attention_desc d = cvn_attention_defaults();
-    d.heads = heads > 0 ? heads : -1;
+    d.heads = cvni_noughted(heads);
     return cvni_add_attention(net, &cvni_op_mha, query, key, value, &d);
 }
 
@@ -20047,8 +20356,8 @@ static cvn_result cvni_resize_check(cvn_net *net, const cvni_layer *l, cvn_shape
     } else if (d->factor < 0 || (d->factor == 0 && (d->height < 1 || d->width < 1)) ||
                d->factor > INT_MAX / cvni_max(x.dim[2], x.dim[3])) {
         return cvni_layer_fail(net, l, CVN_ERROR_ARGUMENT,
-                               "factor %d, size %d x %d: out of range (1 or more)", d->factor,
-                               d->height, d->width);
+                               "factor %d, size %d x %d: out of range (1 or more)",
+                               cvni_as_given(d->factor), d->height, d->width);
     }
     return CVN_OK;
 }
@@ -20288,7 +20597,7 @@ static cvn_node cvni_add_upsample(cvn_net *net, cvn_node x, int factor, int heig
 /* A factor of 0 is an error here: inside it means height x width. */
 cvn_node cvn_upsample_nearest(cvn_net *net, cvn_node x, int factor)
 {
-    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_NEAREST, 0);
+    return cvni_add_upsample(net, x, cvni_noughted(factor), 0, 0, CVNI_RESIZE_NEAREST, 0);
 }
 
 cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width)
@@ -20298,7 +20607,7 @@ cvn_node cvn_upsample_nearest_to(cvn_net *net, cvn_node x, int height, int width
 
 cvn_node cvn_upsample_bilinear(cvn_net *net, cvn_node x, int factor, int align_corners)
 {
-    return cvni_add_upsample(net, x, factor ? factor : -1, 0, 0, CVNI_RESIZE_BILINEAR,
+    return cvni_add_upsample(net, x, cvni_noughted(factor), 0, 0, CVNI_RESIZE_BILINEAR,
                              align_corners);
 }
 
@@ -20722,6 +21031,95 @@ int cvn_nms(cvn_box *boxes, int count, float iou, int any_label)
         if (!covered) boxes[kept++] = boxes[i];
     }
     return kept;
+}
+
+/* ---- precision and recall ---- */
+
+static int cvni_compare_found(const void *a, const void *b)
+{
+    const cvn_found *p = (const cvn_found *)a;
+    const cvn_found *q = (const cvn_found *)b;
+    if (p->box.label != q->box.label) return p->box.label < q->box.label ? -1 : 1;
+    return p->image != q->image ? (p->image < q->image ? -1 : 1)
+                                : cvni_compare_boxes(&p->box, &q->box);
+}
+
+/* The same with the scores of a label before its images. */
+static int cvni_compare_scores(const void *a, const void *b)
+{
+    const cvn_found *p = (const cvn_found *)a;
+    const cvn_found *q = (const cvn_found *)b;
+    if (p->box.label != q->box.label) return p->box.label < q->box.label ? -1 : 1;
+    return p->box.score != q->box.score ? cvni_falling(p->box.score, q->box.score)
+                                        : cvni_compare_found(a, b);
+}
+
+/* Marks a found box, and the truth that it meets: one of truth[0..truths), sorted. */
+static void cvni_meet(cvn_found *found, cvn_found *truth, int truths, float iou)
+{
+    int low = 0;
+    int best = -1;
+    double most = (double)iou;
+    for (int high = truths; low < high;) {
+        const int middle = low + (high - low) / 2;
+        if (truth[middle].image < found->image) low = middle + 1;
+        else high = middle;
+    }
+    for (; low < truths && truth[low].image == found->image; low++) {
+        const double cover = cvni_box_iou(&found->box, &truth[low].box);
+        if (cover < most || (best >= 0 && cover <= most)) continue;
+        most = cover;
+        best = low;
+    }
+    found->hit = best >= 0 && !truth[best].hit;
+    if (best >= 0) truth[best].hit = 1;
+}
+
+/* Of one label, in the order of falling scores. */
+static double cvni_precision_area(const cvn_found *found, int count, int truths)
+{
+    double sum = 0;
+    double best = 0;
+    int hits = 0;
+    for (int i = 0; i < count; i++) hits += found[i].hit;
+    for (int i = count - 1; i >= 0; i--) {
+        best = fmax(best, (double)hits / (i + 1));
+        if (found[i].hit) sum += best / truths;
+        hits -= found[i].hit;
+    }
+    return sum;
+}
+
+/* Entries of the label with which they begin. */
+static int cvni_label_run(const cvn_found *found, int count)
+{
+    int n = 0;
+    while (n < count && found[n].box.label == found[0].box.label) n++;
+    return n;
+}
+
+float cvn_average_precision(cvn_found *found, int count, cvn_found *truth, int truths, int label,
+                            float iou)
+{
+    double sum = 0;
+    int labels = 0;
+    if (!truth || truths < 1) return 0;
+    if (!found) count = 0;
+    qsort(truth, (size_t)truths, sizeof *truth, cvni_compare_found);
+    if (count > 0) qsort(found, (size_t)count, sizeof *found, cvni_compare_scores);
+    for (int i = 0; i < truths; i++) truth[i].hit = 0;
+    for (int i = 0; i < count; i++) found[i].hit = 0;
+    for (int t = 0, f = 0, run = 0, met = 0; t < truths; t += run, f += met) {
+        const int own = truth[t].box.label;
+        run = cvni_label_run(truth + t, truths - t);
+        while (f < count && found[f].box.label < own) f++;
+        met = f < count && found[f].box.label == own ? cvni_label_run(found + f, count - f) : 0;
+        if (label >= 0 && label != own) continue;
+        for (int i = f; i < f + met; i++) cvni_meet(&found[i], truth + t, run, iou);
+        sum += cvni_precision_area(found + f, met, run);
+        labels++;
+    }
+    return labels ? (float)(sum / labels) : 0;
 }
 
 /* ---- images that boxes are found in ---- */
@@ -22561,7 +22959,7 @@ static int cvni_block_image(cvn_net *net, cvn_node x, const char *call)
         return 0;
     }
     if (!cvni_valid(net, x))
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is no node of this net", call);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: the input is %s", call, cvni_no_node(x));
     else if (s.rank != 4)
         cvni_graph_fail(net, CVN_ERROR_SHAPE, "%s: '%s' has rank %d; [N, C, H, W] is needed", call,
                         net->layers[x.id].name, s.rank);
@@ -24798,6 +25196,453 @@ int cvn_ctc_decode(const float *log_probabilities, int T, int C, int blank, int 
 }
 
 /* ================================================================================================
+ * >>yolo-loss   training of detectors with heads of anchors
+ * ==============================================================================================
+ *   Formulas: >>layers-api. A truth belongs to one box: that of the anchor, of all heads, which its
+ *   sides fit best, in the cell of its centre. Tasks are samples; the sum of one is in double.
+ *   saved     of each box of each sample what it is to be, CVNI_YOLO_..., which backward reads
+ *   work      the loss of each sample                           tested: tests/test_yolo_loss.c */
+
+enum { CVNI_YOLO_IGNORED = -1, CVNI_YOLO_EMPTY = 0 };   /* above 0: number of its truth, from 1 */
+enum { CVNI_YOLO_TRUTH = 5 };                           /* class, centre x, y, width, height */
+
+typedef struct cvni_yolo_loss {         /* of a layer: the description and the heads' */
+    cvn_yolo_loss_desc d;
+    int heads;
+    cvn_yolo_desc head[CVN_MAX_HEADS];
+} cvni_yolo_loss;
+
+/* One head in one batch. */
+typedef struct cvni_yolo_grid {
+    const cvn_yolo_desc *d;
+    const cvni_layer *x;
+    int H, W;
+    ptrdiff_t cells;
+    ptrdiff_t first;                    /* boxes of a sample in the heads before */
+    float sx, sy;                       /* pixels a cell */
+} cvni_yolo_grid;
+
+typedef struct cvni_yolo_job {
+    cvn_net *net;
+    cvni_layer *l;
+    const cvni_yolo_loss *d;
+    cvni_yolo_grid grid[CVN_MAX_HEADS];
+    ptrdiff_t boxes;                    /* of a sample, over all heads */
+    int truths;                         /* room of a sample */
+    float width, height;                /* of the image, in pixels */
+    float *dx[CVN_MAX_HEADS];
+    int add[CVN_MAX_HEADS];
+} cvni_yolo_job;
+
+static cvni_yolo_job cvni_yolo_job_of(cvn_net *net, cvni_layer *l)
+{
+    const cvn_shape image = cvni_image_input(net)->shape;
+    cvni_yolo_job j;
+    memset(&j, 0, sizeof j);
+    j.net = net;
+    j.l = l;
+    j.d = (const cvni_yolo_loss *)l->desc;
+    j.truths = cvni_in(net, l, j.d->heads)->shape.dim[1];
+    j.height = (float)image.dim[2];
+    j.width = (float)image.dim[3];
+    for (int h = 0; h < j.d->heads; h++) {
+        cvni_yolo_grid *g = &j.grid[h];
+        g->d = &j.d->head[h];
+        g->x = cvni_in(net, l, h);
+        g->H = g->x->shape.dim[2];
+        g->W = g->x->shape.dim[3];
+        g->cells = (ptrdiff_t)g->H * g->W;
+        g->first = j.boxes;
+        g->sx = j.width / (float)g->W;
+        g->sy = j.height / (float)g->H;
+        j.boxes += g->d->boxes * g->cells;
+    }
+    return j;
+}
+
+static cvn_result cvni_yolo_loss_shape(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_loss *d = (const cvni_yolo_loss *)l->desc;
+    const cvni_layer *t = cvni_in(net, l, d->heads);
+    const cvn_shape image = cvni_image_input(net) ? cvni_image_input(net)->shape : l->shape;
+    char text[96];
+    size_t boxes = 0;
+    if (image.rank != 4)
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "the net has no image input");
+    if (t->is_int || t->shape.rank != 3 || t->shape.dim[2] != CVNI_YOLO_TRUTH ||
+        t->shape.dim[0] != image.dim[0])
+        return cvni_layer_fail(net, l, CVN_ERROR_SHAPE, "truth '%s' is %s; floats [N, boxes, %d] "
+                               "are needed", t->name, cvni_shape_text(t->shape, text),
+                               CVNI_YOLO_TRUTH);
+    for (int h = 0; h < d->heads; h++) {
+        const cvn_shape s = cvni_in(net, l, h)->shape;
+        boxes = cvni_add_size(boxes, (size_t)d->head[h].boxes * (size_t)s.dim[2] *
+                                         (size_t)s.dim[3]);
+    }
+    cvni_scalar_shape(l);
+    l->saved_bytes = cvni_mul_size(cvni_mul_size((size_t)image.dim[0], boxes), sizeof(int));
+    l->work_forward_bytes = cvni_mul_size((size_t)image.dim[0], sizeof(double));
+    return CVN_OK;
+}
+
+/* ---- which box a truth belongs to ---- */
+
+static const float *cvni_yolo_truth(const cvni_yolo_job *j, int n, int t)
+{
+    const float *truths = cvni_in(j->net, j->l, j->d->heads)->y;
+    return truths + ((ptrdiff_t)n * j->truths + t) * CVNI_YOLO_TRUTH;
+}
+
+static cvn_result cvni_yolo_check(const cvni_yolo_job *j, int n)
+{
+    for (int t = 0; t < j->truths; t++) {
+        const float *v = cvni_yolo_truth(j, n, t);
+        if (v[0] < 0) continue;
+        if (!(v[0] < (float)j->grid[0].d->classes && v[1] >= 0 && v[1] < 1 && v[2] >= 0 &&
+              v[2] < 1 && v[3] > 0 && v[3] <= 1 && v[4] > 0 && v[4] <= 1))
+            return cvni_layer_fail(j->net, j->l, CVN_ERROR_ARGUMENT,
+                                   "truth %d of sample %d: class %g of %d, centre (%g, %g), sides "
+                                   "%g x %g; centres in [0, 1) and sides in (0, 1] are possible",
+                                   t, n, (double)v[0], j->grid[0].d->classes, (double)v[1],
+                                   (double)v[2], (double)v[3], (double)v[4]);
+    }
+    return CVN_OK;
+}
+
+/* Sides of an anchor in pixels: axis 0 the width. */
+static float cvni_yolo_anchor(const cvni_yolo_grid *g, int anchor, int axis)
+{
+    const float cell = axis ? g->sy : g->sx;
+    return g->d->anchors[anchor][axis] * (g->d->kind == CVN_YOLO_REGION ? cell : 1);
+}
+
+static cvn_box cvni_yolo_truth_box(const cvni_yolo_job *j, const float *v)
+{
+    cvn_box box;
+    box.score = 1;
+    box.label = (int)v[0];
+    cvni_box_around(&box, v[1] * j->width, v[2] * j->height, v[3] * j->width, v[4] * j->height);
+    return box;
+}
+
+/* Intersection over union of two boxes with one centre. */
+static double cvni_yolo_fit(double w, double h, double anchor_w, double anchor_h)
+{
+    const double both = fmin(w, anchor_w) * fmin(h, anchor_h);
+    const double all = w * h + anchor_w * anchor_h - both;
+    return all > 0 ? both / all : 0;
+}
+
+/* The box of a sample that truth v belongs to. */
+static ptrdiff_t cvni_yolo_home(const cvni_yolo_job *j, const float *v)
+{
+    const double w = (double)(v[3] * j->width);
+    const double h = (double)(v[4] * j->height);
+    double best = -1;
+    ptrdiff_t home = 0;
+    for (int i = 0; i < j->d->heads; i++) {
+        const cvni_yolo_grid *g = &j->grid[i];
+        const int column = cvni_min((int)(v[1] * (float)g->W), g->W - 1);
+        const int row = cvni_min((int)(v[2] * (float)g->H), g->H - 1);
+        for (int a = 0; a < g->d->boxes; a++) {
+            const double fit = cvni_yolo_fit(w, h, (double)cvni_yolo_anchor(g, a, 0),
+                                             (double)cvni_yolo_anchor(g, a, 1));
+            if (fit <= best) continue;
+            best = fit;
+            home = g->first + a * g->cells + (ptrdiff_t)row * g->W + column;
+        }
+    }
+    return home;
+}
+
+/* Does what the net says of the box cover a truth by more than `ignore`? */
+static int cvni_yolo_covers(const cvni_yolo_job *j, int n, const cvn_box *box)
+{
+    for (int t = 0; t < j->truths; t++) {
+        const float *v = cvni_yolo_truth(j, n, t);
+        cvn_box truth;
+        if (v[0] < 0) continue;
+        truth = cvni_yolo_truth_box(j, v);
+        if (cvni_box_iou(box, &truth) > (double)j->d->d.ignore) return 1;
+    }
+    return 0;
+}
+
+/* ---- the terms of one box ---- */
+
+typedef struct cvni_yolo_term { double value, slope; } cvni_yolo_term;
+
+/* Cross-entropy of sigmoid(z). */
+static cvni_yolo_term cvni_yolo_logistic(double z, double target, double factor)
+{
+    cvni_yolo_term t;
+    t.value = factor * (fmax(z, 0) - z * target + log1p(exp(-fabs(z))));
+    t.slope = factor * (1 / (1 + exp(-z)) - target);
+    return t;
+}
+
+static cvni_yolo_term cvni_yolo_square(double z, double target, double factor)
+{
+    cvni_yolo_term t;
+    t.value = factor * 0.5 * (z - target) * (z - target);
+    t.slope = factor * (z - target);
+    return t;
+}
+
+typedef struct cvni_yolo_place {        /* one box of one sample */
+    const cvni_yolo_grid *g;
+    int anchor, row, column;
+    cvni_cell cell;
+    float shift, share;                 /* of a softmax over its classes */
+    float *dx;                          /* of its tx, or NULL */
+} cvni_yolo_place;
+
+/* tx or ty: axis 0 or 1. */
+static cvni_yolo_term cvni_yolo_centre(const cvni_yolo_place *p, const float *v, int axis, double z,
+                                       double factor)
+{
+    const double k = (double)p->g->d->scale_x_y;
+    const double offset = (double)v[1 + axis] * (axis ? p->g->H : p->g->W) -
+                          (axis ? p->row : p->column);
+    return cvni_yolo_logistic(z, fmin(fmax((offset + (k - 1) / 2) / k, 0), 1), factor);
+}
+
+/* tw or th. */
+static cvni_yolo_term cvni_yolo_side(const cvni_yolo_job *j, const cvni_yolo_place *p,
+                                     const float *v, int axis, double z, double factor)
+{
+    const double side = (double)(v[3 + axis] * (axis ? j->height : j->width));
+    return cvni_yolo_square(z, log(side / (double)cvni_yolo_anchor(p->g, p->anchor, axis)), factor);
+}
+
+static cvni_yolo_term cvni_yolo_class(const cvni_yolo_place *p, int is, double z, double factor)
+{
+    cvni_yolo_term t;
+    if (!p->g->d->softmax) return cvni_yolo_logistic(z, is, factor);
+    t.value = is ? -factor * (z - (double)p->shift + log((double)p->share)) : 0;
+    t.slope = factor * ((double)p->share * exp(z - (double)p->shift) - is);
+    return t;
+}
+
+/* The term of channel k of a box: tx, ty, tw, th, to, classes. v: its truth, NULL without one. */
+static cvni_yolo_term cvni_yolo_term_of(const cvni_yolo_job *j, const cvni_yolo_place *p,
+                                        const float *v, int k)
+{
+    const cvn_yolo_loss_desc *d = &j->d->d;
+    const double z = (double)p->cell.box[k * p->cell.step];
+    if (k == 4) return cvni_yolo_logistic(z, v != NULL, (double)(v ? d->object : d->no_object));
+    if (k > 4) return cvni_yolo_class(p, k - 5 == (int)v[0], z, (double)d->classes);
+    {
+        const double factor = (double)d->box * (2 - (double)v[3] * (double)v[4]);
+        return k < 2 ? cvni_yolo_centre(p, v, k, z, factor)
+                     : cvni_yolo_side(j, p, v, k - 2, z, factor);
+    }
+}
+
+/* The loss of a box; its slopes, times `scale`, are added to p->dx. */
+static double cvni_yolo_box_loss(const cvni_yolo_job *j, cvni_yolo_place *p, const float *v,
+                                 double scale)
+{
+    const int first = v ? 0 : 4;
+    const int behind = v ? 5 + p->g->d->classes : 5;
+    double sum = 0;
+    if (v && p->g->d->softmax) p->share = cvni_cell_share(p->g->d, &p->cell, &p->shift);
+    for (int k = first; k < behind; k++) {
+        const cvni_yolo_term t = cvni_yolo_term_of(j, p, v, k);
+        sum += t.value;
+        if (p->dx) cvni_give(&p->dx[k * p->cell.step], scale * t.slope, 1);
+    }
+    return sum;
+}
+
+/* ---- a sample ---- */
+
+/* Box i of head h of sample n. */
+static cvni_yolo_place cvni_yolo_place_of(const cvni_yolo_job *j, int h, int n, ptrdiff_t i)
+{
+    const cvni_yolo_grid *g = &j->grid[h];
+    const ptrdiff_t at = i % g->cells;
+    const ptrdiff_t values = (g->d->classes + 5) * g->cells;
+    const ptrdiff_t first = (n * (ptrdiff_t)g->d->boxes + i / g->cells) * values + at;
+    cvni_yolo_place p;
+    p.g = g;
+    p.anchor = (int)(i / g->cells);
+    p.row = (int)(at / g->W);
+    p.column = (int)(at % g->W);
+    p.cell.step = g->cells;
+    p.cell.box = g->x->y + first;
+    p.cell.objectness = p.cell.box + 4 * g->cells;
+    p.cell.classes = p.cell.box + 5 * g->cells;
+    p.shift = p.share = 0;
+    p.dx = j->dx[h] ? j->dx[h] + first : NULL;
+    return p;
+}
+
+/* The loss of sample n, or with j->dx its gradient. */
+static double cvni_yolo_sample(const cvni_yolo_job *j, int n, double scale)
+{
+    const int *marks = (const int *)j->l->saved + n * j->boxes;
+    double sum = 0;
+    for (int h = 0; h < j->d->heads; h++) {
+        const cvni_yolo_grid *g = &j->grid[h];
+        for (ptrdiff_t i = 0; i < g->d->boxes * g->cells; i++) {
+            const int mark = marks[g->first + i];
+            cvni_yolo_place p = cvni_yolo_place_of(j, h, n, i);
+            if (mark == CVNI_YOLO_IGNORED) continue;
+            sum += cvni_yolo_box_loss(j, &p, mark > 0 ? cvni_yolo_truth(j, n, mark - 1) : NULL,
+                                      scale);
+        }
+    }
+    return sum;
+}
+
+static void cvni_yolo_mark(const cvni_yolo_job *j, int n)
+{
+    int *marks = (int *)j->l->saved + n * j->boxes;
+    for (ptrdiff_t i = 0; i < j->boxes; i++) marks[i] = CVNI_YOLO_EMPTY;
+    for (int t = 0; t < j->truths; t++) {
+        const float *v = cvni_yolo_truth(j, n, t);
+        if (v[0] >= 0) marks[cvni_yolo_home(j, v)] = t + 1;
+    }
+    for (int h = 0; h < j->d->heads; h++) {
+        const cvni_yolo_grid *g = &j->grid[h];
+        for (ptrdiff_t i = 0; i < g->d->boxes * g->cells; i++) {
+            const cvni_yolo_place p = cvni_yolo_place_of(j, h, n, i);
+            cvn_box box;
+            if (marks[g->first + i] != CVNI_YOLO_EMPTY) continue;
+            cvni_cell_box(g->d, &p.cell, p.anchor, p.column, p.row, g->sx, g->sy, &box);
+            if (cvni_yolo_covers(j, n, &box)) marks[g->first + i] = CVNI_YOLO_IGNORED;
+        }
+    }
+}
+
+static void cvni_yolo_part(void *context, int begin, int end, int worker)
+{
+    const cvni_yolo_job *j = (const cvni_yolo_job *)context;
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        cvni_yolo_mark(j, n);
+        ((double *)j->l->work_forward)[n] = cvni_yolo_sample(j, n, 0);
+    }
+}
+
+static double cvni_yolo_cost(const cvni_yolo_job *j)
+{
+    return (double)j->grid[0].x->shape.dim[0] * (double)j->boxes * (100 + 20.0 * j->truths);
+}
+
+static cvn_result cvni_yolo_loss_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    const int N = j.grid[0].x->shape.dim[0];
+    double sum = 0;
+    for (int n = 0; n < N; n++) {
+        const cvn_result result = cvni_yolo_check(&j, n);
+        if (result != CVN_OK) return result;
+    }
+    cvni_parallel_for(net, N, cvni_yolo_cost(&j), cvni_yolo_part, (void *)(uintptr_t)&j);
+    for (int n = 0; n < N; n++)
+        sum += (double)cvni_sample_weight(net, j.grid[0].x, n) *
+               ((const double *)l->work_forward)[n] / N;
+    l->y[0] = (float)sum;
+    return CVN_OK;
+}
+
+static void cvni_yolo_back_part(void *context, int begin, int end, int worker)
+{
+    const cvni_yolo_job *j = (const cvni_yolo_job *)context;
+    const cvni_layer *x = j->grid[0].x;
+    (void)worker;
+    for (int n = begin; n < end; n++) {
+        for (int h = 0; h < j->d->heads; h++) {
+            const size_t values = cvni_sample_elements(j->grid[h].x->shape);
+            if (j->dx[h] && !j->add[h]) cvni_zero(j->dx[h] + (size_t)n * values, values);
+        }
+        cvni_yolo_sample(j, n, (double)j->l->dy[0] * (double)cvni_sample_weight(j->net, x, n) /
+                                   x->shape.dim[0]);
+    }
+}
+
+static void cvni_yolo_loss_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    for (int h = 0; h < j.d->heads; h++)
+        j.dx[h] = cvni_gradient_for(cvni_in(net, l, h), &j.add[h]);
+    cvni_parallel_for(net, j.grid[0].x->shape.dim[0], cvni_yolo_cost(&j), cvni_yolo_back_part, &j);
+}
+
+static const cvni_op cvni_op_yolo_loss = { "yolo_loss", "loss", NULL, CVNI_LOSS_FLAGS,
+                                           cvni_yolo_loss_shape, NULL,
+                                           CVNI_TRAIN(cvni_yolo_loss_forward),
+                                           CVNI_TRAIN(cvni_yolo_loss_backward) };
+
+cvn_yolo_loss_desc cvn_yolo_loss_defaults(void)
+{
+    cvn_yolo_loss_desc d;
+    memset(&d, 0, sizeof d);
+    d.max_boxes = 32;
+    d.ignore = 0.5f;
+    d.box = d.object = d.no_object = d.classes = 1;
+    return d;
+}
+
+/* The description of a head that the loss is defined for, or NULL. */
+static const cvn_yolo_desc *cvni_yolo_trained_head(cvn_net *net, cvn_node head)
+{
+    const cvni_layer *l = cvni_valid(net, head) ? &net->layers[head.id] : NULL;
+    const cvn_yolo_desc *d = l && l->op == &cvni_op_yolo ? (const cvn_yolo_desc *)l->desc : NULL;
+    return d && d->kind != CVN_YOLO_GRID && !d->new_coords ? d : NULL;
+}
+
+static int cvni_yolo_loss_possible(const cvni_yolo_loss *own)
+{
+    const cvn_yolo_loss_desc *d = &own->d;
+    for (int h = 0; h < own->heads; h++) {
+        if (own->head[h].classes != own->head[0].classes) return 0;
+        for (int a = 0; a < 2 * own->head[h].boxes; a++)
+            if (!(own->head[h].anchors[a / 2][a % 2] > 0)) return 0;
+    }
+    return cvni_at_least(d->ignore, 0) && cvni_at_least(d->box, 0) && cvni_at_least(d->object, 0) &&
+           cvni_at_least(d->no_object, 0) && cvni_at_least(d->classes, 0);
+}
+
+cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
+                       const cvn_yolo_loss_desc *desc)
+{
+    const cvn_node none = { 0 };
+    cvn_node in[CVN_MAX_HEADS + 1];
+    cvni_yolo_loss own;
+    int dims[2];
+    if (!net || net->failed) return none;
+    memset(&own, 0, sizeof own);
+    own.d = desc ? *desc : cvn_yolo_loss_defaults();
+    if (!heads || count < 1 || count > CVN_MAX_HEADS) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: %d heads; 1 to %d are possible",
+                        heads ? count : 0, CVN_MAX_HEADS);
+        return none;
+    }
+    for (; own.heads < count; own.heads++) {
+        const cvn_yolo_desc *head = cvni_yolo_trained_head(net, heads[own.heads]);
+        if (!head) {
+            cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: head %d is not from cvn_yolo, or "
+                            "of the kind CVN_YOLO_GRID, or with new_coords", own.heads + 1);
+            return none;
+        }
+        own.head[own.heads] = *head;
+        in[own.heads] = heads[own.heads];
+    }
+    if (!cvni_yolo_loss_possible(&own)) {
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: heads with one number of classes, "
+                        "anchors above 0 and factors not below 0 are needed");
+        return none;
+    }
+    dims[0] = own.d.max_boxes;
+    dims[1] = CVNI_YOLO_TRUTH;
+    in[count] = own.d.truth.id ? own.d.truth : cvni_add_source(net, &cvni_op_target, dims, 2);
+    return cvni_add_layer(net, &cvni_op_yolo_loss, in, count + 1, &own, sizeof own);
+}
+
+/* ================================================================================================
  * >>penalty   losses of a layer's weight: L1, L2, orthogonality
  * ==============================================================================================
  *   The layer has no inputs; its parameter is that of the layer it is for, as if tied to it.
@@ -24989,7 +25834,7 @@ static cvn_node cvni_add_penalty(cvn_net *net, const cvni_op *op, cvn_node node,
     cvni_penalty_desc d;
     if (!net || net->failed) return none;
     if (!cvni_valid(net, node)) {
-        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: not a node of this net", op->type);
+        cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "%s: %s", op->type, cvni_no_node(node));
         return none;
     }
     memset(&d, 0, sizeof d);
@@ -25129,7 +25974,8 @@ static void cvni_features_backward(cvn_net *net, cvni_layer *l)
         d->other->inputs_only = 0;
     }
     if (result == CVN_OK && d->other->device)
-        result = cvni_pull_floats(d->other, cvni_first_input(d->other)->dy, n);
+        result = d->other->backend->pull_tensor(d->other, cvni_first_input(d->other),
+                                                cvni_first_input(d->other)->dy);
     for (size_t i = 0; i < n; i++) {
         const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
         dx[i] = add ? dx[i] + g : g;
@@ -25254,7 +26100,7 @@ static cvn_result cvni_feed_open(cvn_data *data, cvni_feed *f, const char *path)
     memset(f, 0, sizeof *f);
     f->name = cvni_path_tail(path);
     f->file = fopen(path, "rb");
-    if (!f->file) return cvni_data_fail(data, CVN_ERROR_FILE, "cannot open %s", f->name);
+    if (!f->file) return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be opened", f->name);
     if (fseek(f->file, 0, SEEK_END) == 0) size = ftell(f->file);
     if (size < 0 || fseek(f->file, 0, SEEK_SET) != 0) {
         fclose(f->file);
@@ -25292,10 +26138,10 @@ static cvn_result cvni_feed_head(cvn_data *data, cvni_feed *f, unsigned char *he
     const char *packer;
     *got = f->size < n ? f->size : n;
     if (!cvni_feed_read(f, head, *got))
-        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", f->name);
     packer = cvni_packer(head, *got);
     if (!packer) return CVN_OK;
-    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is %s-compressed: unpack it first", f->name,
+    return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: %s-compressed; unpack it first", f->name,
                           packer);
 }
 
@@ -25398,7 +26244,7 @@ static cvn_result cvni_idx_header(cvn_data *data, cvni_feed *f, int axes, int *d
     const cvn_result r = cvni_feed_head(data, f, head, header, &got);
     if (r != CVN_OK) return r;
     if (got < 4 || head[0] || head[1] || head[2] < 8 || head[2] > 14)
-        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: is no IDX file", f->name);
+        return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: no IDX file", f->name);
     if (head[2] != 8)
         return cvni_data_fail(data, CVN_ERROR_FORMAT, "%s: IDX type 0x%02x, must be 0x08 (bytes)",
                               f->name, head[2]);
@@ -25442,14 +26288,14 @@ static cvn_result cvni_load_idx(cvn_data *data, cvni_feed *images, cvni_feed *la
     r = cvni_data_take(data, dim[0], 1, dim[1], dim[2], labels != NULL);
     if (r != CVN_OK) return r;
     if (!cvni_feed_read(images, cvni_data_bytes(data), (size_t)dim[0] * image))
-        return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", images->name);
+        return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", images->name);
     if (labels) {
         /* Read into the last bytes of the ints, then spread from the front: int i ends before byte
          * i + 1 lies. */
         unsigned char *packed = (unsigned char *)data->memory + (sizeof(int) - 1) * (size_t)dim[0];
         int *label = (int *)data->memory;
         if (!cvni_feed_read(labels, packed, (size_t)dim[0]))
-            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", labels->name);
+            return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", labels->name);
         for (int i = 0; i < dim[0]; i++) {
             const int value = packed[i];
             label[i] = value;
@@ -25483,7 +26329,7 @@ static cvn_result cvni_cifar_read(cvn_data *data, cvni_feed *f, int first, int c
         unsigned char label;
         if (!cvni_feed_read(f, &label, 1) ||
             !cvni_feed_read(f, bytes + (size_t)(first + i) * CVNI_CIFAR_IMAGE, CVNI_CIFAR_IMAGE))
-            return cvni_data_fail(data, CVN_ERROR_FILE, "cannot read %s", f->name);
+            return cvni_data_fail(data, CVN_ERROR_FILE, "%s: cannot be read", f->name);
         if (label > 9)
             return cvni_data_fail(data, CVN_ERROR_FORMAT,
                                   "%s: record %d has label %d, CIFAR-10's are 0 to 9", f->name, i,
@@ -25971,7 +26817,7 @@ static int cvni_augment_valid(const cvn_augment *a);
 /* Which samples to gather, and for what. */
 typedef struct cvni_batch {
     const int *index;                       /* [n]; NULL: first, first + 1, ..., first + n - 1 */
-    int first, n;
+    int first, n;                           /* first: with an index its place in the epoch */
     int *work;                              /* room for n ints; used only for cvn_data.fill */
     int training;                           /* augment; also told to cvn_data.fill */
     uint64_t seed, epoch;                   /* of the augmentation */
@@ -26103,6 +26949,7 @@ static cvn_result cvni_gather_fill(cvn_net *net, const cvn_data *data, const cvn
 /* The weights of a batch; a plan without losses has no room for them. */
 static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
+    net->weights_gathered = 0;
     if (!data->weights || !net->sample_weights) return;
     for (int i = 0; i < batch->n; i++) {
         const int s = batch->index ? batch->index[i] : batch->first + i;
@@ -26111,12 +26958,31 @@ static void cvni_gather_weights(cvn_net *net, const cvn_data *data, const cvni_b
     net->weighted = batch->n;
 }
 
+/* From a set that the device keeps; labels, which the host checks and scores by, are there on both
+ * sides. */
+static cvn_result cvni_gather_there(cvn_net *net, const cvni_batch *batch)
+{
+    void *set = net->kept[batch->training];
+    cvn_result r = CVN_OK;
+    if (net->weighted) r = net->backend->gather(net, set, NULL, batch->first, batch->n);
+    net->weights_gathered = net->weighted;
+    for (int id = 1; r == CVN_OK && id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        r = net->backend->gather(net, set, l, batch->first, batch->n);
+        l->filled = batch->n;
+        l->gathered = 1;
+    }
+    return r;
+}
+
 /* Gives all inputs of a net the samples of a batch: bytes normalised, training images augmented,
  * and their weights, if the set has some (only those weigh: weights set before are forgotten).
  * data has passed cvni_check_data, the samples exist. Takes no memory.
  * errors   what cvni_set_batch or cvn_data.fill return */
 static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_batch *batch)
 {
+    const int there = net->kept[batch->training] && net->kept_data[batch->training] == data;
     cvni_gather_job g;
     int images_done = 0;
     cvn_result r;
@@ -26131,8 +26997,9 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         const void *from;
-        if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y || (there && !l->is_int)) continue;
         l->filled = batch->n;
+        l->gathered = 0;
         if (!l->is_int && l->op != &cvni_op_target) {
             if (!images_done) cvni_gather_images(net, l, &g);
             images_done = 1;
@@ -26146,7 +27013,7 @@ static cvn_result cvni_gather(cvn_net *net, const cvn_data *data, const cvni_bat
         cvni_parallel_for(net, batch->n, (double)batch->n * (double)g.row_bytes / 4,
                           cvni_gather_rows, &g);
     }
-    return CVN_OK;
+    return there ? cvni_gather_there(net, batch) : CVN_OK;
 }
 
 /* The images of a set against the input that takes them. */
@@ -26195,9 +27062,9 @@ static cvn_result cvni_check_images(cvn_net *net, const cvn_data *data, const cv
     return CVN_OK;
 }
 
-/* Whether a set has what the inputs of a net need; once, before it is gathered from.
+/* Whether a set has what the inputs of a net need.
  * errors   CVN_ERROR_ARGUMENT: something is missing; CVN_ERROR_SHAPE: it does not fit */
-static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
+static cvn_result cvni_check_fits(cvn_net *net, const cvn_data *data)
 {
     const cvni_layer *image = NULL;
     size_t elements[2] = { 0, 0 };          /* of a sample of the label inputs, of the targets */
@@ -26205,18 +27072,6 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
     if (data->count < 1 || data->first < 0 || data->count > INT_MAX - data->first)
         return cvni_fail(net, CVN_ERROR_ARGUMENT, "the data set has %d samples from number %d on",
                          data->count, data->first);
-    for (int i = 0; data->index && i < data->count; i++)
-        if (data->index[i] < 0 || data->index[i] > INT_MAX - data->first)
-            return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "the data set has the index %d for its sample %d, from number %d on",
-                             data->index[i], i, data->first);
-    for (int i = 0; data->weights && i < data->count; i++) {
-        const float weight = data->weights[cvni_data_number(data, i)];
-        if (!cvni_at_least(weight, 0))
-            return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "the weight of sample %d is %g; 0 or more is needed", i,
-                             (double)weight);
-    }
     if (data->fill) return CVN_OK;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -26245,6 +27100,60 @@ static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
         elements[target] = cvni_batch_elements(l);
     }
     return CVN_OK;
+}
+
+/* The number and the weight of sample i. */
+static cvn_result cvni_check_sample(cvn_net *net, const cvn_data *data, int i)
+{
+    float weight;
+    if (data->index && (data->index[i] < 0 || data->index[i] > INT_MAX - data->first))
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "the data set has the index %d for its sample %d, from number %d on",
+                         data->index[i], i, data->first);
+    weight = data->weights ? data->weights[cvni_data_number(data, i)] : 1;
+    if (cvni_at_least(weight, 0)) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_ARGUMENT, "the weight of sample %d is %g; 0 or more is needed",
+                     i, (double)weight);
+}
+
+/* All of a set, once, before it is gathered from. */
+static cvn_result cvni_check_data(cvn_net *net, const cvn_data *data)
+{
+    cvn_result result = cvni_check_fits(net, data);
+    for (int i = 0; result == CVN_OK && (data->index || data->weights) && i < data->count; i++)
+        result = cvni_check_sample(net, data, i);
+    return result;
+}
+
+/* data->fill is handed the numbers in net->partner, which only mixed samples need. */
+cvn_result cvn_set_samples(cvn_net *net, const cvn_data *data, const int *index, int n,
+                           int training)
+{
+    cvni_batch b;
+    cvn_result result = cvni_needs_build(net, "cvn_set_samples", 1);
+    if (result == CVN_OK) result = cvni_check_fits(net, data);
+    if (result != CVN_OK) return result;
+    if (!index || n < 1 || n > net->max_batch)
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_set_samples: %d samples%s; the net was built for 1 to %d", n,
+                         index ? "" : " without an index", net->max_batch);
+    for (int i = 0; i < n; i++) {
+        if (index[i] < 0 || index[i] >= data->count)
+            return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                             "cvn_set_samples: index[%d] is %d; the set has %d samples", i,
+                             index[i], data->count);
+        result = cvni_check_sample(net, data, index[i]);
+        if (result != CVN_OK) return result;
+    }
+    memset(&b, 0, sizeof b);
+    b.index = index;
+    b.n = n;
+    b.work = net->partner;
+    b.training = training != 0;
+    b.seed = net->desc.seed;
+    b.epoch = net->tick;
+    net->forward_done = 0;
+    return cvni_gather(net, data, &b);
 }
 
 #endif /* CONVNET_NO_TRAIN */
@@ -26325,6 +27234,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
                       (crops == 1 ? 4 : (k + i) % crops), in->y + (size_t)i * elements);
         }
         in->filled = now;
+        in->gathered = 0;
         net->mixed = 0;
         r = cvni_run_and_fetch(net, 0, 0);
         if (r != CVN_OK) return r;
@@ -27707,13 +28617,10 @@ static cvn_result cvni_needs_own(cvn_net *net, const char *call)
 }
 
 /* The same, and there is something to minimise. */
-static cvn_result cvni_needs_loss(cvn_net *net, const char *call)
+static cvn_result cvni_needs_training(cvn_net *net, const char *call)
 {
     const cvn_result result = cvni_needs_own(net, call);
-    if (result != CVN_OK) return result;
-    for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].loss_weight != 0) return CVN_OK;
-    return cvni_fail(net, CVN_ERROR_STATE, "%s: the net has no loss to minimise; add one", call);
+    return result == CVN_OK ? cvni_needs_loss(net, call) : result;
 }
 
 cvn_result cvn_step(cvn_net *net)
@@ -28008,6 +28915,9 @@ static cvn_result cvni_check_mix(cvn_net *net, const char *call, float alpha,
         const cvni_layer *l = &net->layers[id];
         const int mixes = l->op->flags & CVNI_LOSS && l->op != &cvni_op_ctc_loss;
         if (l->op == &cvni_op_input && l->shape.rank == 4 && !*image) *image = l;
+        if (l->op == &cvni_op_yolo_loss)
+            return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                             "%s: '%s' reads boxes; they cannot be mixed", call, l->name);
         for (int i = 0; i < l->inputs && !mixes; i++)
             if (cvni_in(net, l, i)->is_int)
                 return cvni_fail(net, CVN_ERROR_UNSUPPORTED,
@@ -28098,6 +29008,7 @@ static cvn_result cvni_mix_either(cvn_net *net, float mixup, float cutmix)
 }
 
 CVNI_QUICK_END
+#endif /* CONVNET_NO_TRAIN */
 
 CVNI_COLD_BEGIN
 
@@ -28105,6 +29016,7 @@ CVNI_COLD_BEGIN
  * >>train   a batch, an evaluation, a whole training
  * ============================================================================================== */
 
+#ifndef CONVNET_NO_TRAIN
 /* Copies x into the first input and the same labels (or targets) into all label inputs (or
  * targets). */
 static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labels,
@@ -28128,8 +29040,11 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
         }
         if ((op == &cvni_op_labels && !labels) || (op == &cvni_op_target && !targets))
             return cvni_fail(net, CVN_ERROR_ARGUMENT,
-                             "cvn_train_batch: the net has an input '%s'; give it %s",
-                             net->layers[id].name, op->type);
+                             "cvn_train_batch: the net has an input '%s' of %s, which this call "
+                             "lacks: use %s, or cvn_set_input, cvn_set_labels, cvn_forward, "
+                             "cvn_backward, cvn_step",
+                             net->layers[id].name, labels ? "targets" : "labels",
+                             labels ? "cvn_train_batch_target" : "cvn_train_batch");
     }
     result = cvni_set_batch(net, n);
     if (result != CVN_OK) return result;
@@ -28145,7 +29060,7 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
-    cvn_result result = cvni_needs_own(net, "cvn_train_batch");
+    cvn_result result = cvni_needs_training(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
     if (result == CVN_OK) result = cvn_backward(net);
@@ -28249,13 +29164,17 @@ static void cvni_score_labels(const cvni_layer *out, const int *labels, cvni_sco
 }
 
 /* Binary targets behind a cross-entropy: an element is right when it lies on the target's side. */
-static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_score *s)
+static void cvni_score_binary(const cvni_layer *x, const cvni_layer *t, cvni_score *s,
+                              cvn_metrics *m)
 {
     const size_t n = cvni_elements(x->shape);
     for (size_t i = 0; i < n; i++) {
+        const int winner = x->y[i] > 0;
+        const int label = t->y[i] > 0.5f;
         s->counted++;
-        s->right += (x->y[i] > 0) == (t->y[i] > 0.5f);
+        s->right += winner == label;
         s->top5++;
+        if (m && m->confusion && m->classes > 1) m->confusion[label * m->classes + winner]++;
     }
 }
 
@@ -28283,22 +29202,27 @@ static const cvni_layer *cvni_true_labels(const cvn_net *net)
     return found;
 }
 
-/* Scores the batch that was run. labels: [positions], or NULL for those in the net's label
- * input. */
+/* The binary targets of the output; NULL: none. */
+static cvni_layer *cvni_scored_target(const cvn_net *net)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->op == &cvni_bce_loss.op && l->input[0] == net->output && cvni_in(net, l, 1)->y)
+            return cvni_in(net, l, 1);
+    }
+    return NULL;
+}
+
+/* Scores the batch that was run; output and targets are on the host. labels: [positions], or NULL
+ * for those in the net's label input. */
 static void cvni_score_batch(cvn_net *net, const int *labels, cvni_score *s, cvn_metrics *m)
 {
     const cvni_layer *out = &net->layers[net->output];
+    const cvni_layer *target = cvni_scored_target(net);
     const cvni_layer *own = labels ? NULL : cvni_true_labels(net);
     if (own) labels = (const int *)(const void *)own->y;
-    for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        if (l->op != &cvni_bce_loss.op || l->input[0] != net->output || !cvni_in(net, l, 1)->y ||
-            cvni_fetch(net, cvni_in(net, l, 1)) != CVN_OK)
-            continue;
-        cvni_score_binary(out, cvni_in(net, l, 1), s);
-        return;
-    }
-    if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
+    if (target) cvni_score_binary(out, target, s, m);
+    else if (labels && cvni_positions(net)) cvni_score_labels(out, labels, s, m);
 }
 
 /* Samples first to first + n - 1, as they are. work: room for n ints when data->fill is set. */
@@ -28361,6 +29285,8 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
         result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
                                    work);
         if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK && cvni_scored_target(net))
+            result = cvni_fetch(net, cvni_scored_target(net));
         if (result != CVN_OK) break;
         cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
         loss += (double)net->loss * net->batch;
@@ -28370,8 +29296,8 @@ cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics
     if (result != CVN_OK) return result;
     m.count = data->count;
     m.loss = loss / data->count;
-    m.accuracy = s.counted > 0 ? s.right / s.counted : NAN;
-    m.top5 = s.counted > 0 ? s.top5 / s.counted : NAN;
+    m.accuracy = s.counted > 0 ? s.right / s.counted : (double)NAN;
+    m.top5 = s.counted > 0 ? s.top5 / s.counted : (double)NAN;
     *metrics = m;
     return CVN_OK;
 }
@@ -28390,6 +29316,7 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
     const cvn_result pulled = cvni_to_host(net, CVNI_PARAMS, 0);
     if (pulled != CVN_OK) return pulled;
     snprintf(kind, sizeof kind, "%s", net->loss != net->loss ? "NaN" : "infinite");
+    cvni_bind_first(net);
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         for (int i = 0; i < l->params; i++) {
@@ -28401,8 +29328,9 @@ static cvn_result cvni_find_nonfinite(cvn_net *net, const char *when)
                     "learning rate or clipping may help",
                     kind, when, l->name, p->suffix);
         }
-        if (l->op->forward &&
-            (cvni_run_layer(net, l) != CVN_OK || cvni_fetch(net, l) != CVN_OK))
+        if (l->op->forward && cvni_run_layer(net, l) != CVN_OK) return CVN_ERROR_NUMBER;
+        if (net->device && l->y && (l->op->forward || l->gathered) &&
+            cvni_pull(net, l->y, cvni_elements(l->shape) * sizeof(float)) != CVN_OK)
             return CVN_ERROR_NUMBER;
         if (!l->is_int && l->y && !cvni_all_finite(l->y, cvni_elements(l->shape)))
             return cvni_fail(net, CVN_ERROR_NUMBER, "the loss is %s %s; first in '%s' (%s)%s", kind,
@@ -28474,8 +29402,8 @@ static cvn_progress cvni_fit_progress(const cvni_fit_run *r, cvn_event event, fl
     p.batches = r->steps;
     p.batch = event == CVN_EVENT_BATCH ? cvni_ceil_div(f->position, r->group) : r->steps;
     if (event == CVN_EVENT_BATCH || r->net->history_count == 0) {
-        p.loss = f->position ? f->loss_sum / f->position : NAN;
-        p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN;
+        p.loss = f->position ? f->loss_sum / f->position : (double)NAN;
+        p.accuracy = f->weight_sum > 0 ? f->correct_sum / f->weight_sum : (double)NAN;
     } else {
         p.loss = (double)r->net->history[r->net->history_count - 1].loss;
         p.accuracy = (double)r->net->history[r->net->history_count - 1].accuracy;
@@ -28519,6 +29447,7 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     cvn_result result;
     memset(&b, 0, sizeof b);
     b.index = r->order + net->fit.position;
+    b.first = net->fit.position;
     b.n = n;
     b.work = r->order + r->train->count;
     b.training = 1;
@@ -28529,6 +29458,26 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
 }
 
+/* Losses and what is scored, which a device hands over while it is busy with the backward pass. */
+static cvn_result cvni_backward_on_device(cvn_net *net, float share)
+{
+    const cvni_layer *target = cvni_scored_target(net);
+    cvn_result result = CVN_OK;
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->loss_weight == 0 && id != net->output && l != target) continue;
+        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
+        result = net->backend->ask(net, l);
+    }
+    if (result != CVN_OK) return result;
+    cvni_backward(net, share);
+    result = net->backend->answer(net);
+    if (result == CVN_OK) result = net->device_result;
+    if (result == CVN_OK) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
 /* Adds a batch of n samples to the gradients, as its share of the step. */
 static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
 {
@@ -28537,7 +29486,8 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     cvni_score s = { 0, 0, 0 };
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
-    if (result == CVN_OK) result = cvni_run_and_fetch(net, 1, 1);
+    if (result == CVN_OK) result = cvni_run(net, 1, 1);
+    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
@@ -28545,8 +29495,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
         return cvni_find_nonfinite(net, when);
     }
     cvni_score_batch(net, NULL, &s, NULL);
-    cvni_backward(net, share);
-    if (net->device_result != CVN_OK) return net->device_result;
+    if (!net->device) cvni_backward(net, share);
     f->position += n;
     f->loss_sum += (double)net->loss * n;
     f->correct_sum += s.right;
@@ -28576,7 +29525,7 @@ static cvn_result cvni_fit_step(cvni_fit_run *r, float *lr)
         const cvn_result result = cvni_fit_batch(r, n, (float)((double)n / samples));
         if (result != CVN_OK) {
             net->fit = before;
-            if (done) cvni_zero_gradients(net);
+            if (done || net->device) cvni_zero_gradients(net);
             return result;
         }
         done += n;
@@ -28614,7 +29563,7 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
     cvni_fit_state *f = &net->fit;
     cvn_history *h;
     cvn_metrics m;
-    double judged = f->position ? f->loss_sum / f->position : NAN;
+    double judged = f->position ? f->loss_sum / f->position : (double)NAN;
     const cvn_result result = cvni_fit_validate(r, &m);
     if (result != CVN_OK) return result;
     if (r->valid) judged = m.loss;
@@ -28623,8 +29572,8 @@ static cvn_result cvni_fit_end_epoch(cvni_fit_run *r, float lr)
                    sizeof *net->history))
         return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_fit: no memory for the history");
     h = &net->history[net->history_count++];
-    h->loss = (float)(f->position ? f->loss_sum / f->position : NAN);
-    h->accuracy = (float)(f->weight_sum > 0 ? f->correct_sum / f->weight_sum : NAN);
+    h->loss = (float)(f->position ? f->loss_sum / f->position : (double)NAN);
+    h->accuracy = (float)(f->weight_sum > 0 ? f->correct_sum / f->weight_sum : (double)NAN);
     h->valid_loss = (float)m.loss;
     h->valid_accuracy = (float)m.accuracy;
     h->lr = lr;
@@ -28683,6 +29632,9 @@ static cvn_result cvni_fit_epochs(cvni_fit_run *r)
         cvn_result result;
         if (f->position == 0 && cvni_fit_impatient(r)) return CVN_STOPPED;
         result = cvni_fit_order(r);
+        if (result == CVN_OK && net->kept[1])
+            result = net->backend->order(net, net->kept[1], r->order, r->o.shuffle_seed,
+                                         (uint64_t)f->epoch);
         if (result != CVN_OK) return result;
         r->epoch_started = cvni_seconds();
         r->epoch_first = f->position;
@@ -28815,7 +29767,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
                    const cvn_fit_options *options)
 {
     cvni_fit_run r;
-    cvn_result result = cvni_needs_loss(net, "cvn_fit");
+    cvn_result result = cvni_needs_training(net, "cvn_fit");
     if (result != CVN_OK) return result;
     memset(&r, 0, sizeof r);
     r.net = net;
@@ -28835,7 +29787,13 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     r.steps = cvni_ceil_div(r.steps, r.group);
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
-    if (result == CVN_OK) result = cvni_fit_epochs(&r);
+    if (result == CVN_OK) {
+        if (r.o.mixup == 0 && r.o.cutmix == 0) cvni_keep_set(net, 1, train);    /* >>mix is here */
+        cvni_keep_set(net, 0, valid);
+        result = cvni_fit_epochs(&r);
+    }
+    cvni_drop_set(net, 0);
+    cvni_drop_set(net, 1);
     cvni_free(net, r.order);
     net->weighted = net->mixed = 0;
     if (result == CVN_OK || (result == CVN_STOPPED && cvni_fit_impatient(&r)))
@@ -28912,7 +29870,7 @@ static int cvni_check_labels_of(const cvn_net *net, const cvni_layer *l, int ign
                    (unsigned long)outside, (unsigned long)n, classes - 1, example);
     else if (same == n && n > 1)
         cvni_print(t,
-                   "all %lu labels of the batch are %d; shuffle the data or look at the loader\n",
+                   "all %lu labels that were looked at are %d; is the loader right?\n",
                    (unsigned long)n, labels[0]);
     return outside == 0;
 }
@@ -29066,13 +30024,18 @@ static void cvni_put_back(cvn_net *net, cvni_snapshot *s)
 
 static cvn_result cvni_check_batch(cvn_net *net, const cvn_data *data, cvni_text *t)
 {
-    int *work = data->fill
-                    ? (int *)cvni_alloc(net, cvni_mul_size((size_t)net->max_batch, sizeof(int)))
-                    : NULL;
-    cvn_result result = CVN_OK;
-    if (data->fill && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
-    result = cvni_gather_range(net, data, 0, cvni_min(data->count, net->max_batch), work);
-    cvni_free(net, work);
+    cvni_batch b;
+    cvn_result result;
+    int *index;
+    memset(&b, 0, sizeof b);
+    b.n = cvni_min(data->count, net->max_batch);
+    index = (int *)cvni_alloc(net, cvni_mul_size((size_t)b.n, 2 * sizeof(int)));
+    if (!index) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_check: out of memory");
+    for (int i = 0; i < b.n; i++) index[i] = (int)((int64_t)i * data->count / b.n);
+    b.index = index;
+    b.work = index + b.n;
+    result = cvni_gather(net, data, &b);
+    cvni_free(net, index);
     if (result != CVN_OK) return result;
     for (int id = 1; id < net->layer_count; id++)
         if (net->layers[id].op == &cvni_op_input) cvni_check_input(&net->layers[id], t);
@@ -29086,7 +30049,7 @@ int cvn_check(cvn_net *net, const cvn_data *data, char *text, size_t size)
 {
     cvni_text t;
     cvni_snapshot s;
-    cvn_result result = cvni_needs_loss(net, "cvn_check");
+    cvn_result result = cvni_needs_training(net, "cvn_check");
     if (result == CVN_OK) result = cvni_check_data(net, data);
     if (result == CVN_OK) result = cvni_take_snapshot(net, &s, "cvn_check");
     if (result != CVN_OK) return (int)result;
@@ -29178,7 +30141,7 @@ static int cvni_range_tell(const cvni_fit_run *run, const cvn_lr_range *o, cvn_e
     p.epoch = p.epochs = 1;
     p.batch = r->count;
     p.batches = o->steps;
-    p.loss = r->count ? (double)r->loss[r->count - 1] : NAN;
+    p.loss = r->count ? (double)r->loss[r->count - 1] : (double)NAN;
     p.accuracy = p.valid_loss = p.valid_accuracy = NAN;
     p.lr = r->count ? r->lr[r->count - 1] : o->low;
     p.seconds = seconds;
@@ -29243,7 +30206,7 @@ cvn_result cvn_lr_range_test(cvn_net *net, const cvn_data *data, const cvn_lr_ra
     cvni_fit_run run;
     cvni_snapshot s;
     cvn_lr_range o;
-    cvn_result result = cvni_needs_loss(net, "cvn_lr_range_test");
+    cvn_result result = cvni_needs_training(net, "cvn_lr_range_test");
     if (result != CVN_OK) return result;
     memset(&o, 0, sizeof o);
     if (options) o = *options;
@@ -42904,7 +43867,7 @@ static void cvni_ow_position(cvni_onnx_writer *w)
 static double cvni_ow_causal_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
 {
     (void)w;
-    return i % (size_t)t->b > i / (size_t)t->b ? -INFINITY : 0.0;
+    return i % (size_t)t->b > i / (size_t)t->b ? (double)-INFINITY : 0.0;
 }
 
 static double cvni_ow_count_at(const cvni_onnx_writer *w, cvni_ow_tensor *t, size_t i)
@@ -44025,6 +44988,37 @@ static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y,
     }
 }
 
+/* The element at x of n windows. Masks instead of branches, so that the loop becomes vectors. */
+CVNI_HOT
+static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
+                             float *CVNI_RESTRICT y)
+{
+    for (int i = 0; i < n; i++) {
+        const float v = x[(ptrdiff_t)i * stride];
+        const int take = -((v > y[i]) | (v != v));
+        int32_t old, now;
+        memcpy(&old, &y[i], sizeof old);
+        memcpy(&now, &v, sizeof now);
+        old ^= (old ^ now) & take;
+        memcpy(&y[i], &old, sizeof old);
+    }
+}
+
+static void cvni_maxpool_c(const cvni_windows *s)
+{
+    for (int l = 0; l < s->lines; l++) {
+        const float *line = s->x + l * s->x_line;
+        float *y = s->y + l * s->y_line;
+        for (int i = 0; i < s->n; i++) y[i] = line[(ptrdiff_t)i * s->stride];
+        for (int t = 1; t < s->rows * s->cols; t++) {
+            const float *x = line + t / s->cols * s->step + t % s->cols * s->dilation;
+            if (s->stride == 1) cvni_take_larger(s->n, 1, x, y);
+            else if (s->stride == 2) cvni_take_larger(s->n, 2, x, y);
+            else cvni_take_larger(s->n, s->stride, x, y);
+        }
+    }
+}
+
 /* Does row h of the plane exist? */
 static CVNI_ALWAYS_INLINE int cvni_row_inside(const cvni_stencil *s, int h)
 {
@@ -44178,6 +45172,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
                                              cvni_maxpool2_c,
+                                             cvni_maxpool_c,
                                              5,
                                              5,
                                              cvni_stencil_c,
@@ -45005,6 +46000,41 @@ static void cvni_maxpool2_avx2(int rows, int cols, const float *x, int W, float 
         }
 }
 
+/* max_ps gives its second operand where one is a NaN. */
+CVNI_TARGET("avx2,fma")
+static CVNI_ALWAYS_INLINE __m256 cvni_larger_avx2(__m256 best, __m256 v)
+{
+    return _mm256_blendv_ps(_mm256_max_ps(v, best), v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+}
+
+CVNI_TARGET("avx2,fma")
+static void cvni_maxpool_avx2(const cvni_windows *s)
+{
+    if (s->stride > 2) {
+        cvni_maxpool_c(s);
+        return;
+    }
+    for (int i = 0; i < s->n; i += 8) {
+        const int n = cvni_min(8, s->n - i);
+        const int last = (n - 1) * s->stride + 1;
+        const __m256i m0 = cvni_tail_avx2(last), m1 = cvni_tail_avx2(last - 8);
+        const float *line = s->x + (ptrdiff_t)i * s->stride;
+        for (int l = 0; l < s->lines; l++, line += s->x_line) {
+            __m256 best = _mm256_set1_ps(-HUGE_VALF);
+            for (int r = 0; r < s->rows; r++) {
+                const float *x = line + r * s->step;
+                for (int k = 0; k < s->cols; k++, x += s->dilation) {
+                    __m256 v = _mm256_maskload_ps(x, m0);
+                    if (s->stride == 2)
+                        v = cvni_every2_avx2(v, _mm256_maskload_ps(x + 8, m1), 0);
+                    best = cvni_larger_avx2(best, v);
+                }
+            }
+            cvni_store_avx2(s->y + l * s->y_line + i, n, 0, best);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx2,fma")
@@ -45364,6 +46394,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
                                                 cvni_maxpool2_avx2,
+                                                cvni_maxpool_avx2,
                                                 3,
                                                 0,
                                                 cvni_stencil_avx2,
@@ -46337,6 +47368,43 @@ static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, floa
     }
 }
 
+CVNI_TARGET("avx512f")
+static void cvni_maxpool_avx512(const cvni_windows *s)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const int n = (s->n - 1) % 16 + 1;                  /* of the last vector of a line */
+    const int last = (n - 1) * s->stride + 1;
+    const __mmask16 low = cvni_tail_avx512(cvni_min(16, last));
+    const __mmask16 high = cvni_tail_avx512(cvni_max(0, last - 16));
+    if (s->stride > 2) {
+        cvni_maxpool_c(s);
+        return;
+    }
+    for (int l = 0; l < s->lines; l++) {
+        for (int i = 0; i < s->n; i += 16) {
+            const int all = s->n - i >= 16;
+            const __mmask16 m0 = all ? 0xFFFF : low, m1 = all ? 0x7FFF : high;
+            const float *row = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
+            __m512 best = _mm512_set1_ps(-HUGE_VALF);
+            __mmask16 none = 0;         /* lanes that have met a NaN */
+            for (int r = 0; r < s->rows; r++, row += s->step) {
+                const float *x = row;
+                for (int k = 0; k < s->cols; k++, x += s->dilation) {
+                    __m512 v = _mm512_maskz_loadu_ps(m0, x);
+                    if (s->stride == 2)
+                        v = _mm512_permutex2var_ps(v, even, _mm512_maskz_loadu_ps(m1, x + 16));
+                    best = _mm512_max_ps(v, best);
+                    none = _mm512_kor(none, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+                }
+            }
+            best = _mm512_mask_mov_ps(best, none, _mm512_set1_ps(NAN));
+            _mm512_mask_storeu_ps(s->y + l * s->y_line + i,
+                                  all ? 0xFFFF : cvni_tail_avx512(n), best);
+        }
+    }
+}
+
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
  * with the last lane for the gaps, which is 0 where there is a gap. */
 CVNI_TARGET("avx512f")
@@ -46988,6 +48056,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
                                                   cvni_maxpool2_avx512,
+                                                  cvni_maxpool_avx512,
                                                   5,
                                                   3,
                                                   cvni_stencil_avx512,
@@ -47844,6 +48913,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
                                               cvni_maxpool2_c,
+                                              cvni_maxpool_c,
                                               0,
                                               0,
                                               cvni_stencil_f4,

@@ -23,32 +23,40 @@
  * Environment:  CONVNET_CL=0       no device;  =1: the first GPU;  =PLATFORM:DEVICE: numbers that
  *                                  cvncl_info prints, of any kind. It goes before cvncl_desc
  *               CONVNET_CL_LIB     path of the OpenCL library, or of a driver
+ *               CONVNET_CL_CACHE   folder where built programs and what tuning has found are kept;
+ *                                  =0: nowhere. Not set: one in the user's cache folder; programs
+ *                                  only where the driver has no cache of its own
  *               CONVNET_CL_TUNE    off, fast or full, before cvncl_desc.tune
- *               CONVNET_CL_CACHE   folder for what tuning has found; =0: nowhere. Not set: the
- *                                  user's cache folder
  *
- * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-programs  >>cl-memory
+ * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
+ *     >>cl-memory
  *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-tune  >>cl-conv  >>cl-pool
- *     >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-loss  >>cl-optim;  >>cl-table
+ *     >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed
+ *     >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
  *     transposed convolutions; depthwise and separable ones
  *     max, average, global and adaptive pools, places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
- *     all activations but cvn_activation; prelu; exp, log, sqrt, square, abs, neg, scale, clip, pow
- *     add, sub, mul, div, maximum, minimum with broadcasting; concat, flatten, reshape and the
- *     batch's; permute, slice, split; upsampling, pad, crop, pixel_shuffle; glu, maxout; sum, mean,
- *     max, min over axes; stop_gradient, gradient_reversal; softmax, log_softmax; dropout of all
- *     three kinds
- *     softmax_loss; mse, mae, huber, smooth_l1, msle, hinge, kl_div losses, bce_with_logits
+ *     all activations but cvn_activation; prelu; all functions of one element
+ *     arithmetic and comparisons with broadcasting, where; concat, flatten, reshape and the
+ *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
+ *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
+ *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn
+ *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
+ *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
+ *     all losses and penalties but yolo
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
  * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
  * on the CPU in the midst of the others: copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
- * Memory. The device takes what cvn_memory_needed tells, and workspace; the host's arena stays.
+ * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
+ * pass in an order of their own, and workspace; the host's arena stays. On the device images are
+ * channels last (>>cl-memory); what the host reads and writes is not.
  * Threads. The nets of one backend belong to one thread.
  */
 #ifndef CONVNET_CL_H
@@ -84,6 +92,7 @@ typedef struct cvncl_desc {
     int host_layers;            /* layers that the device lacks run on the CPU */
     int local_memory;           /* products: 0 as suits the device, 1 through local memory, -1
                                  * without */
+    size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
     int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
                                  * (7 bits): dense layers on matrix units, where there are such */
     int tune;                   /* CVNCL_TUNE_... */
@@ -101,6 +110,25 @@ CONVNET_API void cvncl_close(cvn_backend *backend);
  * driver, memory and limits, and which device `backend` (may be NULL) has taken or why none. Like
  * snprintf. */
 CONVNET_API int cvncl_info(const cvn_backend *backend, char *text, size_t size);
+
+/* cvncl_memory_needed - what a build of net, which uses a backend of this file, would take on the
+ * device, before it is taken. Where the device limits the size of a piece, the net lies in several;
+ * no tensor is in two. Sets of samples come on top while cvn_fit runs, if there is room.
+ *   mode     CVN_TRAIN or CVN_INFER, as of cvn_memory_needed
+ * errors   those of cvn_build; CVN_ERROR_STATE: the net uses no device. A net that needs more than
+ *          there is gets its numbers, and CVN_ERROR_MEMORY from cvn_build */
+typedef struct cvncl_memory {
+    size_t net;                 /* bytes of parameters, gradients, optimizer state and values; */
+    size_t copies;              /* of images and weights in another order; */
+    size_t work, tables;        /* workspace of the kernels; constant data of the layers; */
+    size_t total;               /* all of it */
+    size_t piece;               /* bytes of a piece, at most */
+    int pieces;                 /* that the net lies in */
+    uint64_t device, taken;     /* the device's memory; what nets and sets of this backend have */
+} cvncl_memory;
+
+CONVNET_API cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode,
+                                           cvncl_memory *memory);
 
 #ifdef __cplusplus
 }
@@ -124,12 +152,18 @@ CONVNET_API int cvncl_info(const cvn_backend *backend, char *text, size_t size);
  *   the first word of a platform points (OpenCL ICD extension, cl_khr_icd). */
 
 #ifdef CONVNET_CL_LINK
+    #ifndef CL_TARGET_OPENCL_VERSION
+        #define CL_TARGET_OPENCL_VERSION 120
+    #endif
     #include <CL/cl.h>
-#elif defined(_WIN32)
+#elif !defined(_WIN32)
+    #include <dlfcn.h>
+#endif
+#ifdef _WIN32
     #define WIN32_LEAN_AND_MEAN
     #include <windows.h>
 #else
-    #include <dlfcn.h>
+    #include <sys/stat.h>
 #endif
 #ifdef _WIN32
     #define CVNCL_CALL __stdcall
@@ -150,8 +184,10 @@ enum {
     CVNCL_DEVICE_LOCAL = 0x1023, CVNCL_DEVICE_AVAILABLE = 0x1027, CVNCL_DEVICE_NAME = 0x102B,
     CVNCL_DEVICE_VENDOR_ID = 0x1001, CVNCL_DEVICE_EXTENSIONS = 0x1030,
     CVNCL_DRIVER_VERSION = 0x102D, CVNCL_BUILD_LOG = 0x1183,
+    CVNCL_BINARY_SIZES = 0x1165, CVNCL_BINARIES = 0x1166,
     CVNCL_CPU = 2, CVNCL_GPU = 4,       /* bits of the device type */
-    CVNCL_READ_WRITE = 1
+    CVNCL_READ_WRITE = 1, CVNCL_READ_ONLY = 4, CVNCL_HOST_MEMORY = 16,
+    CVNCL_MAP_BOTH = 3
 };
 
 typedef void (CVNCL_CALL *cvncl_function)(void);
@@ -177,6 +213,12 @@ typedef struct cvncl_api {
     int32_t (CVNCL_CALL *ReleaseMemObject)(void *memory);
     void *(CVNCL_CALL *CreateProgramWithSource)(void *context, uint32_t count, const char **text,
                                                 const size_t *sizes, int32_t *status);
+    void *(CVNCL_CALL *CreateProgramWithBinary)(void *context, uint32_t count,
+                                                void *const *devices, const size_t *sizes,
+                                                const unsigned char **binaries,
+                                                int32_t *each_status, int32_t *status);
+    int32_t (CVNCL_CALL *GetProgramInfo)(void *program, uint32_t what, size_t room, void *value,
+                                         size_t *size);
     int32_t (CVNCL_CALL *ReleaseProgram)(void *program);
     int32_t (CVNCL_CALL *BuildProgram)(void *program, uint32_t count, void *const *devices,
                                        const char *options, cvncl_function notify, void *user);
@@ -186,6 +228,8 @@ typedef struct cvncl_api {
     int32_t (CVNCL_CALL *ReleaseKernel)(void *kernel);
     int32_t (CVNCL_CALL *SetKernelArg)(void *kernel, uint32_t index, size_t size,
                                        const void *value);
+    int32_t (CVNCL_CALL *WaitForEvents)(uint32_t count, void *const *events);
+    int32_t (CVNCL_CALL *ReleaseEvent)(void *event);
     int32_t (CVNCL_CALL *Finish)(void *queue);
     int32_t (CVNCL_CALL *EnqueueReadBuffer)(void *queue, void *memory, uint32_t blocking,
                                             size_t offset, size_t size, void *to, uint32_t events,
@@ -193,6 +237,12 @@ typedef struct cvncl_api {
     int32_t (CVNCL_CALL *EnqueueWriteBuffer)(void *queue, void *memory, uint32_t blocking,
                                              size_t offset, size_t size, const void *from,
                                              uint32_t events, void *const *wait, void **event);
+    void *(CVNCL_CALL *EnqueueMapBuffer)(void *queue, void *memory, uint32_t blocking,
+                                         uint64_t flags, size_t offset, size_t size,
+                                         uint32_t events, void *const *wait, void **event,
+                                         int32_t *status);
+    int32_t (CVNCL_CALL *EnqueueUnmapMemObject)(void *queue, void *memory, void *mapped,
+                                                uint32_t events, void *const *wait, void **event);
     int32_t (CVNCL_CALL *EnqueueNDRangeKernel)(void *queue, void *kernel, uint32_t axes,
                                                const size_t *offset, const size_t *global,
                                                const size_t *local, uint32_t events,
@@ -220,11 +270,14 @@ static const cvncl_import cvncl_imports[] = {
     CVNCL_IMPORT(CreateContext, 4), CVNCL_IMPORT(ReleaseContext, 7),
     CVNCL_IMPORT(CreateCommandQueue, 9), CVNCL_IMPORT(ReleaseCommandQueue, 11),
     CVNCL_IMPORT(CreateBuffer, 14), CVNCL_IMPORT(ReleaseMemObject, 18),
-    CVNCL_IMPORT(CreateProgramWithSource, 26), CVNCL_IMPORT(ReleaseProgram, 29),
-    CVNCL_IMPORT(BuildProgram, 30), CVNCL_IMPORT(GetProgramBuildInfo, 33),
+    CVNCL_IMPORT(CreateProgramWithSource, 26), CVNCL_IMPORT(CreateProgramWithBinary, 27),
+    CVNCL_IMPORT(ReleaseProgram, 29), CVNCL_IMPORT(BuildProgram, 30),
+    CVNCL_IMPORT(GetProgramInfo, 32), CVNCL_IMPORT(GetProgramBuildInfo, 33),
     CVNCL_IMPORT(CreateKernel, 34), CVNCL_IMPORT(ReleaseKernel, 37),
-    CVNCL_IMPORT(SetKernelArg, 38), CVNCL_IMPORT(Finish, 47),
+    CVNCL_IMPORT(SetKernelArg, 38), CVNCL_IMPORT(WaitForEvents, 41),
+    CVNCL_IMPORT(ReleaseEvent, 44), CVNCL_IMPORT(Finish, 47),
     CVNCL_IMPORT(EnqueueReadBuffer, 48), CVNCL_IMPORT(EnqueueWriteBuffer, 49),
+    CVNCL_IMPORT(EnqueueMapBuffer, 56), CVNCL_IMPORT(EnqueueUnmapMemObject, 58),
     CVNCL_IMPORT(EnqueueNDRangeKernel, 59)
 };
 enum { CVNCL_IMPORTS = sizeof cvncl_imports / sizeof cvncl_imports[0] };
@@ -333,11 +386,15 @@ enum { CVNCL_MAX_PLATFORMS = 16, CVNCL_MAX_DEVICES = 32 };
 enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_GEMM, CVNCL_PROGRAM_CONV, CVNCL_PROGRAM_POOL, CVNCL_PROGRAM_NORM,
     CVNCL_PROGRAM_MAP, CVNCL_PROGRAM_LAYERS, CVNCL_PROGRAM_SHAPE, CVNCL_PROGRAM_LOSS,
-    CVNCL_PROGRAM_OPTIM,
+    CVNCL_PROGRAM_OPTIM, CVNCL_PROGRAM_DATA,
+    /* whose layers need products, too: */
+    CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE, CVNCL_PROGRAM_LOSSES,
+    CVNCL_PROGRAM_GATHER,
     CVNCL_PROGRAMS
 };
 
-enum { CVNCL_MAX_KERNELS = 96 };
+enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
+enum { CVNCL_MAX_KERNELS = 192 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
@@ -348,9 +405,12 @@ typedef struct cvncl_backend {
     cvncl_api api;
     void *library, *platform, *device, *context, *queue;
     const char *library_name;
-    char name[128], driver[128];
+    char name[128], driver[128], platform_name[128];
     char why[400];
-    uint64_t max_alloc, memory;
+    char cache[512];            /* folder; "": none */
+    int cache_programs;         /* built programs are kept there */
+    int cache_hits;
+    uint64_t max_alloc, memory, taken;
     int group;                  /* work items of a group that sums or goes through elements */
     int local;                  /* products go through local memory */
     int units;
@@ -445,7 +505,12 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
     const int fits = group >= 256 && cvncl_number(b, b->device, CVNCL_DEVICE_LOCAL) >= 20480;
     cvncl_text(b, b->device, CVNCL_DEVICE_NAME, 1, b->name, sizeof b->name);
     cvncl_text(b, b->device, CVNCL_DRIVER_VERSION, 1, b->driver, sizeof b->driver);
+    cvncl_text(b, b->platform, CVNCL_PLATFORM_NAME, 0, b->platform_name, sizeof b->platform_name);
     b->max_alloc = cvncl_number(b, b->device, CVNCL_DEVICE_MAX_ALLOC);
+    if (d->piece && d->piece < b->max_alloc) b->max_alloc = d->piece;
+    b->base.piece = (size_t)(b->max_alloc < SIZE_MAX ? b->max_alloc : SIZE_MAX);
+    b->base.piece = cvni_max_size((b->base.piece - cvni_min_size(b->base.piece, CVNCL_VECTOR)) /
+                                  4096, 1) * 4096;
     b->memory = cvncl_number(b, b->device, CVNCL_DEVICE_MEMORY);
     b->units = cvni_max(1, (int)cvncl_number(b, b->device, CVNCL_DEVICE_UNITS));
     b->group = is_gpu && group >= 256 ? 256 : group >= 64 ? 64 : 1;
@@ -506,6 +571,7 @@ cvncl_desc cvncl_defaults(void)
 }
 
 static void cvncl_fill_backend(cvn_backend *base);      /* >>cl-table */
+static void cvncl_open_cache(cvncl_backend *b);         /* >>cl-cache */
 
 cvn_backend *cvncl_open(const cvncl_desc *desc)
 {
@@ -516,6 +582,7 @@ cvn_backend *cvncl_open(const cvncl_desc *desc)
     cvncl_fill_backend(&b->base);
     b->base.host_layers = d.host_layers;
     cvncl_start(b, &d);
+    if (!b->base.unusable) cvncl_open_cache(b);
     return &b->base;
 }
 
@@ -580,6 +647,198 @@ int cvncl_info(const cvn_backend *backend, char *text, size_t size)
     if (b != &own && b->base.unusable) cvni_print(&t, "%s\n", b->base.unusable);
     return (int)t.length;
 }
+
+/* ================================================================================================
+ * >>cl-cache   files that spare the next run work: built programs, what tuning has found
+ * ==============================================================================================
+ *   A file is the key it belongs to, a line with the checksum of what follows, and what follows;
+ *   its name is a hash of the key. Another key, another checksum, a folder that cannot be read or
+ *   written: as if there were no file, and nothing is said. The key of a program has all that its
+ *   binary depends on: version of this file, platform, device, driver, options, hash of the text.
+ *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does. */
+
+/* FNV-1a of 64 bits, going on from h. */
+static uint64_t cvncl_hash(uint64_t h, const void *bytes, size_t size)
+{
+    const unsigned char *p = (const unsigned char *)bytes;
+    if (!h) h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < size; i++) h = (h ^ p[i]) * 0x100000001B3u;
+    return h;
+}
+
+static void cvncl_make_folder(const char *path)
+{
+#ifdef _WIN32
+    CreateDirectoryA(path, NULL);
+#else
+    mkdir(path, 0777);
+#endif
+}
+
+/* The user's cache folder is made too, should it be his first program that has one. */
+static void cvncl_open_cache(cvncl_backend *b)
+{
+    const char *chosen = getenv("CONVNET_CL_CACHE");
+    const int has_own = strstr(b->platform_name, "NVIDIA") != NULL ||
+                        strstr(b->platform_name, "Portable Computing Language") != NULL;
+    const char *home = getenv("XDG_CACHE_HOME");
+    const char *under = "";
+    int length;
+    b->cache_programs = (chosen && *chosen) || !has_own;
+    if (chosen && *chosen) {
+        length = snprintf(b->cache, sizeof b->cache, "%s", chosen);
+        if (!strcmp(chosen, "0") || length >= (int)sizeof b->cache) b->cache[0] = 0;
+        if (b->cache[0]) cvncl_make_folder(b->cache);
+        return;
+    }
+#if defined(_WIN32)
+    home = getenv("LOCALAPPDATA");
+#elif defined(__APPLE__)
+    home = getenv("HOME");
+    under = "/Library/Caches";
+#else
+    if (!home || !*home) {
+        home = getenv("HOME");
+        under = "/.cache";
+    }
+#endif
+    if (!home || !*home || strlen(home) > sizeof b->cache - 64) return;
+    snprintf(b->cache, sizeof b->cache, "%s%s", home, under);
+    cvncl_make_folder(b->cache);
+    snprintf(b->cache, sizeof b->cache, "%s%s/convnet.h", home, under);
+    cvncl_make_folder(b->cache);
+}
+
+#ifndef CONVNET_NO_STDIO
+enum { CVNCL_KEY = 1024, CVNCL_CHECKSUM = 18 };
+
+static void cvncl_cache_path(const cvncl_backend *b, const char *key, char *path, size_t room)
+{
+    const uint64_t h = cvncl_hash(0, key, strlen(key));
+    snprintf(path, room, "%s/%08lx%08lx.bin", b->cache, (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+static void cvncl_checksum(const void *bytes, size_t size, char text[CVNCL_CHECKSUM])
+{
+    const uint64_t h = cvncl_hash(0, bytes, size);
+    snprintf(text, CVNCL_CHECKSUM, "%08lx%08lx\n", (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+/* The bytes under a key, for CONVNET_FREE; NULL: there are none. */
+static unsigned char *cvncl_cache_read(const cvncl_backend *b, const char *key, size_t *size)
+{
+    const size_t head = strlen(key) + CVNCL_CHECKSUM - 1;
+    char path[600], sum[CVNCL_CHECKSUM];
+    unsigned char *bytes = NULL;
+    FILE *file;
+    long length;
+    *size = 0;
+    if (!b->cache[0]) return NULL;
+    cvncl_cache_path(b, key, path, sizeof path);
+    file = fopen(path, "rb");
+    if (!file) return NULL;
+    length = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+    if (length > (long)head && length < LONG_MAX / 2 && fseek(file, 0, SEEK_SET) == 0)
+        bytes = (unsigned char *)CONVNET_MALLOC((size_t)length);
+    if (bytes && fread(bytes, 1, (size_t)length, file) == (size_t)length &&
+        !memcmp(bytes, key, strlen(key)))
+        *size = (size_t)length - head;
+    fclose(file);
+    if (*size) {
+        cvncl_checksum(bytes + head, *size, sum);
+        if (memcmp(bytes + strlen(key), sum, CVNCL_CHECKSUM - 1) != 0) *size = 0;
+    }
+    if (*size) memmove(bytes, bytes + head, *size);
+    else {
+        CONVNET_FREE(bytes);
+        bytes = NULL;
+    }
+    return bytes;
+}
+
+typedef struct cvncl_cached { const char *key; const void *bytes; size_t size; } cvncl_cached;
+
+static void cvncl_put_cached(cvni_sink *s, const void *context)
+{
+    const cvncl_cached *c = (const cvncl_cached *)context;
+    char sum[CVNCL_CHECKSUM];
+    cvncl_checksum(c->bytes, c->size, sum);
+    cvni_put(s, c->key, strlen(c->key));
+    cvni_put(s, sum, CVNCL_CHECKSUM - 1);
+    cvni_put(s, c->bytes, c->size);
+}
+
+static void cvncl_cache_write(const cvncl_backend *b, const char *key, const void *bytes,
+                              size_t size)
+{
+    cvn_allocator none;
+    cvncl_cached c;
+    char path[600];
+    const char *wrong;
+    if (!b->cache[0] || !size) return;
+    memset(&none, 0, sizeof none);
+    c.key = key;
+    c.bytes = bytes;
+    c.size = size;
+    cvncl_cache_path(b, key, path, sizeof path);
+    cvni_write_file(&none, path, cvncl_put_cached, &c, &wrong);
+}
+
+static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32_t count,
+                              const char *options, char key[CVNCL_KEY])
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < count; i++) h = cvncl_hash(h, texts[i], strlen(texts[i]));
+    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " program\n%s\n%s\n%s\n%s\n%08lx%08lx\n",
+             b->platform_name, b->name, b->driver, options, (unsigned long)(h >> 32),
+             (unsigned long)(h & 0xFFFFFFFFu));
+}
+
+/* The program that was kept, built; NULL: none. */
+static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t count,
+                                const char *options)
+{
+    char key[CVNCL_KEY];
+    const unsigned char *bytes;
+    void *program = NULL;
+    unsigned char *memory;
+    size_t size;
+    int32_t status, each;
+    if (!b->cache_programs) return NULL;
+    cvncl_program_key(b, texts, count, options, key);
+    bytes = memory = cvncl_cache_read(b, key, &size);
+    if (!memory) return NULL;
+    program = b->api.CreateProgramWithBinary(b->context, 1, &b->device, &size, &bytes, &each,
+                                             &status);
+    CONVNET_FREE(memory);
+    if (program && b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL) != 0) {
+        b->api.ReleaseProgram(program);
+        program = NULL;
+    }
+    b->cache_hits += program != NULL;
+    return program;
+}
+
+/* After its kernels are made: some drivers compile only then. */
+static void cvncl_keep_program(const cvncl_backend *b, void *program, const char **texts,
+                               uint32_t count, const char *options)
+{
+    char key[CVNCL_KEY];
+    unsigned char *bytes;
+    size_t size = 0;
+    if (!b->cache_programs || !b->cache[0]) return;
+    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof size, &size, NULL) != 0 || !size)
+        return;
+    bytes = (unsigned char *)CONVNET_MALLOC(size);
+    if (!bytes) return;
+    cvncl_program_key(b, texts, count, options, key);
+    if (b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) == 0)
+        cvncl_cache_write(b, key, bytes, size);
+    CONVNET_FREE(bytes);
+}
+#endif
 
 /* ================================================================================================
  * >>cl-programs   what is built of the texts, and how kernels are called
@@ -712,13 +971,15 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_CONV_DOWN, CVNCL_CONV_UP, CVNCL_CONV_WEIGHTS, CVNCL_CONV_REDUCE,
-    CVNCL_DEPTHWISE_DOWN, CVNCL_DEPTHWISE_UP, CVNCL_DEPTHWISE_WEIGHTS,
+    CVNCL_CONV_GATHER, CVNCL_CONV_WEIGHTS, CVNCL_CONV_PACK, CVNCL_CONV_REDUCE,
+    CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
-    CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS, CVNCL_NORM_DX,
+    CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
+    CVNCL_NORM_BACK, CVNCL_NORM_DX,
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
-    CVNCL_COPY_LINES, CVNCL_CHANNEL_SUMS, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
+    CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -726,20 +987,31 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_PAIR_LOSS_BACK,
     CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP, CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS,
     CVNCL_CLIP_NORM, CVNCL_AVERAGE,
+    CVNCL_GATHER_ROWS, CVNCL_GATHER_BYTES, CVNCL_ELASTIC, CVNCL_AUGMENT, CVNCL_IMAGE_MEANS,
+    CVNCL_AUGMENT_END,
+    CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
+    CVNCL_RNN_STEP, CVNCL_RNN_STEP_BACK, CVNCL_EMBEDDING, CVNCL_EMBEDDING_CHAIN,
+    CVNCL_EMBEDDING_BACK, CVNCL_ADD_ROW, CVNCL_ROW_SUMS, CVNCL_NOISE, CVNCL_NOISE_BACK,
+    CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
+    CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
+    CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
+    CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
+    CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
+    CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_KERNELS
 };
 
 typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
-    { "conv_down", CVNCL_PROGRAM_CONV }, { "conv_up", CVNCL_PROGRAM_CONV },
-    { "conv_weights", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
-    { "depthwise_down", CVNCL_PROGRAM_CONV }, { "depthwise_up", CVNCL_PROGRAM_CONV },
-    { "depthwise_weights", CVNCL_PROGRAM_CONV },
+    { "conv_gather", CVNCL_PROGRAM_CONV }, { "conv_weights", CVNCL_PROGRAM_CONV },
+    { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
+    { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
     { "maxpool", CVNCL_PROGRAM_POOL }, { "maxpool_back", CVNCL_PROGRAM_POOL },
     { "avgpool", CVNCL_PROGRAM_POOL }, { "avgpool_back", CVNCL_PROGRAM_POOL },
-    { "norm_stats", CVNCL_PROGRAM_NORM }, { "norm_factors", CVNCL_PROGRAM_NORM },
-    { "norm_apply", CVNCL_PROGRAM_NORM }, { "norm_sums", CVNCL_PROGRAM_NORM },
+    { "norm_parts", CVNCL_PROGRAM_NORM }, { "norm_stats", CVNCL_PROGRAM_NORM },
+    { "norm_factors", CVNCL_PROGRAM_NORM }, { "norm_apply", CVNCL_PROGRAM_NORM },
+    { "norm_sums", CVNCL_PROGRAM_NORM }, { "norm_back", CVNCL_PROGRAM_NORM },
     { "norm_dx", CVNCL_PROGRAM_NORM },
     { "gnorm", CVNCL_PROGRAM_NORM }, { "gnorm_back", CVNCL_PROGRAM_NORM },
     { "gnorm_weights", CVNCL_PROGRAM_NORM }, { "l2norm", CVNCL_PROGRAM_NORM },
@@ -747,7 +1019,9 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "map", CVNCL_PROGRAM_MAP }, { "map_back", CVNCL_PROGRAM_MAP },
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
-    { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
+    { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
+    { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
+    { "turn", CVNCL_PROGRAM_LAYERS },
     { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
@@ -762,7 +1036,34 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "update", CVNCL_PROGRAM_OPTIM }, { "lamb_sums", CVNCL_PROGRAM_OPTIM },
     { "lamb_step", CVNCL_PROGRAM_OPTIM }, { "clip_value", CVNCL_PROGRAM_OPTIM },
     { "square_sums", CVNCL_PROGRAM_OPTIM }, { "clip_norm", CVNCL_PROGRAM_OPTIM },
-    { "average", CVNCL_PROGRAM_OPTIM }
+    { "average", CVNCL_PROGRAM_OPTIM },
+    { "gather_rows", CVNCL_PROGRAM_DATA }, { "gather_bytes", CVNCL_PROGRAM_DATA },
+    { "elastic", CVNCL_PROGRAM_DATA }, { "augment", CVNCL_PROGRAM_DATA },
+    { "image_means", CVNCL_PROGRAM_DATA }, { "augment_end", CVNCL_PROGRAM_DATA },
+    { "batch_kk", CVNCL_PROGRAM_BATCH }, { "batch_kn", CVNCL_PROGRAM_BATCH },
+    { "batch_mn", CVNCL_PROGRAM_BATCH }, { "attention", CVNCL_PROGRAM_BATCH },
+    { "attention_back", CVNCL_PROGRAM_BATCH },
+    { "rnn_step", CVNCL_PROGRAM_SEQUENCE }, { "rnn_step_back", CVNCL_PROGRAM_SEQUENCE },
+    { "embedding", CVNCL_PROGRAM_SEQUENCE }, { "embedding_chain", CVNCL_PROGRAM_SEQUENCE },
+    { "embedding_back", CVNCL_PROGRAM_SEQUENCE }, { "add_row", CVNCL_PROGRAM_SEQUENCE },
+    { "row_sums", CVNCL_PROGRAM_SEQUENCE }, { "noise", CVNCL_PROGRAM_SEQUENCE },
+    { "noise_back", CVNCL_PROGRAM_SEQUENCE },
+    { "label_loss", CVNCL_PROGRAM_LOSS }, { "label_loss_back", CVNCL_PROGRAM_LOSS },
+    { "row_loss", CVNCL_PROGRAM_LOSSES }, { "row_loss_back", CVNCL_PROGRAM_LOSSES },
+    { "dice", CVNCL_PROGRAM_LOSSES }, { "dice_back", CVNCL_PROGRAM_LOSSES },
+    { "variation", CVNCL_PROGRAM_LOSSES }, { "variation_back", CVNCL_PROGRAM_LOSSES },
+    { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
+    { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
+    { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES },
+    { "select_axes", CVNCL_PROGRAM_GATHER }, { "select_back", CVNCL_PROGRAM_GATHER },
+    { "resample", CVNCL_PROGRAM_GATHER }, { "resample_back", CVNCL_PROGRAM_GATHER },
+    { "topk", CVNCL_PROGRAM_GATHER }, { "cumsum", CVNCL_PROGRAM_GATHER },
+    { "gather_places", CVNCL_PROGRAM_GATHER }, { "gather_chain", CVNCL_PROGRAM_GATHER },
+    { "gather", CVNCL_PROGRAM_GATHER }, { "scatter", CVNCL_PROGRAM_GATHER },
+    { "one_hot", CVNCL_PROGRAM_GATHER }, { "unpool", CVNCL_PROGRAM_GATHER },
+    { "unpool_back", CVNCL_PROGRAM_GATHER }, { "lrn", CVNCL_PROGRAM_GATHER },
+    { "lrn_back", CVNCL_PROGRAM_GATHER },
+    { "choose", CVNCL_PROGRAM_LAYERS }
 };
 
 /* An OpenCL call that failed: what was done, where, the status. */
@@ -777,10 +1078,32 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
                      (int)status, name);
 }
 
+/* Macros and other options of a program. */
+static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t room)
+{
+    const cvncl_tile *t = &b->tile[size];
+    snprintf(text, room,
+             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
+             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+}
+
+/* The same of a kernel: with its program and macros. */
+static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int size, int32_t status)
+{
+    const cvncl_kernel *k = &cvncl_kernels[kernel];
+    char options[128], text[256];
+    cvncl_options(cvncl_of(net), size, options, sizeof options);
+    snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
+             cvncl_program_at(k->program)->name, options);
+    return cvncl_fail(net, text, status);
+}
+
+enum { CVNCL_LOG_LINES = 20 };
+
 /* The first lines of what the compiler says. */
 static void cvncl_build_log(const cvncl_backend *b, void *program, char *log, size_t room)
 {
-    char *full;
+    char *full, *end;
     size_t size = 0;
     log[0] = 0;
     if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, 0, NULL, &size) != 0)
@@ -789,6 +1112,12 @@ static void cvncl_build_log(const cvncl_backend *b, void *program, char *log, si
     if (!full) return;
     if (b->api.GetProgramBuildInfo(program, b->device, CVNCL_BUILD_LOG, size, full, NULL) == 0) {
         full[size] = 0;
+        end = full;
+        for (int i = 0; i < CVNCL_LOG_LINES && end; i++) {
+            end = strchr(end, '\n');
+            if (end) end++;
+        }
+        if (end) *end = 0;
         snprintf(log, room, "%s", full);
     }
     CONVNET_FREE(full);
@@ -798,45 +1127,72 @@ static cvn_result cvncl_build_failed(cvn_net *net, const cvncl_program *p, void 
                                      const char *options, int32_t status)
 {
     const cvncl_backend *b = cvncl_of(net);
-    char log[300];
+    char log[sizeof net->message];
     cvn_result result;
     cvncl_build_log(b, program, log, sizeof log);
     result = cvni_fail(net, CVN_ERROR_UNSUPPORTED,
-                       "OpenCL, %s, driver %s: program '%s' (%s) does not build (%d): %s", b->name,
+                       "OpenCL, %s, driver %s: program %s (%s) does not build (%d): %s", b->name,
                        b->driver, p->name, options, (int)status, log);
     b->api.ReleaseProgram(program);
     return result;
 }
 
-/* Builds program `number` for one size of tiles. */
+static void cvncl_forget_program(cvncl_backend *b, int number, int size)
+{
+    for (int i = 0; i < CVNCL_KERNELS; i++) {
+        if (cvncl_kernels[i].program != number || !b->kernel[i][size]) continue;
+        b->api.ReleaseKernel(b->kernel[i][size]);
+        b->kernel[i][size] = NULL;
+    }
+    b->api.ReleaseProgram(b->program[number][size]);
+    b->program[number][size] = NULL;
+}
+
+/* All kernels of a program that is built; on failure it is given back. */
+static cvn_result cvncl_make_kernels(cvn_net *net, int number, int size, void *program)
+{
+    cvncl_backend *b = cvncl_of(net);
+    int32_t status = 0;
+    b->program[number][size] = program;
+    for (int i = 0; i < CVNCL_KERNELS; i++) {
+        if (cvncl_kernels[i].program != number) continue;
+        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
+        if (b->kernel[i][size]) continue;
+        cvncl_forget_program(b, number, size);
+        return cvncl_kernel_failed(net, i, size, status);
+    }
+    return CVN_OK;
+}
+
+/* Builds program `number` for one size of tiles, or finds it built. */
 static cvn_result cvncl_build(cvn_net *net, int number, int size)
 {
     cvncl_backend *b = cvncl_of(net);
     const cvncl_program *p = cvncl_program_at(number);
-    const cvncl_tile *t = &b->tile[size];
     const char *texts[CVNCL_MAX_TEXTS];
     char options[128];
     uint32_t count = 0;
     int32_t status = 0;
+    cvn_result result;
     void *program;
     while (count < CVNCL_MAX_TEXTS && p->text[count]) {
         texts[count] = p->text[count];
         count++;
     }
-    snprintf(options, sizeof options,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+    cvncl_options(b, size, options, sizeof options);
+#ifndef CONVNET_NO_STDIO
+    program = cvncl_kept_program(b, texts, count, options);
+    if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
+#endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
     if (!program) return cvncl_fail(net, "clCreateProgramWithSource", status);
     status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
-    b->program[number][size] = program;
-    for (int i = 0; i < CVNCL_KERNELS; i++) {
-        if (cvncl_kernels[i].program != number) continue;
-        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
-        if (!b->kernel[i][size]) return cvncl_fail(net, cvncl_kernels[i].name, status);
-    }
-    return CVN_OK;
+    result = cvncl_make_kernels(net, number, size, program);
+#ifndef CONVNET_NO_STDIO
+    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options);
+#endif
+    return result;
 }
 
 static cvn_result cvncl_need(cvn_net *net, int program)
@@ -850,20 +1206,77 @@ static cvn_result cvncl_need(cvn_net *net, int program)
     return result;
 }
 
-/* What a net has on the device: its arena, tables of its layers, work of the kernel that runs. */
+enum { CVNCL_MAX_PIECES = 256 };
+
+/* A buffer, counted in cvncl_backend.taken. */
+typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
+
+/* Bytes that are on their way: from `landing` they go `to` the host's arena. */
+typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
+enum { CVNCL_REPLIES = 16 };
+
+/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
+typedef struct cvncl_order { int C, S; } cvncl_order;
+
+/* Weights in another order: where in `packed`, of which version of the parameters. */
+typedef struct cvncl_packed {
+    int at;
+    unsigned version;
+} cvncl_packed;
+
+/* An operand in another order while a layer runs, and what it has been before. */
+typedef struct cvncl_swap {
+    cvni_layer *x;
+    float *y, *dy;
+    int written;
+} cvncl_swap;
+
+/* What a net has on the device: its arena in pieces of cvn_backend.piece bytes, operands in another
+ * order, weights in another order, tables of its layers, work of the kernel that runs; on the host,
+ * pinned, where replies land. */
 typedef struct cvncl_net {
     cvncl_backend *b;
     cvn_net *net;
-    void *arena, *tables, *work;
-    int *table_at;              /* by layer, in ints; then [layer_count]: all of them */
+    cvncl_buffer arena[CVNCL_MAX_PIECES];
+    int pieces;
+    cvncl_buffer spare, packed, tables, work, pinned;
+    size_t spare_bytes, packed_bytes;
+    unsigned char *landing;
+    size_t landed;              /* bytes of it in use */
+    cvncl_reply reply[CVNCL_REPLIES];
+    int replies;
+    void *event;                /* of the last one */
+    unsigned version;           /* of the parameters; moves when they change */
+    int *table_at;              /* by layer, in ints */
+    cvncl_order *order;         /* by layer: of value and gradient */
+    char *last;                 /* by layer: its kernels work channels last */
+    cvncl_packed *packed_at;    /* by layer, for both gathers of >>cl-conv */
+    cvncl_swap *swap;           /* as many as a layer has operands */
 } cvncl_net;
 
 static cvncl_net *cvncl_net_of(const cvn_net *net) { return (cvncl_net *)net->device; }
 
+/* A place in `spare`, as a pointer that no memory of the host has: behind the arena. */
+static float *cvncl_spare(const cvn_net *net, size_t at)
+{
+    return (float *)((uintptr_t)net->arena + net->plan.total + at);
+}
+
+/* Memory and place, in elements, of such a pointer or one into the arena. */
+static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uint64_t *at)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
+    const int spare = bytes >= net->plan.total;
+    *at = (spare ? bytes - net->plan.total : bytes % d->b->base.piece) / sizeof(float);
+    return spare ? &d->spare.memory : &d->arena[bytes / d->b->base.piece].memory;
+}
+
 #define CVNCL_NOWHERE UINT64_MAX
 
-/* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, t ints into the
- * tables (-1: none), i int, u unsigned, f float. A memory goes with its offset in elements. */
+/* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, k into the
+ * packed weights, t ints into the tables (-1: none), i int, u unsigned, f float, b a buffer without
+ * an offset. The other memories go with their offset in elements. */
 static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *format, va_list args)
 {
     const cvncl_net *d = cvncl_net_of(net);
@@ -880,13 +1293,18 @@ static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *for
         } else if (letter == 'f') {
             const float value = (float)va_arg(args, double);
             status = d->b->api.SetKernelArg(kernel, index++, sizeof value, &value);
+        } else if (letter == 'b') {
+            void *const memory = va_arg(args, void *);
+            status = d->b->api.SetKernelArg(kernel, index++, sizeof memory, &memory);
         } else {
-            void *const *memory = letter == 'p' ? &d->arena : letter == 'w' ? &d->work : &d->tables;
+            void *const *memory = letter == 'p'   ? &d->arena[0].memory
+                                  : letter == 'k' ? &d->packed.memory
+                                  : letter == 'w' ? &d->work.memory
+                                                  : &d->tables.memory;
             uint64_t at = CVNCL_NOWHERE;
             if (letter == 'p') {
                 const void *pointer = va_arg(args, const void *);
-                if (pointer)
-                    at = (uint64_t)((const unsigned char *)pointer - net->arena) / sizeof(float);
+                if (pointer) memory = cvncl_memory_of(net, pointer, &at);
             } else {
                 const int place = va_arg(args, int);
                 if (place >= 0) at = (uint64_t)place;
@@ -907,7 +1325,7 @@ static cvn_result cvncl_enqueue(cvn_net *net, int kernel, int size, int axes, co
     if (status == 0)
         status = b->api.EnqueueNDRangeKernel(b->queue, k, (uint32_t)axes, NULL, global, local, 0,
                                              NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_fail(net, cvncl_kernels[kernel].name, status);
+    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, size, status);
 }
 
 /* An item each of n elements. */
@@ -968,8 +1386,14 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
 }
 
 /* ================================================================================================
- * >>cl-memory   a net's memory on the device
- * ============================================================================================== */
+ * >>cl-memory   a net's memory on the device; the order of its tensors
+ * ==============================================================================================
+ *   Images are channels last where their layers can work so: [N, ..., C] in the place that the plan
+ *   has for [N, C, ...], value and gradient alike. Convolutions and batch norms make it so; pools,
+ *   elementwise functions, resizing and concat over channels follow their inputs; all others, and
+ *   what the host sees, have the host's order. A view has its input's. A layer that finds an
+ *   operand in the other order gets a copy in `spare` for as long as it runs, and its gradient goes
+ *   back the same way. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -978,37 +1402,124 @@ static int cvncl_table_of(const cvn_net *net, const cvni_layer *l, int *table);
 static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l);
 static int cvncl_find(const cvn_net *net, const cvni_layer *l);
 static int cvncl_program_of(int number);
+static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
+
+/* >>cl-conv */
+static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
+
+static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan *plan,
+                             void **device);
 
 static cvn_result cvncl_need_products(cvn_net *net, int train);     /* >>cl-gemm */
 
 enum { CVNCL_SLICES = 64 };     /* groups that sum over all parameters */
 
+static double cvncl_mib(uint64_t bytes) { return (double)bytes / 1048576; }
+
+static void cvncl_give_back(cvncl_backend *b, cvncl_buffer *buffer)
+{
+    if (buffer->memory) b->api.ReleaseMemObject(buffer->memory);
+    if (buffer->memory) b->taken -= buffer->bytes;
+    memset(buffer, 0, sizeof *buffer);
+}
+
+static int32_t cvncl_take_buffer(cvncl_backend *b, size_t bytes, uint64_t flags,
+                                 cvncl_buffer *buffer)
+{
+    int32_t status = 0;
+    buffer->bytes = cvni_max_size(bytes, 64);
+    buffer->memory = b->api.CreateBuffer(b->context, flags, buffer->bytes, NULL, &status);
+    if (buffer->memory) b->taken += buffer->bytes;
+    return status;
+}
+
+static void cvncl_free_orders(cvncl_net *d)
+{
+    cvni_free(d->net, d->order);
+    cvni_free(d->net, d->last);
+    cvni_free(d->net, d->packed_at);
+    cvni_free(d->net, d->swap);
+}
+
 static void cvncl_release(void *device)
 {
     cvncl_net *d = (cvncl_net *)device;
-    const cvncl_api *api = &d->b->api;
-    api->Finish(d->b->queue);
-    if (d->arena) api->ReleaseMemObject(d->arena);
-    if (d->tables) api->ReleaseMemObject(d->tables);
-    if (d->work) api->ReleaseMemObject(d->work);
+    cvncl_backend *b = d->b;
+    if (d->landing)
+        b->api.EnqueueUnmapMemObject(b->queue, d->pinned.memory, d->landing, 0, NULL, NULL);
+    b->api.Finish(b->queue);
+    if (d->event) b->api.ReleaseEvent(d->event);
+    for (int i = 0; i < d->pieces; i++) cvncl_give_back(b, &d->arena[i]);
+    cvncl_give_back(b, &d->tables);
+    cvncl_give_back(b, &d->work);
+    cvncl_give_back(b, &d->pinned);
+    cvncl_give_back(b, &d->spare);
+    cvncl_give_back(b, &d->packed);
     cvni_free(d->net, d->table_at);
+    cvncl_free_orders(d);
     cvni_free(d->net, d);
 }
 
-/* A piece of memory; the drivers may take it only when it is used. */
-static cvn_result cvncl_buffer(cvn_net *net, size_t bytes, const char *of, void **memory)
+/* Memory of one piece, with room for a vector that begins on its last element; the drivers may take
+ * it only when it is used. */
+static cvn_result cvncl_one_buffer(cvn_net *net, size_t bytes, const char *of, cvncl_buffer *buffer)
 {
-    const cvncl_backend *b = cvncl_of(net);
-    int32_t status = 0;
+    cvncl_backend *b = cvncl_of(net);
+    int32_t status;
+    bytes = cvni_add_size(bytes, CVNCL_VECTOR);
     if (bytes > b->max_alloc)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: %s needs %lu bytes; the largest piece that the device gives "
-                         "has %lu of its %lu; a smaller batch needs less",
-                         b->name, of, (unsigned long)bytes, (unsigned long)b->max_alloc,
-                         (unsigned long)b->memory);
-    *memory = b->api.CreateBuffer(b->context, CVNCL_READ_WRITE, cvni_max_size(bytes, 64), NULL,
-                                  &status);
-    return *memory ? CVN_OK : cvncl_fail(net, of, status);
+                         "OpenCL, %s: %s needs %.4g MiB in one piece; the largest that the device "
+                         "gives has %.4g; a smaller batch needs less",
+                         b->name, of, cvncl_mib(bytes),
+                         cvncl_mib(b->max_alloc));
+    status = cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, buffer);
+    return buffer->memory ? CVN_OK : cvncl_fail(net, of, status);
+}
+
+/* Whose buffer number i of a plan is. */
+static const char *cvncl_owner(const cvn_net *net, const cvni_plan *plan, int buffer)
+{
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_place *p = &plan->places[id];
+        if (p->y == buffer || p->dy == buffer || p->saved == buffer || p->work_forward == buffer ||
+            p->work_backward == buffer || p->y_again == buffer)
+            return net->layers[id].name;
+    }
+    return "?";
+}
+
+/* All parts of a plan fit the pieces, and the whole the device. */
+static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cvncl_memory *m)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const size_t whole[3] = { plan->ema ? plan->ema : plan->grads, plan->state - plan->grads,
+                              plan->batch - plan->state };
+    const char *who = "parameters or state";
+    size_t most = 0;
+    for (int i = 0; i < 3; i++) most = cvni_max_size(most, whole[i]);
+    for (int i = 0; i < plan->count; i++) {
+        if (plan->buffers[i].bytes <= most) continue;
+        most = plan->buffers[i].bytes;
+        who = most > m->piece ? cvncl_owner(net, plan, i) : who;
+    }
+    if (most > m->piece)
+        return cvni_fail(net, CVN_ERROR_MEMORY,
+                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the device "
+                         "gives has %.4g; a smaller batch needs less",
+                         b->name, who, cvncl_mib(most),
+                         cvncl_mib(m->piece));
+    if (m->total <= m->device - m->taken && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
+    return cvni_fail(net, CVN_ERROR_MEMORY,
+                     "OpenCL, %s: the net needs %.4g MiB; the device has %.4g, of which %.4g are "
+                     "taken; a smaller batch needs less",
+                     b->name, cvncl_mib(m->total), cvncl_mib(m->device), cvncl_mib(m->taken));
+}
+
+/* Whether a layer of a plan runs on the device. */
+static int cvncl_runs(const cvn_net *net, const cvni_plan *plan, int id)
+{
+    return cvncl_find(net, &net->layers[id]) && (!plan->places[id].skip || plan->places[id].grad);
 }
 
 /* The tables of all layers, in one array. */
@@ -1025,36 +1536,250 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
         d->table_at[id] = count;
         count += cvncl_table_of(net, &net->layers[id], NULL);
     }
-    result = cvncl_buffer(net, (size_t)count * sizeof(int), "the tables", &d->tables);
+    result = cvncl_one_buffer(net, (size_t)count * sizeof(int), "the tables of the layers",
+                              &d->tables);
     if (result != CVN_OK || !count) return result;
     all = (int *)cvni_alloc(net, (size_t)count * sizeof(int));
     if (!all) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
     for (int id = 1; id < net->layer_count; id++)
         cvncl_table_of(net, &net->layers[id], all + d->table_at[id]);
-    status = b->api.EnqueueWriteBuffer(b->queue, d->tables, 1, 0, (size_t)count * sizeof(int), all,
+    status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0, (size_t)count * sizeof(int), all,
                                        0, NULL, NULL);
     cvni_free(net, all);
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
 
+/* Channels last; one channel or one position: that is the host's order. */
+static cvncl_order cvncl_last_order(const cvni_layer *l)
+{
+    const cvncl_order plain = { 1, 1 };
+    cvncl_order o;
+    if (l->shape.rank < 3) return plain;
+    o.C = l->shape.dim[1];
+    o.S = (int)(cvni_sample_elements(l->shape) / (size_t)o.C);
+    return o.C > 1 && o.S > 1 ? o : plain;
+}
+
+static int cvncl_same_order(cvncl_order a, cvncl_order b) { return a.C == b.C && a.S == b.S; }
+
+static int cvncl_is_plain(cvncl_order o) { return o.C == 1; }
+
+/* Operand i of a layer: its inputs, then the residual that a batch norm adds. */
+static int cvncl_operand(const cvni_layer *l, const cvni_place *place, int i)
+{
+    return i < l->inputs ? l->input[i] : place->residual;
+}
+
+static int cvncl_operands(const cvni_layer *l, const cvni_place *place)
+{
+    return l->inputs + (place->residual != 0);
+}
+
+/* The order in which layer `id` wants its operand x. */
+static cvncl_order cvncl_wanted(const cvncl_net *d, int id, int x)
+{
+    const cvncl_order plain = { 1, 1 };
+    return d->last[id] ? cvncl_last_order(&d->net->layers[x]) : plain;
+}
+
+static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id)
+{
+    const cvni_layer *l = &d->net->layers[id];
+    const cvni_place *place = &plan->places[id];
+    const cvncl_order plain = { 1, 1 };
+    d->order[id] = plain;
+    d->last[id] = 0;
+    if (place->by || ((place->skip || l->op->flags & CVNI_VIEW) && l->inputs)) {
+        d->order[id] = d->order[place->by ? place->by : l->input[0]];
+        d->last[id] = (char)!cvncl_is_plain(d->order[id]);      /* its backward pass may run */
+        return;
+    }
+    if (!cvncl_find(d->net, l)) return;
+    d->last[id] = (char)(cvni_is_conv(l) || cvni_outputs_second(l) || cvni_is_batchnorm(l));
+    if (cvncl_follows(d->net, l)) {
+        for (int i = 0; i < cvncl_operands(l, place); i++) {
+            const int x = cvncl_operand(l, place, i);
+            if (!cvncl_is_plain(d->order[x]) &&
+                cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x])))
+                d->last[id] = 1;
+        }
+    }
+    if (d->last[id]) d->order[id] = cvncl_last_order(l);
+}
+
+/* Elements from one position of a plane to the next where layer `l` works: 1, or its channels. */
+static int cvncl_step(const cvn_net *net, const cvni_layer *l)
+{
+    return cvncl_net_of(net)->last[cvni_id(net, l)] ? l->shape.dim[1] : 1;
+}
+
+static size_t cvncl_spare_of(const cvni_layer *x)
+{
+    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float)));
+}
+
+/* Bytes of `spare`: of a layer's operands in the other order, each with its gradient, twice where
+ * they come from one such order and are wanted in another; of a tensor that the host asks for. */
+static size_t cvncl_spare_bytes(const cvncl_net *d, const cvni_plan *plan)
+{
+    const cvn_net *net = d->net;
+    size_t most = 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_place *place = &plan->places[id];
+        size_t bytes = 0;
+        for (int i = 0; !(l->op->flags & CVNI_VIEW) && i < cvncl_operands(l, place); i++) {
+            const int x = cvncl_operand(l, place, i);
+            const cvncl_order wanted = cvncl_wanted(d, id, x);
+            const int times = 1 + (plan->places[x].grad != 0) +
+                              (!cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]));
+            if (!cvncl_same_order(wanted, d->order[x]))
+                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times,
+                                                           cvncl_spare_of(&net->layers[x])));
+        }
+        if (!cvncl_is_plain(d->order[id]) &&
+            (d->b->base.host_layers || l->want_grad || cvni_is_kept(net, id)))
+            bytes = cvni_max_size(bytes, cvncl_spare_of(l));
+        most = cvni_max_size(most, bytes);
+    }
+    return most;
+}
+
+/* Orders of all tensors, places of the packed weights; what they need. */
+static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t layers = (size_t)net->layer_count;
+    size_t packed = 0;
+    int most = 1;
+    for (int id = 1; id < net->layer_count; id++)
+        most = cvni_max(most, net->layers[id].inputs + 1);
+    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
+    d->last = (char *)cvni_alloc(net, layers);
+    d->packed_at = (cvncl_packed *)cvni_alloc(net, 2 * layers * sizeof *d->packed_at);
+    d->swap = (cvncl_swap *)cvni_alloc(net, (size_t)most * sizeof *d->swap);
+    if (!d->order || !d->last || !d->packed_at || !d->swap)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
+    memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
+    d->version = 1;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        cvncl_choose_order(d, plan, id);
+        for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
+            d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
+            packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
+            packed += (0 - packed) % 16;        /* vectors are read */
+        }
+    }
+    if (packed > INT_MAX)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu floats",
+                         (unsigned long)packed);
+    d->spare_bytes = cvncl_spare_bytes(d, plan);
+    d->packed_bytes = packed * sizeof(float);
+    return CVN_OK;
+}
+
+/* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
+static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
+{
+    const cvncl_backend *b = d->b;
+    cvn_net *net = d->net;
+    size_t floats = 2 * CVNCL_SLICES, ints = 0;
+    memset(m, 0, sizeof *m);
+    for (int id = 1; id < net->layer_count; id++) {
+        if (!cvncl_runs(net, plan, id)) continue;
+        floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
+        ints = cvni_add_size(ints, (size_t)cvncl_table_of(net, &net->layers[id], NULL));
+    }
+    m->net = plan->total;
+    m->work = cvni_mul_size(floats, sizeof(float));
+    m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
+    m->tables = cvni_mul_size(ints, sizeof(int));
+    m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
+    m->piece = b->base.piece;
+    m->pieces = (int)cvni_min_size((m->net - 1) / m->piece + 1, INT_MAX);
+    m->device = b->memory;
+    m->taken = b->taken;
+}
+
+cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memory *memory)
+{
+    cvni_plan plan;
+    cvncl_net d;
+    cvn_result result;
+    if (!net || !memory) return CVN_ERROR_ARGUMENT;
+    memset(memory, 0, sizeof *memory);
+    if (!net->backend || net->backend->take != cvncl_take)
+        return cvni_fail(net, CVN_ERROR_STATE, "cvncl_memory_needed: the net uses no device");
+    result = cvni_check_build(net, max_batch, mode);
+    if (result != CVN_OK) return result;
+    result = cvni_make_plan(net, max_batch, cvni_plan_mode(mode), &plan);
+    if (result == CVN_OK) {
+        memset(&d, 0, sizeof d);
+        d.b = cvncl_of(net);
+        d.net = net;
+        result = cvncl_make_orders(net, &plan, &d);
+        if (result == CVN_OK) cvncl_measure_net(&d, &plan, memory);
+        cvncl_free_orders(&d);
+        cvni_free_plan(net, &plan);
+    }
+    cvni_restore_shapes(net);
+    return result;
+}
+
+/* Where the host finds losses and output: pinned, so that reading them need not wait. */
+static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
+{
+    const cvncl_backend *b = d->b;
+    size_t bytes = 0;
+    int32_t status;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (l->loss_weight != 0 || id == net->output)
+            bytes = cvni_add_size(bytes, cvni_mul_size(cvni_elements(l->shape), sizeof(float)));
+    }
+    status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
+    if (d->pinned.memory)
+        d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
+                                                              CVNCL_MAP_BOTH, 0, d->pinned.bytes, 0,
+                                                              NULL, NULL, &status);
+    return d->landing ? CVN_OK : cvncl_fail(net, "memory of the host for results", status);
+}
+
+static cvn_result cvncl_need_layer(cvn_net *net, int program)
+{
+    const cvn_result result = cvncl_need(net, program);
+    return result == CVN_OK && program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES
+               ? cvncl_need(net, CVNCL_PROGRAM_GEMM)
+               : result;
+}
+
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
-    size_t floats = 2 * CVNCL_SLICES;
+    cvncl_memory m;
     cvn_result result = cvncl_need(net, CVNCL_PROGRAM_LAYERS);
     if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM);
-    for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
-        const int number = cvncl_find(net, &net->layers[id]);
-        if (!number || (plan->places[id].skip && !plan->places[id].grad)) continue;
-        result = cvncl_need(net, cvncl_program_of(number));
-        floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
-    }
+    for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
+        if (cvncl_runs(net, plan, id))
+            result = cvncl_need_layer(net, cvncl_program_of(cvncl_find(net, &net->layers[id])));
     if (result == CVN_OK) result = cvncl_need_products(net, plan->state > plan->grads);
-    if (result == CVN_OK && floats > INT_MAX)
-        result = cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %lu floats",
-                           (unsigned long)floats);
-    if (result == CVN_OK) result = cvncl_buffer(net, plan->total, "the net", &d->arena);
+    if (result != CVN_OK) return result;
+    result = cvncl_make_orders(net, plan, d);
+    if (result != CVN_OK) return result;
+    cvncl_measure_net(d, plan, &m);
+    if (m.work / sizeof(float) > INT_MAX)
+        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %.4g MiB",
+                         cvncl_mib(m.work));
+    result = cvncl_check_room(net, plan, &m);
+    for (; d->pieces < m.pieces && result == CVN_OK; d->pieces++)
+        result = cvncl_one_buffer(net, cvni_min_size(m.net - (size_t)d->pieces * m.piece, m.piece),
+                                  "the net", &d->arena[d->pieces]);
     if (result == CVN_OK)
-        result = cvncl_buffer(net, floats * sizeof(float), "the work", &d->work);
+        result = cvncl_one_buffer(net, d->spare_bytes, "room for images in another order",
+                                  &d->spare);
+    if (result == CVN_OK)
+        result = cvncl_one_buffer(net, d->packed_bytes, "weights in another order", &d->packed);
+    if (result == CVN_OK) result = cvncl_one_buffer(net, m.work, "the work", &d->work);
+    if (result == CVN_OK) result = cvncl_take_landing(net, d);
     return result == CVN_OK ? cvncl_make_tables(net, d) : result;
 }
 
@@ -1073,26 +1798,224 @@ static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan
     return result;
 }
 
+static cvn_result cvncl_write(cvn_net *net, void *memory, size_t at, const void *from,
+                              size_t bytes)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int32_t status = b->api.EnqueueWriteBuffer(b->queue, memory, 1, at, bytes, from, 0, NULL,
+                                                     NULL);
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
+static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, size_t bytes)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int32_t status = b->api.EnqueueReadBuffer(b->queue, memory, 1, at, bytes, to, 0, NULL,
+                                                    NULL);
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueReadBuffer", status);
+}
+
+/* Bytes from `at` on that lie in the same piece, at most `bytes`. */
+static size_t cvncl_stretch(const cvncl_net *d, size_t at, size_t bytes)
+{
+    return cvni_min_size(bytes, d->b->base.piece - at % d->b->base.piece);
+}
+
+static void *cvncl_piece(const cvncl_net *d, size_t at)
+{
+    return d->arena[at / d->b->base.piece].memory;
+}
+
+/* Parameters come first in the arena. */
 static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t bytes)
 {
-    const cvncl_net *d = cvncl_net_of(net);
-    const int32_t status = d->b->api.EnqueueWriteBuffer(d->b->queue, d->arena, 1, at, bytes, from,
-                                                        0, NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+    cvncl_net *d = cvncl_net_of(net);
+    const unsigned char *p = (const unsigned char *)from;
+    cvn_result result = CVN_OK;
+    if (at < net->plan.grads) d->version++;
+    for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
+        n = cvncl_stretch(d, at, bytes);
+        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+    }
+    return result;
 }
 
 static cvn_result cvncl_pull(cvn_net *net, size_t at, void *to, size_t bytes)
 {
     const cvncl_net *d = cvncl_net_of(net);
-    const int32_t status = d->b->api.EnqueueReadBuffer(d->b->queue, d->arena, 1, at, bytes, to, 0,
-                                                       NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueReadBuffer", status);
+    unsigned char *p = (unsigned char *)to;
+    cvn_result result = CVN_OK;
+    for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
+        n = cvncl_stretch(d, at, bytes);
+        result = cvncl_read(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+    }
+    return result;
+}
+
+/* to (+)= from, n elements, from the order `o` to the host's, or, last, the other way round. */
+static cvn_result cvncl_turn(cvn_net *net, const float *from, float *to, int n, cvncl_order o,
+                             int last, int add)
+{
+    return cvncl_each(net, CVNCL_TURN, n, "ppiiiii", from, to, n, o.C, o.S, last, add);
+}
+
+/* Value or gradient x of a layer, in the host's order on its side. */
+static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, float *x)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const cvncl_order o = d->order[cvni_id(net, l)];
+    const size_t n = cvni_elements(l->shape);
+    cvn_result result;
+    if (cvncl_is_plain(o))
+        return cvncl_pull(net, (size_t)((unsigned char *)x - net->arena), x, n * sizeof(float));
+    if (n * sizeof(float) > d->spare_bytes)
+        return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
+    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0);
+    return result == CVN_OK ? cvncl_read(net, d->spare.memory, 0, x, n * sizeof(float)) : result;
+}
+
+static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const float *x)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const cvncl_order o = d->order[cvni_id(net, l)];
+    const size_t n = cvni_elements(l->shape);
+    cvn_result result;
+    if (cvncl_is_plain(o))
+        return cvncl_push(net, (size_t)((const unsigned char *)x - net->arena), x,
+                          n * sizeof(float));
+    if (n * sizeof(float) > d->spare_bytes)
+        return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
+    result = cvncl_write(net, d->spare.memory, 0, x, n * sizeof(float));
+    if (result != CVN_OK) return result;
+    return cvncl_turn(net, cvncl_spare(net, 0), (float *)x, (int)n, o, 1, 0);
+}
+
+/* Between the orders a and b, one of which may be the host's; by way of the host's in `middle`. */
+static cvn_result cvncl_reorder(cvn_net *net, const float *from, cvncl_order a, float *to,
+                                cvncl_order b, int n, float *middle, int add)
+{
+    cvn_result result = CVN_OK;
+    if (!cvncl_is_plain(a) && !cvncl_is_plain(b)) {
+        result = cvncl_turn(net, from, middle, n, a, 0, 0);
+        from = middle;
+        a.C = 1;
+    }
+    if (result != CVN_OK) return result;
+    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add)
+                             : cvncl_turn(net, from, to, n, b, 1, add);
+}
+
+/* The operands of a layer that are not in the order in which it wants them: copies in their place,
+ * and for a backward pass room for their gradients. Returns how many, or -1 with `result` set. */
+static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_result *result)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const int id = cvni_id(net, l);
+    size_t at = 0;
+    int count = 0;
+    *result = CVN_OK;
+    if (l->op->flags & CVNI_VIEW) return 0;
+    for (int i = 0; i < cvncl_operands(l, &l->place) && *result == CVN_OK; i++) {
+        const int other = cvncl_operand(l, &l->place, i);
+        cvni_layer *x = &net->layers[other];
+        const cvncl_order order = d->order[other];
+        const cvncl_order wanted = cvncl_wanted(d, id, other);
+        const int n = (int)cvni_elements(x->shape);
+        const int reads = x->y && (!backward || (l->op->flags & CVNI_USES_X && i < l->inputs));
+        cvncl_swap *s = &d->swap[count];
+        float *const y = cvncl_spare(net, at);
+        float *const dy = cvncl_spare(net, at + cvncl_spare_of(x));
+        int again = cvncl_same_order(order, wanted);
+        for (int k = 0; k < count; k++) again = again || d->swap[k].x == x;
+        if (again) continue;
+        s->x = x;
+        s->y = x->y;
+        s->dy = x->dy;
+        s->written = x->grad_written;
+        count++;
+        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0);
+        x->y = y;
+        at += cvncl_spare_of(x);
+        if (!backward || !x->place.grad || !x->dy) continue;
+        x->dy = dy;
+        x->grad_written = 0;
+        at += cvncl_spare_of(x);
+    }
+    return count;
+}
+
+/* Everything back in its place; gradients in the order of their tensors. */
+static cvn_result cvncl_swap_out(cvn_net *net, const cvni_layer *l, int count, cvn_result result)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    for (int k = 0; k < count; k++) {
+        const cvncl_swap *s = &d->swap[k];
+        const int id = cvni_id(net, s->x);
+        float *const y = s->x->y;
+        float *const dy = s->x->dy;
+        const int written = s->x->grad_written && dy != s->dy;
+        s->x->y = s->y;
+        s->x->dy = s->dy;
+        if (dy != s->dy) s->x->grad_written = s->written || written;
+        if (written && result == CVN_OK)
+            result = cvncl_reorder(net, dy, cvncl_wanted(d, cvni_id(net, l), id), s->dy,
+                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written);
+    }
+    return result;
+}
+
+/* A tensor, which lies in one piece. What finds no room to land, or is in another order, is pulled
+ * at once. */
+static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
+{
+    const size_t at = (size_t)((unsigned char *)l->y - net->arena);
+    const size_t bytes = cvni_elements(l->shape) * sizeof(float);
+    cvncl_net *d = cvncl_net_of(net);
+    cvncl_reply *r = &d->reply[d->replies];
+    int32_t status;
+    if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
+        bytes > d->pinned.bytes - d->landed)
+        return cvncl_pull_tensor(net, l, l->y);
+    r->to = l->y;
+    r->at = d->landed;
+    r->bytes = bytes;
+    if (d->event) d->b->api.ReleaseEvent(d->event);
+    d->event = NULL;
+    status = d->b->api.EnqueueReadBuffer(d->b->queue, cvncl_piece(d, at), 0,
+                                         at % d->b->base.piece, bytes, d->landing + r->at, 0, NULL,
+                                         &d->event);
+    if (status != 0) return cvncl_fail(net, "clEnqueueReadBuffer", status);
+    d->landed += bytes;
+    d->replies++;
+    return CVN_OK;
+}
+
+/* The queue is in order: the last one has come last. */
+static cvn_result cvncl_answer(cvn_net *net)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    int32_t status = 0;
+    if (d->event) {
+        status = d->b->api.WaitForEvents(1, &d->event);
+        d->b->api.ReleaseEvent(d->event);
+        d->event = NULL;
+    }
+    for (int i = 0; i < d->replies && status == 0; i++)
+        memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
+    d->replies = 0;
+    d->landed = 0;
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clWaitForEvents", status);
 }
 
 static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value)
 {
-    return cvncl_each(net, CVNCL_FILL, (int)floats, "pif", net->arena + at, (int)floats,
-                      (double)value);
+    cvn_result result = CVN_OK;
+    for (size_t n; floats && result == CVN_OK; at += n * sizeof(float), floats -= n) {
+        n = cvncl_stretch(cvncl_net_of(net), at, floats * sizeof(float)) / sizeof(float);
+        result = cvncl_each(net, CVNCL_FILL, (int)n, "pif", net->arena + at, (int)n,
+                            (double)value);
+    }
+    return result;
 }
 
 /* ================================================================================================
@@ -1471,17 +2394,26 @@ static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout
 static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector, void **program,
                                int32_t *status)
 {
-    const char *const *texts = cvncl_way_texts(b, cvncl_ways[way].kind);
+    const char *const *all = cvncl_way_texts(b, cvncl_ways[way].kind);
+    const char *texts[CVNCL_MAX_TEXTS];
     char options[400];
     uint32_t count = 0;
     void *kernel = NULL;
-    while (texts[count]) count++;
+    for (; all[count]; count++) texts[count] = all[count];
     cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
-    *program = b->api.CreateProgramWithSource(b->context, count, (const char **)texts, NULL,
-                                              status);
+#ifndef CONVNET_NO_STDIO
+    *program = cvncl_kept_program(b, texts, count, options);
+    if (*program) kernel = b->api.CreateKernel(*program, "product", status);
+    if (kernel) return kernel;
+    if (*program) b->api.ReleaseProgram(*program);
+#endif
+    *program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, status);
     if (!*program) return NULL;
     *status = b->api.BuildProgram(*program, 1, &b->device, options, NULL, NULL);
     if (*status == 0) kernel = b->api.CreateKernel(*program, "product", status);
+#ifndef CONVNET_NO_STDIO
+    if (kernel) cvncl_keep_program(b, *program, texts, count, options);
+#endif
     return kernel;
 }
 
@@ -1618,7 +2550,7 @@ static cvn_result cvncl_no_way(cvn_net *net, const cvncl_class *c)
 {
     cvncl_backend *b = cvncl_of(net);
     const int way = b->vendor->way[2];
-    char options[400], log[300] = "";
+    char options[400], log[sizeof net->message] = "";
     void *program;
     int32_t status = 0;
     void *kernel = cvncl_way_program(b, way, c->layout, c->vector, &program, &status);
@@ -1663,10 +2595,32 @@ static cvn_result cvncl_gemm(cvn_net *net, int layout, const cvncl_product *p)
                              p->ldc, p->cz, (double)slope, (double)most);
 }
 
-/* db += the sums of dy [N, C, S] over N and S */
-static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int N, int C, int S)
+/* Slices into which sums over the rows of a matrix [rows, C] are cut, an item each element of
+ * [slices, C]: enough items for the device, no short sums. */
+static int cvncl_column_slices(const cvncl_backend *b, int rows, int C)
 {
-    return cvncl_groups(net, CVNCL_CHANNEL_SUMS, C, "ppiii", dy, db, N, C, S);
+    return cvni_max(1, cvni_min(cvni_ceil_div(1024 * b->units, C), cvni_min(rows / 64, 1024)));
+}
+
+static size_t cvncl_column_work(const cvncl_backend *b, int rows, int C)
+{
+    return (size_t)cvncl_column_slices(b, rows, C) * (size_t)C;
+}
+
+/* db += the sums of dy [rows, C] over the rows */
+static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int rows, int C)
+{
+    const int slices = cvncl_column_slices(cvncl_of(net), rows, C);
+    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "pwiiii", dy, 0,
+                                         slices * C, rows, C, cvni_ceil_div(rows, slices));
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
+}
+
+static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_dense d = cvni_dense_of(net, l);
+    return cvncl_column_work(cvncl_of(net), d.rows, d.units);
 }
 
 /* The products of a dense layer: layout by layout y, dw, dx; pointers are the caller's. */
@@ -1725,7 +2679,7 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
     float *db = cvni_weights_grad(net, l, 1);
     cvncl_product p = cvncl_dense_product(&d, CVNCL_GEMM_MN);
     cvn_result result = CVN_OK;
-    if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units, 1);
+    if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units);
     p.a = l->dy;
     p.b = x->y;
     p.c = cvni_weights_grad(net, l, 0);
@@ -2010,8 +2964,7 @@ static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kin
  *   For each class of products (layout, alignment, powers of two of the sizes) that a net needs,
  *   before its first step: the ways that fit multiply random matrices; those that differ from the
  *   plain kernel are dropped, the fastest stays. Fast tuning ends after 3 s in all, full tuning
- *   tries everything. What is found goes to a file of the device in the folder of
- *   $CONVNET_CL_CACHE or the user's cache; where it cannot be written that is all the same. */
+ *   tries everything. What is found is kept (>>cl-cache). */
 
 /* A tuned class: powers of two in place of sizes. */
 typedef struct cvncl_choice {
@@ -2261,84 +3214,66 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 }
 
 #ifndef CONVNET_NO_STDIO
-/* The file of this device; its first line says of which, in full. 0: there is no place for it. */
-static int cvncl_choices_path(const cvncl_backend *b, char *path, size_t room, char *head,
-                              size_t head_room)
+static void cvncl_choices_key(const cvncl_backend *b, char key[CVNCL_KEY])
 {
     static const char *const precisions[] = { "fp32", "tf32", "bf16" };
-    const char *folder = getenv("CONVNET_CL_CACHE");
-    const char *under = "";
-    uint64_t hash = 14695981039346656037u;      /* FNV-1a */
-#ifdef _WIN32
-    if (!folder) folder = getenv("LOCALAPPDATA");
-#else
-    if (!folder) folder = getenv("XDG_CACHE_HOME");
-    if (!folder) {
-        folder = getenv("HOME");
-        under = "/.cache";
-    }
-#endif
-    if (!folder || !*folder || !strcmp(folder, "0")) return 0;
-    snprintf(head, head_room, "convnet_cl.h %s|%s|%s|%s|%d\n", CONVNET_VERSION, b->name, b->driver,
-             precisions[b->precision], b->local);
-    for (const char *c = head; *c; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    return snprintf(path, room, "%s%s/convnet_cl-%08lx%08lx.txt", folder, under,
-                    (unsigned long)(hash >> 32), (unsigned long)(hash & 0xFFFFFFFFu)) < (int)room;
+    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways\n%s\n%s\n%s\n%s, local %d\n",
+             b->platform_name, b->name, b->driver, precisions[b->precision], b->local);
 }
 
 /* A line: class, then the way in full, for another version's table may have another order. */
-static void cvncl_read_choices(cvncl_backend *b)
+static const char cvncl_choice_line[] = "%d %d %d %d %d %d %d %d %d %d %d %d %d %d\n";
+
+static int cvncl_read_choice(cvncl_backend *b, const char *line)
 {
-    char path[600], head[400], line[400];
-    FILE *f = cvncl_choices_path(b, path, sizeof path, head, sizeof head) ? fopen(path, "r") : NULL;
-    if (!f) return;
-    if (fgets(line, sizeof line, f) && !strcmp(line, head))
-        while (fgets(line, sizeof line, f)) {
-            cvncl_class c;
-            cvncl_way w;
-            int kind;
-            if (sscanf(line, "%d %d %d %d %d %d %d %d %d %d %d %d %d %d", &c.layout, &c.vector,
-                       &c.batch, &c.M, &c.N, &c.K, &kind, &w.tile.m, &w.tile.n, &w.tile.k,
-                       &w.tile.item_m, &w.tile.item_n, &w.wide, &w.registers) != 14)
-                break;
-            for (int i = 0; i < CVNCL_WAYS; i++) {
-                const cvncl_way *way = &cvncl_ways[i];
-                if ((int)way->kind == kind && way->wide == w.wide &&
-                    way->registers == w.registers &&
-                    !memcmp(&way->tile, &w.tile, sizeof w.tile))
-                    cvncl_keep_choice(b, &c, i);
-            }
-        }
-    fclose(f);
+    cvncl_class c;
+    cvncl_way w;
+    int kind;
+    if (sscanf(line, cvncl_choice_line, &c.layout, &c.vector, &c.batch, &c.M, &c.N, &c.K, &kind,
+               &w.tile.m, &w.tile.n, &w.tile.k, &w.tile.item_m, &w.tile.item_n, &w.wide,
+               &w.registers) != 14)
+        return 0;
+    for (int i = 0; i < CVNCL_WAYS; i++) {
+        const cvncl_way *way = &cvncl_ways[i];
+        if ((int)way->kind == kind && way->wide == w.wide && way->registers == w.registers &&
+            !memcmp(&way->tile, &w.tile, sizeof w.tile))
+            return cvncl_keep_choice(b, &c, i);
+    }
+    return 1;
 }
 
-typedef struct cvncl_choices { const char *head; const cvncl_choice *first; } cvncl_choices;
-
-static void cvncl_put_choices(cvni_sink *s, const void *context)
+static void cvncl_read_choices(cvncl_backend *b)
 {
-    const cvncl_choices *c = (const cvncl_choices *)context;
-    cvni_put(s, c->head, strlen(c->head));
-    for (const cvncl_choice *t = c->first; t; t = t->next) {
-        const cvncl_way *w = &cvncl_ways[t->way];
-        char line[200];
-        snprintf(line, sizeof line, "%d %d %d %d %d %d %d %d %d %d %d %d %d %d\n", t->of.layout,
-                 t->of.vector, t->of.batch, t->of.M, t->of.N, t->of.K, (int)w->kind, w->tile.m,
-                 w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n, w->wide, w->registers);
-        cvni_put(s, line, strlen(line));
-    }
+    char key[CVNCL_KEY];
+    size_t size;
+    char *text, *line;
+    cvncl_choices_key(b, key);
+    text = (char *)cvncl_cache_read(b, key, &size);
+    if (!text) return;
+    text[size - 1] = 0;
+    for (line = text; line && cvncl_read_choice(b, line); line = strchr(line + 1, '\n')) continue;
+    CONVNET_FREE(text);
 }
 
 static void cvncl_write_choices(const cvncl_backend *b)
 {
-    char path[600], head[400];
-    const char *wrong;
-    cvn_allocator none;
-    cvncl_choices c;
-    memset(&none, 0, sizeof none);
-    c.head = head;
-    c.first = b->choices;
-    if (cvncl_choices_path(b, path, sizeof path, head, sizeof head))
-        cvni_write_file(&none, path, cvncl_put_choices, &c, &wrong);
+    char key[CVNCL_KEY];
+    size_t count = 1, room;
+    char *text, *end;
+    for (const cvncl_choice *t = b->choices; t; t = t->next) count++;
+    room = count * 160;
+    text = end = (char *)CONVNET_MALLOC(room);
+    if (!text) return;
+    for (const cvncl_choice *t = b->choices; t; t = t->next) {
+        const cvncl_way *w = &cvncl_ways[t->way];
+        end += snprintf(end, room - (size_t)(end - text), cvncl_choice_line, t->of.layout,
+                        t->of.vector, t->of.batch, t->of.M, t->of.N, t->of.K, (int)w->kind,
+                        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n, w->wide,
+                        w->registers);
+    }
+    cvncl_choices_key(b, key);
+    cvncl_cache_write(b, key, text, (size_t)(end - text));
+    CONVNET_FREE(text);
 }
 #else
 static void cvncl_read_choices(cvncl_backend *b) { (void)b; }
@@ -2397,242 +3332,506 @@ static void cvncl_close_products(cvncl_backend *b)
 /* ================================================================================================
  * >>cl-conv   convolution of 1, 2 and 3 axes, and transposed: implicit GEMM; depthwise
  * ==============================================================================================
- *   Geometry and the three products are those of convnet.h, >>conv. Columns are the positions of
- *   the whole batch, which lie side by side. "up" is a gather too, so nothing is added by atomics;
- *   the sums of the weights' gradient are cut into slices that a second kernel adds in order. */
+ *   Geometry: convnet.h, >>conv. All images are channels last here (>>cl-memory), [N, D, H, W, C].
+ *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
+ *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
+ *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
+ *   that reach it: no product by a hole. Weights lie in the order that this reads, made once for
+ *   each change of them: [group, tap, channel of the source, channel of the target padded to 16],
+ *   the taps of a phase side by side, and behind all as many zeros as the source has channels.
+ *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
+ *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
+ *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
-    "/* Geometry of a convolution (convnet.h, >>conv): channels of the big and the small image,\n"
-    " * of a group; sizes, strides; then for each tap what it adds to position*stride, on three\n"
-    " * axes. */\n"
-    "#define C g[0]\n"
-    "#define F g[1]\n"
-    "#define CG g[2]\n"
-    "#define FG g[3]\n"
-    "#define TAPS g[4]\n"
-    "#define BD g[6]\n"
-    "#define BH g[7]\n"
-    "#define BW g[8]\n"
-    "#define SD g[9]\n"
-    "#define SH g[10]\n"
-    "#define SW g[11]\n"
-    "#define STEP_D g[12]\n"
-    "#define STEP_H g[13]\n"
-    "#define STEP_W g[14]\n"
-    "#define TAP(t) (g + 16 + 3 * (t))\n"
+    "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions.\n"
+    " * Phase: its grid, where it begins in the target, its taps, the first of them. Tap: what it\n"
+    " * adds on three axes, its number in the parameter. */\n"
+    "#define X_ALL g[0]\n"
+    "#define Y_ALL g[1]\n"
+    "#define CI g[2]\n"
+    "#define CO g[3]\n"
+    "#define PITCH g[4]\n"
+    "#define TAPS g[5]\n"
+    "#define PHASES g[6]\n"
+    "#define GROUPS g[7]\n"
+    "#define XD g[8]\n"
+    "#define XH g[9]\n"
+    "#define XW g[10]\n"
+    "#define YD g[11]\n"
+    "#define YH g[12]\n"
+    "#define YW g[13]\n"
+    "#define X_STEP (g + 14)\n"
+    "#define Y_STEP (g + 17)\n"
+    "#define PHASE(p) (g + 20 + 8 * (p))\n"
+    "#define TAP(t) (g + 20 + 8 * PHASES + 4 * (t))\n"
     "\n"
-    "/* Position q of all small images: where its image begins in the big ones, for a group, and\n"
-    " * its place on the three axes of the padded big image. */\n"
-    "int4 small_point(global const int *g, int group, int q)\n"
+    "/* Grid position q of the batch: image, and its place on the three axes. */\n"
+    "int4 grid_point(global const int *f, int q)\n"
     "{\n"
-    "    const int small = SD * SH * SW, image = q / small, p = q - image * small;\n"
-    "    const int row = p / SW, d = row / SH;\n"
-    "    return (int4)((image * C + group * CG) * BD * BH * BW, d * STEP_D,\n"
-    "                  (row - d * SH) * STEP_H, (p - row * SW) * STEP_W);\n"
+    "    const int row = q / f[2], d = row / f[1], image = d / f[0];\n"
+    "    return (int4)(image, d - image * f[0], row - d * f[1], q - row * f[2]);\n"
     "}\n"
     "\n"
-    "/* k = (channel of the group, tap): what both add to that. */\n"
-    "int4 big_tap(global const int *g, int k)\n"
+    "int4 next_point(global const int *f, int4 p)\n"
     "{\n"
-    "    const int c = k / TAPS;\n"
-    "    global const int *tap = TAP(k - c * TAPS);\n"
-    "    return (int4)(c * BD * BH * BW, tap[0], tap[1], tap[2]);\n"
+    "    if (++p.w < f[2]) return p;\n"
+    "    p.w = 0;\n"
+    "    if (++p.z < f[1]) return p;\n"
+    "    p.z = 0;\n"
+    "    if (++p.y < f[0]) return p;\n"
+    "    p.y = 0;\n"
+    "    p.x++;\n"
+    "    return p;\n"
     "}\n"
     "\n"
-    "float big_at(global const float *x, global const int *g, int4 at)\n"
+    "/* The source position of a grid position by a tap; -1: outside. */\n"
+    "int source_of(global const int *g, int4 p, int4 tap)\n"
     "{\n"
-    "    if ((uint)at.y >= (uint)BD || (uint)at.z >= (uint)BH || (uint)at.w >= (uint)BW)\n"
-    "        return 0;\n"
-    "    return x[at.x + (at.y * BH + at.z) * BW + at.w];\n"
+    "    const int d = p.y * X_STEP[0] + tap.x, h = p.z * X_STEP[1] + tap.y;\n"
+    "    const int w = p.w * X_STEP[2] + tap.z;\n"
+    "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
+    "    return inside ? ((p.x * XD + d) * XH + h) * XW + w : -1;\n"
     "}\n"
     "\n"
-    "/* The same from position q of all big images, and k = (filter of the group, tap), back to\n"
-    " * the small ones. */\n"
-    "int4 big_point(global const int *g, int group, int q)\n"
+    "int target_of(global const int *g, global const int *f, int4 p)\n"
     "{\n"
-    "    const int big = BD * BH * BW, image = q / big, p = q - image * big;\n"
-    "    const int row = p / BW, d = row / BH;\n"
-    "    return (int4)((image * F + group * FG) * SD * SH * SW, d, row - d * BH, p - row * BW);\n"
+    "    const int d = f[3] + p.y * Y_STEP[0], h = f[4] + p.z * Y_STEP[1];\n"
+    "    return ((p.x * YD + d) * YH + h) * YW + f[5] + p.w * Y_STEP[2];\n"
     "}\n"
     "\n"
-    "int4 small_tap(global const int *g, int k)\n"
-    "{\n"
-    "    const int f = k / TAPS;\n"
-    "    global const int *tap = TAP(k - f * TAPS);\n"
-    "    return (int4)(f * SD * SH * SW, -tap[0], -tap[1], -tap[2]);\n"
-    "}\n"
-    "\n"
-    "float small_at(global const float *y, global const int *g, int4 at)\n"
-    "{\n"
-    "    if (at.y < 0 || at.z < 0 || at.w < 0) return 0;\n"
-    "    if (STEP_D * STEP_H * STEP_W > 1) {\n"
-    "        const int d = at.y / STEP_D, h = at.z / STEP_H, w = at.w / STEP_W;\n"
-    "        if (d * STEP_D != at.y || h * STEP_H != at.z || w * STEP_W != at.w) return 0;\n"
-    "        at.y = d;\n"
-    "        at.z = h;\n"
-    "        at.w = w;\n"
-    "    }\n"
-    "    if (at.y >= SD || at.z >= SH || at.w >= SW) return 0;\n"
-    "    return y[at.x + (at.y * SH + at.z) * SW + at.w];\n"
-    "}\n";
-
-static const char cvncl_text_conv_store[] =
     "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
     "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
+    "}\n"
+    "\n"
+    "/* Four of a tensor whose innermost axis has whole fours. */\n"
+    "#define QUAD(p) (*(global const float4 *)(p))\n"
+    "\n"
+    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
+    " * NULL */\n"
+    "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
+    "                int add, float slope, float most)\n"
+    "{\n"
+    "    float s[4];\n"
+    "    if (whole && left >= 4) {\n"
+    "        const float4 old = add ? QUAD(y) : bias ? vload4(0, bias) : (float4)(0);\n"
+    "        v += old;\n"
+    "        if (!add) {\n"
+    "            v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
+    "            v = select(v, (float4)(most), v > most);\n"
+    "        }\n"
+    "        *(global float4 *)y = v;\n"
+    "        return;\n"
+    "    }\n"
+    "    vstore4(v, 0, s);\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < 4; i++)\n"
+    "        if (i < left) store(y + i, s[i], bias ? bias[i] : 0, add, slope, most);\n"
     "}\n";
 
-static const char cvncl_text_conv_down[] =
-    "/* y[image][filter][position] of small images from big ones; M = FG, N: positions of the\n"
-    " * batch */\n"
-    "#define NAME conv_down\n"
-    "#define PARAMS \\\n"
-    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int M, const int N, const int K, \\\n"
-    "    const int add, const float slope, const float most\n"
-    "#define SETUP \\\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
-    "    const int first = 0, last = K, plane = SD * SH * SW;\n"
-    "#define A_FAST_K 1\n"
-    "#define B_FAST_K 0\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((z * M + (m)) * K)\n"
-    "#define A_DEEP(k) (k)\n"
-    "#define A_AT(row, deep) w[(row) + (deep)]\n"
-    "#define B_TYPE int4\n"
-    "#define B_COLUMN(n) small_point(g, z, n)\n"
-    "#define B_DEEP(k) big_tap(g, k)\n"
-    "#define B_AT(deep, column) big_at(x, g, (deep) + (column))\n"
-    "#define STORE(m, n, v) \\\n"
-    "    store(y + ((n) / plane * F + z * M + (m)) * plane + (n) % plane, v, \\\n"
-    "          HAS(bias) ? bias[z * M + (m)] : 0, add, slope, most)\n";
+static const char cvncl_text_conv_quads[] =
+    "/* Four of A at (row m of the tile, k): for a gather four channels of one source position,\n"
+    " * for the weights' gradient four channels of a tap at position k. Rows beyond the last one\n"
+    " * read what is not stored. */\n"
+    "#if LOCAL\n"
+    "float4 gather_quad(global const float *x, global const int *g, global const int *f, int4 p,\n"
+    "                   int k, int K)\n"
+    "{\n"
+    "    float v[4] = { 0, 0, 0, 0 };\n"
+    "    int t = k / CI, c = k - t * CI;\n"
+    "    if (CI % 4 == 0) {\n"
+    "        const int at = k < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
+    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + c);\n"
+    "    }\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < 4; i++) {\n"
+    "        const int at = k + i < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
+    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + c];\n"
+    "        if (++c == CI) {\n"
+    "            c = 0;\n"
+    "            t++;\n"
+    "        }\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "}\n"
+    "\n"
+    "int4 row_of(global const int *g, int m)\n"
+    "{\n"
+    "    return (int4)(vload4(m / CI, TAP(0)).xyz, m % CI);\n"
+    "}\n"
+    "\n"
+    "/* tap: row_of(m), m a multiple of four */\n"
+    "float4 weights_quad(global const float *x, global const int *g, int4 tap, int m, int M,\n"
+    "                    int k, int K)\n"
+    "{\n"
+    "    const int4 p = grid_point(PHASE(0), min(k, K - 1));\n"
+    "    float v[4] = { 0, 0, 0, 0 };\n"
+    "    if (CI % 4 == 0) {\n"
+    "        const int at = k < K ? source_of(g, p, tap) : -1;\n"
+    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + tap.w);\n"
+    "    }\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < 4; i++) {\n"
+    "        const int at = k < K && m + i < M ? source_of(g, p, tap) : -1;\n"
+    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + tap.w];\n"
+    "        if (++tap.w == CI) tap = row_of(g, min(m + i + 1, M - 1));\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "}\n"
+    "\n"
+    "/* Filters n to n + 3 of small position k. */\n"
+    "float4 small_quad(global const float *y, int n, int N, int all, int k, int K)\n"
+    "{\n"
+    "    float v[4] = { 0, 0, 0, 0 };\n"
+    "    if (k >= K || n >= N) return (float4)(0);\n"
+    "    y += (size_t)k * all + n;\n"
+    "    if (N % 4 == 0) return QUAD(y);\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < 4; i++) if (i < N - n) v[i] = y[i];\n"
+    "    return vload4(0, v);\n"
+    "}\n"
+    "#endif\n";
 
-static const char cvncl_text_conv_up[] =
-    "/* x[image][channel][position] of big images from small ones, as a gather; M = CG */\n"
-    "#define NAME conv_up\n"
-    "#define PARAMS \\\n"
-    "    IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int M, const int N, const int K, \\\n"
-    "    const int add, const float slope, const float most\n"
-    "#define SETUP \\\n"
+static const char cvncl_text_conv_tile[] =
+    "/* A tile of a product through local memory, the next one read while this one is summed. */\n"
+    "#if LOCAL\n"
+    "kernel __attribute__((reqd_work_group_size(TN / WN, TM / WM, 1)))\n"
+    "void NAME(PARAMS)\n"
+    "{\n"
+    "    local float a[TK][TM + 4] __attribute__((aligned(16)));\n"
+    "    local float b[TK][TN + 4] __attribute__((aligned(16)));\n"
+    "    const int lx = get_local_id(0), ly = get_local_id(1), z = get_group_id(2);\n"
+    "    const int t = ly * (TN / WN) + lx;\n"
+    "    float4 next_a[A_QUADS], next_b[B_QUADS];\n"
+    "    int4 spot[A_QUADS];\n"
+    "    float sum[WM][WN];\n"
+    "    SETUP\n"
+    "    const int tiles = (N + TN - 1) / TN, tile = get_group_id(0);\n"
+    "    const int m0 = tile / tiles * TM, n0 = tile % tiles * TN;\n"
+    "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
+    "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(m0 + A_ROW(l));\n"
+    "    for (int l = 0; l < A_QUADS; l++)\n"
+    "        next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
+    "    for (int l = 0; l < B_QUADS; l++)\n"
+    "        next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
+    "        for (int l = 0; l < A_QUADS; l++) {\n"
+    "#if A_FAST_K\n"
+    "            a[A_K(l)][A_ROW(l)] = next_a[l].x;\n"
+    "            a[A_K(l) + 1][A_ROW(l)] = next_a[l].y;\n"
+    "            a[A_K(l) + 2][A_ROW(l)] = next_a[l].z;\n"
+    "            a[A_K(l) + 3][A_ROW(l)] = next_a[l].w;\n"
+    "#else\n"
+    "            vstore4(next_a[l], 0, &a[A_K(l)][A_ROW(l)]);\n"
+    "#endif\n"
+    "        }\n"
+    "        for (int l = 0; l < B_QUADS; l++) vstore4(next_b[l], 0, &b[B_K(l)][B_COLUMN(l)]);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (k0 + TK < last) {\n"
+    "            const int k = k0 + TK;\n"
+    "            for (int l = 0; l < A_QUADS; l++)\n"
+    "                next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), k + A_K(l));\n"
+    "            for (int l = 0; l < B_QUADS; l++)\n"
+    "                next_b[l] = B_QUAD(n0 + B_COLUMN(l), k + B_K(l));\n"
+    "        }\n"
+    "        for (int k = 0; k < TK; k++)\n"
+    "            for (int i = 0; i < WM; i++)\n"
+    "                for (int j = 0; j < WN; j++) sum[i][j] += a[k][ROW(i)] * b[k][COLUMN(j)];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    }\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        global float *to = TARGET(min(m0 + ROW(i), M - 1));\n"
+    "        if (m0 + ROW(i) >= M) continue;\n"
+    "#pragma unroll\n"
+    "        for (int j = 0; j < WN; j += 4) STORE(to, n0 + COLUMN(j), vload4(0, sum[i] + j));\n"
+    "    }\n"
+    "}\n"
+    "#endif\n"
+    "#undef NAME\n"
+    "#undef PARAMS\n"
+    "#undef SETUP\n"
+    "#undef A_FAST_K\n"
+    "#undef A_ROW\n"
+    "#undef A_K\n"
+    "#undef A_SPOT\n"
+    "#undef A_QUAD\n"
+    "#undef B_QUAD\n"
+    "#undef TARGET\n"
+    "#undef STORE\n";
+
+static const char cvncl_text_conv_gather[] =
+    "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
+    " * z: group and phase */\n"
+    "#define GATHER_PARAMS \\\n"
+    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int images, const int add, \\\n"
+    "    const float slope, const float most\n"
+    "#define GATHER_SETUP \\\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
-    "    const int first = 0, last = K, plane = BD * BH * BW;\n"
+    "    const int group = z / PHASES, N = CO; \\\n"
+    "    global const int *f = PHASE(z % PHASES); \\\n"
+    "    const int M = images * f[0] * f[1] * f[2]; \\\n"
+    "    global const float *zeros = w + (size_t)GROUPS * TAPS * CI * PITCH; \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    bias += HAS(bias) ? group * CO : 0; \\\n"
+    "    w += (size_t)(group * TAPS + f[7]) * CI * PITCH;\n"
+    "#define A_QUADS ((TM * TK / 4 + THREADS - 1) / THREADS)\n"
+    "#define B_QUADS ((TN * TK / 4 + THREADS - 1) / THREADS)\n"
+    "#define B_COLUMN(l) ((t + (l) * THREADS) % (TN / 4) * 4)\n"
+    "#define B_K(l) ((t + (l) * THREADS) / (TN / 4))\n"
+    "#define NAME conv_gather\n"
+    "#define PARAMS GATHER_PARAMS\n"
+    "#define SETUP GATHER_SETUP const int first = 0, last = f[6] * CI; (void)zeros;\n"
     "#define A_FAST_K 1\n"
-    "#define B_FAST_K 0\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((z * FG * M + (m)) * TAPS)\n"
-    "#define A_DEEP(k) ((k) / TAPS * M * TAPS + (k) % TAPS)\n"
-    "#define A_AT(row, deep) w[(row) + (deep)]\n"
-    "#define B_TYPE int4\n"
-    "#define B_COLUMN(n) big_point(g, z, n)\n"
-    "#define B_DEEP(k) small_tap(g, k)\n"
-    "#define B_AT(deep, column) small_at(y, g, (deep) + (column))\n"
-    "#define STORE(m, n, v) \\\n"
-    "    store(x + ((n) / plane * C + z * M + (m)) * plane + (n) % plane, v, \\\n"
-    "          HAS(bias) ? bias[z * M + (m)] : 0, add, slope, most)\n";
+    "#define A_ROW(l) ((t + (l) * THREADS) / (TK / 4))\n"
+    "#define A_K(l) ((t + (l) * THREADS) % (TK / 4) * 4)\n"
+    "#define A_SPOT(m) grid_point(f, min(m, M - 1))\n"
+    "#define A_QUAD(spot, m, k) gather_quad(x, g, f, spot, k, last)\n"
+    "#define B_QUAD(n, k) \\\n"
+    "    ((n) < PITCH && (k) < last ? QUAD(w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
+    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
+    "#define STORE(to, n, v) \\\n"
+    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, \\\n"
+    "               most)\n";
 
 static const char cvncl_text_conv_weights[] =
-    "/* part[slice][filter][channel, tap]: sums over `length` positions of the batch each;\n"
-    " * M = FG, N = CG*TAPS, K: positions of the batch */\n"
-    "#define NAME conv_weights\n"
-    "#define PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int M, const int N, const int K, \\\n"
-    "    const int slices, const int length\n"
-    "#define SETUP \\\n"
+    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
+    " * y; z: group and slice; g: the table of \"down\" */\n"
+    "#define WEIGHTS_PARAMS \\\n"
+    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    const int length\n"
+    "#define WEIGHTS_SETUP \\\n"
     "    AT(x); AT(y); AT(part); AT(g); \\\n"
-    "    const int group = z / slices, first = z % slices * length; \\\n"
-    "    const int last = min(first + length, K), plane = SD * SH * SW;\n"
-    "#define A_FAST_K 1\n"
-    "#define B_FAST_K 1\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((group * M + (m)) * plane)\n"
-    "#define A_DEEP(k) ((k) / plane * F * plane + (k) % plane)\n"
-    "#define A_AT(row, deep) y[(row) + (deep)]\n"
-    "#define B_TYPE int4\n"
-    "#define B_COLUMN(n) big_tap(g, n)\n"
-    "#define B_DEEP(k) small_point(g, group, k)\n"
-    "#define B_AT(deep, column) big_at(x, g, (deep) + (column))\n"
-    "#define STORE(m, n, v) part[(size_t)((z % slices * F + group * M + (m)) * N + (n))] = v\n";
+    "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
+    "    const int first = slice * length, last = min(first + length, positions); \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    part += (size_t)(slice * GROUPS + group) * M * N;\n"
+    "#define NAME conv_weights\n"
+    "#define PARAMS WEIGHTS_PARAMS\n"
+    "#define SETUP WEIGHTS_SETUP\n"
+    "#define A_FAST_K 0\n"
+    "#define A_ROW(l) ((t + (l) * THREADS) % (TM / 4) * 4)\n"
+    "#define A_K(l) ((t + (l) * THREADS) / (TM / 4))\n"
+    "#define A_SPOT(m) row_of(g, min(m, (M - 1) / 4 * 4))\n"
+    "#define A_QUAD(spot, m, k) weights_quad(x, g, spot, m, M, k, last)\n"
+    "#define B_QUAD(n, k) small_quad(y, n, N, Y_ALL, k, last)\n"
+    "#define TARGET(m) (part + (size_t)(m) * N)\n"
+    "#define STORE(to, n, v) \\\n"
+    "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
 
-static const char cvncl_text_conv_sums[] =
-    "/* dw += the parts, in their order */\n"
-    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices)\n"
+static const char cvncl_text_conv_plain[] =
+    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors.\n"
+    " * One of y may run into the next position, or behind the tensor: every memory has room. */\n"
+    "#if !LOCAL\n"
+    "#define GLUE_(a, b) a##b\n"
+    "#define GLUE(a, b) GLUE_(a, b)\n"
+    "#define WIDE GLUE(float, WN)\n"
+    "#define LOAD GLUE(vload, WN)\n"
+    "#define PUT GLUE(vstore, WN)\n"
+    "kernel void conv_gather(GATHER_PARAMS)\n"
+    "{\n"
+    "    const int z = get_global_id(2);\n"
+    "    GATHER_SETUP\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0);\n"
+    "    const int m0 = tile / tiles * WM, n0 = tile % tiles * WN;\n"
+    "    WIDE sum[WM];\n"
+    "    int4 at[WM];\n"
+    "    w += n0;\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        sum[i] = (WIDE)(0);\n"
+    "        at[i] = grid_point(f, m0 + i);\n"
+    "    }\n"
+    "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
+    "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
+    "        global const float *row[WM];\n"
+    "        for (int i = 0; i < WM; i++) {\n"
+    "            const int from = m0 + i < M ? source_of(g, at[i], tap) : -1;\n"
+    "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
+    "        }\n"
+    "        for (int c = 0; c < CI; c++) {\n"
+    "            const WIDE b = LOAD(0, w + (size_t)c * PITCH);\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += row[i][c] * b;\n"
+    "        }\n"
+    "    }\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        global float *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
+    "        float line[WN];\n"
+    "        if (m0 + i >= M) continue;\n"
+    "        PUT(sum[i], 0, line);\n"
+    "        for (int j = 0; j < WN; j += 4)\n"
+    "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
+    "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "kernel void conv_weights(WEIGHTS_PARAMS)\n"
+    "{\n"
+    "    const int z = get_global_id(2);\n"
+    "    WEIGHTS_SETUP\n"
+    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
+    "    const int blocks = (CI + WM - 1) / WM, block = tile / tiles, t = block / blocks;\n"
+    "    const int c0 = block % blocks * WM;\n"
+    "    const int4 tap = vload4(t, TAP(0));\n"
+    "    WIDE sum[WM];\n"
+    "    int c[WM];\n"
+    "    int4 p = grid_point(PHASE(0), first);\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        sum[i] = (WIDE)(0);\n"
+    "        c[i] = min(c0 + i, CI - 1);\n"
+    "    }\n"
+    "    y += n0;\n"
+    "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
+    "        const int from = source_of(g, p, tap);\n"
+    "        if (from < 0) continue;\n"
+    "        const WIDE b = LOAD(0, y + (size_t)q * Y_ALL);\n"
+    "        for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "    }\n"
+    "    for (int i = 0; i < WM; i++) {\n"
+    "        float line[WN];\n"
+    "        PUT(sum[i], 0, line);\n"
+    "        for (int j = 0; j < WN; j++)\n"
+    "            if (c0 + i < CI && n0 + j < N)\n"
+    "                part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
+    "    }\n"
+    "}\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_order[] =
+    "/* Weights into the order of a gather; the parameter is [filter, channel of the group, tap].\n"
+    " * n: with the zeros */\n"
+    "kernel void conv_pack(IN(w), OUT(p), INTS(g), const int n, const int up)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(w); AT(p); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int o = i % PITCH, row = i / PITCH, c = row % CI, slot = row / CI;\n"
+    "    const int group = slot / TAPS, t = TAP(slot % TAPS)[3];\n"
+    "    const int filter = group * (up ? CI : CO) + (up ? c : o), channel = up ? o : c;\n"
+    "    p[i] = group < GROUPS && o < CO ? w[(filter * (up ? CO : CI) + channel) * TAPS + t] : 0;\n"
+    "}\n"
+    "\n"
+    "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
+    " * in their order; `filters` of a group */\n"
+    "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
+    "                        const int channels, const int taps, const int filters)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
     "    AT(part); AT(dw);\n"
     "    if (i >= n) return;\n"
-    "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n + i];\n"
+    "    const int t = i % taps, c = i / taps % channels, f = i / taps / channels;\n"
+    "    part += (size_t)((f / filters * taps + t) * channels + c) * filters + f % filters;\n"
+    "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n];\n"
     "    dw[i] += sum;\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
-    "/* The same where a group has one channel: an item each element. */\n"
-    "kernel void depthwise_down(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n,\n"
-    "                           const int add, const float slope, const float most)\n"
+    "/* Where a group has one channel of the big image: an item each element of the target. */\n"
+    "kernel void depthwise(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n, const int add,\n"
+    "                      const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int small = SD * SH * SW, f = i / small % F;\n"
-    "    const int q = i / small / F * small + i % small;\n"
-    "    const int4 point = small_point(g, f / FG, q);\n"
-    "    for (int t = 0; t < TAPS; t++)\n"
-    "        sum += w[f * TAPS + t] *\n"
-    "               big_at(x, g, point + (int4)(0, TAP(t)[0], TAP(t)[1], TAP(t)[2]));\n"
-    "    store(y + i, sum, HAS(bias) ? bias[f] : 0, add, slope, most);\n"
+    "    const int o = i % Y_ALL, q = i / Y_ALL, row = q / YW, d = row / YH;\n"
+    "    const int4 at = (int4)(d / YD, d % YD, row % YH, q % YW);\n"
+    "    const int4 p = (int4)(at.x, at.y / Y_STEP[0], at.z / Y_STEP[1], at.w / Y_STEP[2]);\n"
+    "    const int phase = (at.y % Y_STEP[0] * Y_STEP[1] + at.z % Y_STEP[1]) * Y_STEP[2] +\n"
+    "                      at.w % Y_STEP[2];\n"
+    "    global const int *f = PHASE(phase);\n"
+    "    for (int t = f[7]; t < f[7] + f[6]; t++) {\n"
+    "        const int4 tap = vload4(t, TAP(0));\n"
+    "        const int from = source_of(g, p, tap);\n"
+    "        if (from < 0) continue;\n"
+    "        for (int c = 0; c < CI; c++)\n"
+    "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
+    "                   x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "    }\n"
+    "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
     "\n"
-    "kernel void depthwise_up(IN(y), IN(w), IN(bias), MEM(x), INTS(g), const int n,\n"
-    "                         const int add, const float slope, const float most)\n"
+    "/* part[slice][tap][filter], as conv_weights */\n"
+    "kernel void depthwise_weights(IN(x), IN(y), OUT(part), INTS(g), const int positions,\n"
+    "                              const int n, const int length)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g);\n"
+    "    AT(x); AT(y); AT(part); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int big = BD * BH * BW, c = i / big % C, q = i / big / C * big + i % big;\n"
-    "    const int4 point = big_point(g, c, q);\n"
-    "    for (int f = 0; f < FG; f++)\n"
-    "        for (int t = 0; t < TAPS; t++)\n"
-    "            sum += w[(c * FG + f) * TAPS + t] *\n"
-    "                   small_at(y, g, point + (int4)(f * SD * SH * SW, -TAP(t)[0], -TAP(t)[1],\n"
-    "                                                 -TAP(t)[2]));\n"
-    "    store(x + i, sum, HAS(bias) ? bias[c] : 0, add, slope, most);\n"
-    "}\n"
-    "\n"
-    "/* dw[filter][tap] += sums over `positions` of the batch; a group each */\n"
-    "kernel void depthwise_weights(IN(x), IN(y), MEM(dw), INTS(g), const int positions)\n"
-    "{\n"
-    "    local float part[WG];\n"
-    "    const int id = get_group_id(0);\n"
-    "    float sum = 0;\n"
-    "    AT(x); AT(y); AT(dw); AT(g);\n"
-    "    const int small = SD * SH * SW, f = id / TAPS;\n"
-    "    const int4 tap = big_tap(g, id % TAPS);\n"
-    "    for (int q = get_local_id(0); q < positions; q += WG)\n"
-    "        sum += y[(q / small * F + f) * small + q % small] *\n"
-    "               big_at(x, g, small_point(g, f / FG, q) + tap);\n"
-    "    sum = group_sum(sum, part);\n"
-    "    if (get_local_id(0) == 0) dw[id] += sum;\n"
+    "    const int o = i % Y_ALL, t = i / Y_ALL % TAPS, first = i / Y_ALL / TAPS * length;\n"
+    "    const int last = min(first + length, positions);\n"
+    "    const int4 tap = vload4(t, TAP(0));\n"
+    "    int4 p = grid_point(PHASE(0), first);\n"
+    "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
+    "        const int from = source_of(g, p, tap);\n"
+    "        if (from >= 0) sum += y[(size_t)q * Y_ALL + o] * x[(size_t)from * X_ALL + o / CO];\n"
+    "    }\n"
+    "    part[i] = sum;\n"
     "}\n";
 
+/* Table of a gather, "down" or "up", as the kernels read it. */
+static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
+{
+    const cvni_axis *a = c->axis;
+    int step[3], phases = 1;
+    for (int i = 0; i < 3; i++) {
+        step[i] = up ? cvni_min(a[i].stride, a[i].big) : 1;
+        phases *= step[i];
+    }
+    if (!g) return 20 + 8 * phases + 4 * c->taps;
+    g[0] = up ? c->M : c->C;
+    g[1] = up ? c->C : c->M;
+    g[2] = up ? c->MG : c->CG;
+    g[3] = up ? c->CG : c->MG;
+    g[4] = cvni_ceil_div(g[3], 16) * 16;
+    g[5] = c->taps;
+    g[6] = phases;
+    g[7] = c->G;
+    for (int i = 0; i < 3; i++) {
+        g[8 + i] = up ? a[i].small : a[i].big;
+        g[11 + i] = up ? a[i].big : a[i].small;
+        g[14 + i] = up ? 1 : a[i].stride;
+        g[17 + i] = step[i];
+    }
+    for (int p = 0, slot = 0; p < phases; p++) {
+        const int origin[3] = { p / step[2] / step[1], p / step[2] % step[1], p % step[2] };
+        int *f = g + 20 + 8 * p;
+        f[7] = slot;
+        for (int i = 0; i < 3; i++) {
+            f[i] = up ? cvni_ceil_div(a[i].big - origin[i], a[i].stride) : a[i].small;
+            f[3 + i] = origin[i];
+        }
+        for (int t = 0; t < c->taps; t++) {
+            int tap[4] = { 0, 0, 0, t };
+            int rest = t, hit = 1;
+            for (int i = 2; i >= 0; rest /= a[i].kernel, i--) {
+                const int r = rest % a[i].kernel * a[i].dilation - a[i].pad;
+                hit = hit && (!up || (origin[i] - r) % a[i].stride == 0);
+                tap[i] = up ? (origin[i] - r) / a[i].stride : r;
+            }
+            if (hit) memcpy(g + 20 + 8 * phases + 4 * slot++, tap, sizeof tap);
+        }
+        f[6] = slot - f[7];
+    }
+    return 20 + 8 * phases + 4 * c->taps;
+}
+
+/* Both gathers, "down" first. */
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const cvni_axis *a = c.axis;
-    const int head[16] = { c.C, c.M, c.CG, c.MG, c.taps, 0, a[0].big, a[1].big, a[2].big,
-                           a[0].small, a[1].small, a[2].small, a[0].stride, a[1].stride,
-                           a[2].stride, 0 };
-    const int count = 16 + 3 * c.taps;
-    if (!g) return count;
-    memcpy(g, head, sizeof head);
-    for (int t = 0; t < c.taps; t++) {
-        int rest = t;
-        for (int i = 2; i >= 0; i--) {
-            g[16 + 3 * t + i] = rest % a[i].kernel * a[i].dilation - a[i].pad;
-            rest /= a[i].kernel;
-        }
-    }
-    return count;
+    const int down = cvncl_conv_places(&c, 0, NULL);
+    const int both = down + cvncl_conv_places(&c, 1, NULL);
+    if (!g) return both;
+    memset(g, 0, (size_t)both * sizeof *g);
+    cvncl_conv_places(&c, 0, g);
+    cvncl_conv_places(&c, 1, g + down);
+    return both;
 }
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
@@ -2640,9 +3839,11 @@ static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 
 /* Slices of the sums for the weights' gradient: enough tiles for the device, no short ones. */
 static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
 {
-    const int size = cvncl_tile_size(b, c->MG, c->K, c->G);
-    const double tiles = (double)cvni_ceil_div(c->MG, b->tile[size].m) *
-                         cvni_ceil_div(c->K, b->tile[size].n) * c->G;
+    const int size = cvncl_tile_size(b, c->K, c->MG, c->G);
+    const double tiles = cvncl_is_depthwise(c)
+                         ? (double)c->M * c->taps / 1024
+                         : (double)cvni_ceil_div(c->MG, b->tile[size].n) *
+                           cvni_ceil_div(c->K, b->tile[size].m) * c->G;
     const double positions = (double)c->N * c->OH * c->OW;
     double slices = ceil(4.0 * b->units / tiles);
     if (slices > ceil(positions / 512)) slices = ceil(positions / 512);
@@ -2651,10 +3852,27 @@ static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
 
 static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
 {
+    const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
-    const size_t weights = cvni_mul_size((size_t)c.M, (size_t)c.K);
+    const int rows = (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]);
+    const size_t parts = cvni_mul_size((size_t)cvncl_conv_slices(b, &c),
+                                       cvni_mul_size((size_t)c.M, (size_t)c.K));
+    return cvni_max_size(parts, cvncl_column_work(b, rows, l->shape.dim[1]));
+}
+
+/* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
+static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up)
+{
+    cvni_conv c;
+    int from, to;
+    size_t rows;
+    if (!cvni_is_conv(l) && !cvni_outputs_second(l)) return 0;
+    c = cvni_conv_of(net, l);
     if (cvncl_is_depthwise(&c)) return 0;
-    return cvni_mul_size((size_t)cvncl_conv_slices(cvncl_of(net), &c), weights);
+    from = up ? c.MG : c.CG;
+    to = cvni_ceil_div(up ? c.CG : c.MG, 16) * 16;
+    rows = cvni_mul_size(cvni_mul_size((size_t)c.G, (size_t)c.taps), (size_t)from);
+    return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
 }
 
 /* The gradient of a padded image would have to be folded back. */
@@ -2665,42 +3883,92 @@ static int cvncl_conv_can(const cvn_net *net, const cvni_layer *l)
     return !l->spectral && d->pad_mode == CVN_PAD_ZERO;
 }
 
+/* The weights in the order of a gather, made anew where they have changed; `at`: where. */
+static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, const float *w,
+                                  int table, int *at)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
+    const int n = (int)cvncl_packed_floats(net, l, up);
+    *at = p->at;
+    if (p->version == d->version) return CVN_OK;
+    p->version = d->version;
+    return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
+}
+
+/* Z products of [M x N], which kernels see in a row, tiles of one row of tiles together: some
+ * devices have few groups on the second axis. */
+static cvn_result cvncl_conv_tiles(cvn_net *net, int kernel, int M, int N, int Z,
+                                   const char *format, ...)
+{
+    const cvncl_backend *b = cvncl_of(net);
+    const int size = cvncl_tile_size(b, M, N, Z);
+    const cvncl_tile *t = &b->tile[size];
+    size_t global[3], local[3];
+    cvn_result result;
+    va_list args;
+    local[0] = b->local ? (size_t)(t->n / t->item_n) : 1;
+    local[1] = b->local ? (size_t)(t->m / t->item_m) : 1;
+    local[2] = 1;
+    global[0] = (size_t)cvni_ceil_div(N, t->n) * (size_t)cvni_ceil_div(M, t->m) * local[0];
+    global[1] = local[1];
+    global[2] = (size_t)Z;
+    va_start(args, format);
+    result = cvncl_enqueue(net, kernel, size, 3, global, local, format, args);
+    va_end(args);
+    return result;
+}
+
 /* From one image to the other; act NULL: none. */
 static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, const float *from,
                                   const float *w, const float *bias, float *to, int add,
                                   const cvni_layer *act)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
-    const int positions = c.N * (up ? c.H * c.W : c.OH * c.OW);
-    const int M = up ? c.CG : c.MG;
-    const int K = up ? c.MG * c.taps : c.K;
+    const cvni_axis *a = c.axis;
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
+                      (up ? cvncl_conv_places(&c, 0, NULL) : 0);
+    int grid = c.N, phases = 1, packed;
     float slope, most;
+    cvn_result result;
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
-        const int n = positions * (up ? c.C : c.M);
-        return cvncl_each(net, up ? CVNCL_DEPTHWISE_UP : CVNCL_DEPTHWISE_DOWN, n, "pppptiiff", from,
-                          w, bias, to, table, n, add, (double)slope, (double)most);
+        const int n = c.N * (up ? c.C * c.H * c.W : c.M * c.OH * c.OW);
+        return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
+                          (double)slope, (double)most);
     }
-    return cvncl_tiles(net, up ? CVNCL_CONV_UP : CVNCL_CONV_DOWN, M, positions, c.G, "pppptiiiiff",
-                       from, w, bias, to, table, M, positions, K, add, (double)slope, (double)most);
+    for (int i = 0; i < 3; i++) {
+        grid *= up ? cvni_ceil_div(a[i].big, a[i].stride) : a[i].small;
+        phases *= up ? cvni_min(a[i].stride, a[i].big) : 1;
+    }
+    result = cvncl_conv_pack(net, l, up, w, table, &packed);
+    if (result != CVN_OK) return result;
+    return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
+                            "pkpptiiff", from, packed, bias, to, table, c.N, add, (double)slope,
+                            (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
                                      const float *small, float *dw)
 {
+    const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
     const int positions = c.N * c.OH * c.OW;
-    const int slices = cvncl_conv_slices(cvncl_of(net), &c);
+    const int slices = cvncl_conv_slices(b, &c);
+    const int length = cvni_ceil_div(positions, slices);
+    const int n = c.M * c.K;
+    const int rows = b->local ? c.K : c.taps * cvni_ceil_div(c.CG, b->tile[0].m) * b->tile[0].m;
     cvn_result result;
     if (cvncl_is_depthwise(&c))
-        return cvncl_groups(net, CVNCL_DEPTHWISE_WEIGHTS, c.M * c.taps, "pppti", big, small, dw,
-                            table, positions);
-    result = cvncl_tiles(net, CVNCL_CONV_WEIGHTS, c.MG, c.K, c.G * slices, "ppwtiiiii", big, small,
-                         0, table, c.MG, c.K, positions, slices, cvni_ceil_div(positions, slices));
+        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
+                            table, positions, n * slices, length);
+    else
+        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii",
+                                  big, small, 0, table, positions, slices, length);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_CONV_REDUCE, c.M * c.K, "wpii", 0, dw, c.M * c.K, slices);
+    return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
+                      cvncl_is_depthwise(&c) ? c.M : c.MG);
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
@@ -2723,9 +3991,9 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
         result = cvncl_conv_weights(net, l, transposed ? l->dy : x->y, transposed ? x->y : l->dy,
                                     dw);
     if (db && result == CVN_OK)
-        result = cvncl_bias_gradient(net, l->dy, db, l->shape.dim[0], l->shape.dim[1],
-                                     (int)(cvni_sample_elements(l->shape) /
-                                           (size_t)l->shape.dim[1]));
+        result = cvncl_bias_gradient(net, l->dy, db,
+                                     (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]),
+                                     l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
     return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
@@ -2772,65 +4040,74 @@ static const char cvncl_text_pool[] =
     "    return s;\n"
     "}\n"
     "\n"
-    "/* Of equal values the first one wins, a NaN against all numbers. winner: offsets in the\n"
-    " * plane. */\n"
+    "/* Planes whose elements lie `step` apart: 1, or channels last the channels. Of equal values\n"
+    " * the first one wins, a NaN against all numbers. winner: position in the plane. */\n"
     "kernel void maxpool(IN(x), OUT(y), global int *winner, const ulong winner_at, INTS(a),\n"
-    "                    const int n)\n"
+    "                    const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(winner); AT(a);\n"
     "    if (i >= n) return;\n"
-    "    const int W = a[8], outs = a[1] * a[9], o = i % outs;\n"
+    "    const int W = a[8], outs = a[1] * a[9], o = i / step % outs;\n"
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    int best = rows.begin * W + cols.begin;\n"
-    "    x += (size_t)(i / outs) * (a[0] * W);\n"
+    "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
+    "    float top = x[best * step];\n"
     "    for (int h = rows.begin; h < rows.end; h++)\n"
-    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k++)\n"
-    "            if (x[k] > x[best] || (x[k] != x[k] && x[best] == x[best])) best = k;\n"
-    "    if (HAS(y)) y[i] = x[best];\n"
+    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k++) {\n"
+    "            const float v = x[k * step];\n"
+    "            if (!(v > top || (v != v && top == top))) continue;\n"
+    "            best = k;\n"
+    "            top = v;\n"
+    "        }\n"
+    "    if (HAS(y)) y[i] = top;\n"
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n, const int add)\n"
+    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n,\n"
+    "                         const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(winner); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
     "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
-    "    const int p = i % plane, base = i / plane * outs;\n"
+    "    const int p = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
     "    const span rows = windows_of(a, p / a[8]), cols = windows_of(a + 8, p % a[8]);\n"
     "    float sum = 0;\n"
     "    for (int h = rows.begin; h < rows.end; h++)\n"
-    "        for (int w = cols.begin; w < cols.end; w++)\n"
-    "            if (winner[base + h * a[9] + w] == p) sum += dy[base + h * a[9] + w];\n"
+    "        for (int w = cols.begin; w < cols.end; w++) {\n"
+    "            const int at = base + (h * a[9] + w) * step;\n"
+    "            if (winner[at] == p) sum += dy[at];\n"
+    "        }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
 static const char cvncl_text_avgpool[] =
-    "kernel void avgpool(IN(x), OUT(y), INTS(a), const int n)\n"
+    "kernel void avgpool(IN(x), OUT(y), INTS(a), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
     "    if (i >= n) return;\n"
-    "    const int W = a[8], outs = a[1] * a[9], o = i % outs;\n"
+    "    const int W = a[8], outs = a[1] * a[9], o = i / step % outs;\n"
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    float sum = 0;\n"
-    "    x += (size_t)(i / outs) * (a[0] * W);\n"
+    "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h++) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w++) line += x[h * W + w];\n"
+    "        for (int w = cols.begin; w < cols.end; w++) line += x[(h * W + w) * step];\n"
     "        sum += line;\n"
     "    }\n"
     "    y[i] = sum / (rows.size * cols.size);\n"
     "}\n"
     "\n"
-    "kernel void avgpool_back(IN(dy), MEM(dx), INTS(a), const int n, const int add)\n"
+    "kernel void avgpool_back(IN(dy), MEM(dx), INTS(a), const int n, const int step,\n"
+    "                         const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(dy); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
     "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
-    "    const int p = i % plane, base = i / plane * outs;\n"
+    "    const int p = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
     "    const int h = p / a[8], w = p % a[8];\n"
     "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
     "    float sum = 0;\n"
@@ -2840,7 +4117,7 @@ static const char cvncl_text_avgpool[] =
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
     "            if (w < u.begin || w >= u.end) continue;\n"
-    "            sum += dy[base + r * a[9] + c] / (v.size * u.size);\n"
+    "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
@@ -2864,9 +4141,9 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
 static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_MAXPOOL, n, "pppti", cvni_in(net, l, 0)->y,
+    return cvncl_each(net, CVNCL_MAXPOOL, n, "ppptii", cvni_in(net, l, 0)->y,
                       l->is_int ? NULL : l->y, l->is_int ? (void *)l->y : l->saved,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
 static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
@@ -2876,15 +4153,15 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "ppptii", l->dy, l->saved, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "ppptiii", l->dy, l->saved, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
 static cvn_result cvncl_avgpool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_AVGPOOL, n, "ppti", cvni_in(net, l, 0)->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+    return cvncl_each(net, CVNCL_AVGPOOL, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
 static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
@@ -2894,33 +4171,55 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptii", l->dy, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+    return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptiii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
 /* ================================================================================================
  * >>cl-norm   batch norm, with the sum and the activation that follow it; layer norm and its kin
  * ==============================================================================================
- *   Formulas: convnet.h, >>norm. Work: factors [4, C], then factors of dx [3, C]. */
+ *   Formulas: convnet.h, >>norm. Batch norm works channels last, on rows of channels. Work: factors
+ *   [4, C], factors of dx [3, C], parts of sums [2, slices, C]. */
 
 static const char cvncl_text_norm[] =
-    "/* x [N, C, S]; saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch; a group each\n"
-    " * channel */\n"
-    "kernel void norm_stats(IN(x), OUT(saved), MEM(mean), MEM(var), const int N, const int C,\n"
-    "                       const int S, const float eps, const float momentum, const int learn)\n"
+    "/* x [m, C]. part [2, slices, C]: means of `length` rows, sums of squares about them. The\n"
+    " * squares are taken about the mean of the first rows, which is near. */\n"
+    "kernel void norm_parts(IN(x), OUT(part), const int n, const int m, const int C,\n"
+    "                       const int length)\n"
     "{\n"
-    "    local float part[WG];\n"
-    "    const int c = get_group_id(0), m = N * S;\n"
-    "    float sum = 0, square = 0;\n"
-    "    AT(x); AT(saved); AT(mean); AT(var);\n"
-    "    for (int i = get_local_id(0); i < m; i += WG) sum += x[(i / S * C + c) * S + i % S];\n"
-    "    const float mu = group_sum(sum, part) / m;\n"
-    "    for (int i = get_local_id(0); i < m; i += WG) {\n"
-    "        const float d = x[(i / S * C + c) * S + i % S] - mu;\n"
+    "    const int i = get_global_id(0), first = i / C * length, last = min(first + length, m);\n"
+    "    float near = 0, sum = 0, square = 0;\n"
+    "    AT(x); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    for (int r = first; r < min(first + 8, last); r++) near += x[(size_t)r * C + i % C];\n"
+    "    near /= max(min(8, last - first), 1);\n"
+    "    for (int r = first; r < last; r++) {\n"
+    "        const float d = x[(size_t)r * C + i % C] - near;\n"
+    "        sum += d;\n"
     "        square += d * d;\n"
     "    }\n"
-    "    square = group_sum(square, part);\n"
-    "    if (get_local_id(0) != 0) return;\n"
+    "    const float mean = sum / max(last - first, 1);\n"
+    "    part[i] = near + mean;\n"
+    "    part[n + i] = square - sum * mean;\n"
+    "}\n"
+    "\n"
+    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts */\n"
+    "kernel void norm_stats(IN(part), OUT(saved), MEM(mean), MEM(var), const int m, const int C,\n"
+    "                       const int slices, const int length, const float eps,\n"
+    "                       const float momentum, const int learn)\n"
+    "{\n"
+    "    const int c = get_global_id(0), n = slices * C;\n"
+    "    float mu = 0, square = 0;\n"
+    "    AT(part); AT(saved); AT(mean); AT(var);\n"
+    "    if (c >= C) return;\n"
+    "    for (int s = 0; s < slices; s++)\n"
+    "        mu += part[s * C + c] * clamp(m - s * length, 0, length);\n"
+    "    mu /= m;\n"
+    "    for (int s = 0; s < slices; s++) {\n"
+    "        const float d = part[s * C + c] - mu;\n"
+    "        square += part[n + s * C + c] + d * d * clamp(m - s * length, 0, length);\n"
+    "    }\n"
+    "    square = max(square, 0.0f);\n"
     "    saved[c] = mu;\n"
     "    saved[C + c] = 1 / sqrt(square / m + eps);\n"
     "    if (!learn) return;\n"
@@ -2947,31 +4246,31 @@ static const char cvncl_text_norm[] =
     "\n"
     "/* y = clamped(scale*x + shift + more) */\n"
     "kernel void norm_apply(MEM(x), MEM(y), IN(f), MEM(more), const int n, const int C,\n"
-    "                       const int S, const float slope, const float most)\n"
+    "                       const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(f); AT(more);\n"
     "    if (i >= n) return;\n"
-    "    const int c = i / S % C;\n"
+    "    const int c = i % C;\n"
     "    float v = f[c] * x[i] + f[C + c];\n"
     "    if (HAS(more)) v += more[i];\n"
     "    y[i] = clamped(v, slope, most);\n"
     "}\n";
 
 static const char cvncl_text_norm_back[] =
-    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. Gradients of\n"
-    " * weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
-    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(back),\n"
-    "                      MEM(dweight), MEM(dbias), const int N, const int C, const int S,\n"
-    "                      const float slope, const float most, const int batch)\n"
+    "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part\n"
+    " * [2, slices, C]: sums of g, of g*(x - center), over `length` rows */\n"
+    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
+    "                      const int n, const int m, const int C, const int length,\n"
+    "                      const float slope, const float most)\n"
     "{\n"
-    "    local float part[WG];\n"
-    "    const int c = get_group_id(0), m = N * S;\n"
+    "    const int id = get_global_id(0), c = id % C, first = id / C * length;\n"
     "    float sum = 0, dot = 0;\n"
-    "    AT(x); AT(dy); AT(clamp_y); AT(g); AT(dmore); AT(f); AT(back); AT(dweight); AT(dbias);\n"
-    "    const float scale = f[c], shift = f[C + c], center = f[2 * C + c], s = f[3 * C + c];\n"
-    "    for (int k = get_local_id(0); k < m; k += WG) {\n"
-    "        const int i = (k / S * C + c) * S + k % S;\n"
+    "    AT(x); AT(dy); AT(clamp_y); AT(g); AT(dmore); AT(f); AT(part);\n"
+    "    if (id >= n) return;\n"
+    "    const float scale = f[c], shift = f[C + c], center = f[2 * C + c];\n"
+    "    for (int r = first; r < min(first + length, m); r++) {\n"
+    "        const size_t i = (size_t)r * C + c;\n"
     "        const float v = HAS(clamp_y) ? clamp_y[i] : scale * x[i] + shift;\n"
     "        const float d = v > 0 && v < most ? dy[i] : slope * dy[i];\n"
     "        sum += d;\n"
@@ -2979,9 +4278,24 @@ static const char cvncl_text_norm_back[] =
     "        if (HAS(g)) g[i] = d;\n"
     "        if (HAS(dmore)) dmore[i] += d;\n"
     "    }\n"
-    "    sum = group_sum(sum, part);\n"
-    "    dot = group_sum(dot, part) * s;\n"
-    "    if (get_local_id(0) != 0) return;\n"
+    "    part[id] = sum;\n"
+    "    part[n + id] = dot;\n"
+    "}\n"
+    "\n"
+    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx */\n"
+    "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
+    "                      const int C, const int slices, const int batch)\n"
+    "{\n"
+    "    const int c = get_global_id(0);\n"
+    "    float sum = 0, dot = 0;\n"
+    "    AT(part); AT(f); AT(back); AT(dweight); AT(dbias);\n"
+    "    if (c >= C) return;\n"
+    "    for (int s = 0; s < slices; s++) {\n"
+    "        sum += part[s * C + c];\n"
+    "        dot += part[(slices + s) * C + c];\n"
+    "    }\n"
+    "    const float scale = f[c], s = f[3 * C + c];\n"
+    "    dot *= s;\n"
     "    if (HAS(dweight)) dweight[c] += dot;\n"
     "    if (HAS(dbias)) dbias[c] += sum;\n"
     "    back[c] = scale;\n"
@@ -2990,12 +4304,12 @@ static const char cvncl_text_norm_back[] =
     "}\n"
     "\n"
     "kernel void norm_dx(IN(x), MEM(g), MEM(dx), IN(f), IN(back), const int n, const int C,\n"
-    "                    const int S, const int add)\n"
+    "                    const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(g); AT(dx); AT(f); AT(back);\n"
     "    if (i >= n) return;\n"
-    "    const int c = i / S % C;\n"
+    "    const int c = i % C;\n"
     "    const float center = f[2 * C + c];\n"
     "    const float d = back[c] * g[i] + (back[C + c] * (x[i] - center) + back[2 * C + c]);\n"
     "    dx[i] = add ? dx[i] + d : d;\n"
@@ -3003,8 +4317,9 @@ static const char cvncl_text_norm_back[] =
 
 static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
 {
-    (void)net;
-    return 7 * (size_t)l->shape.dim[1];
+    const int C = l->shape.dim[1];
+    const int rows = (int)(cvni_elements(l->shape) / (size_t)C);
+    return 7 * (size_t)C + 2 * cvncl_column_work(cvncl_of(net), rows, C);
 }
 
 /* Scale and shift of x into the work. */
@@ -3025,38 +4340,47 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
     const cvni_norm_job j = cvni_norm_job_of(net, l, NULL);
-    const int n = j.N * j.C * j.S;
+    const int m = j.N * j.S;
+    const int slices = cvncl_column_slices(cvncl_of(net), m, j.C);
+    const int length = cvni_ceil_div(m, slices);
     cvn_result result = CVN_OK;
     if (cvni_norm_uses_batch(net, l)) {
-        result = cvni_norm_enough(net, l, (double)j.N * j.S);
+        result = cvni_norm_enough(net, l, (double)m);
         if (result == CVN_OK)
-            result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "ppppiiiffi", j.x->y, l->saved,
-                                  cvni_norm_param(net, l, CVNI_NORM_MEAN),
-                                  cvni_norm_param(net, l, CVNI_NORM_VAR), j.N, j.C, j.S,
-                                  (double)d->eps, (double)d->momentum, !net->again);
+            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "pwiiii", j.x->y, 7 * j.C,
+                                slices * j.C, m, j.C, length);
+        if (result == CVN_OK)
+            result = cvncl_each(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
+                                cvni_norm_param(net, l, CVNI_NORM_MEAN),
+                                cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
+                                (double)d->eps, (double)d->momentum, !net->again);
     }
     if (result == CVN_OK) result = cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_APPLY, n, "ppwpiiiff", j.x->y, l->y, 0, j.more, n, j.C, j.S,
-                      (double)j.slope, (double)j.most);
+    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "ppwpiiff", j.x->y, l->y, 0, j.more, m * j.C,
+                      j.C, (double)j.slope, (double)j.most);
 }
 
 static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
 {
     const int affine = !((const cvn_batchnorm_desc *)l->desc)->no_affine;
     cvni_norm_job j = cvni_norm_job_of(net, l, NULL);
-    const int n = j.N * j.C * j.S;
+    const int m = j.N * j.S;
+    const int slices = cvncl_column_slices(cvncl_of(net), m, j.C);
     cvn_result result = cvncl_norm_factors(net, l);
     cvni_norm_begin_backward(&j);
     if (result == CVN_OK)
-        result = cvncl_groups(net, CVNCL_NORM_SUMS, j.C, "pppppwwppiiiffi", j.x->y, l->dy, j.sign,
-                              j.g, j.dmore, 0, 4 * j.C,
-                              affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
-                              affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, j.N, j.C,
-                              j.S, (double)j.slope, (double)j.most, cvni_norm_uses_batch(net, l));
+        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "pppppwwiiiiff", j.x->y, l->dy,
+                            j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
+                            cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
+                            affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
+                            affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
+                            slices, cvni_norm_uses_batch(net, l));
     if (!j.dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_DX, n, "pppwwiiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
-                      4 * j.C, n, j.C, j.S, j.add);
+    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "pppwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
+                      4 * j.C, m * j.C, j.C, j.add);
 }
 
 static const char cvncl_text_gnorm[] =
@@ -3218,6 +4542,75 @@ static cvn_result cvncl_l2norm_backward(cvn_net *net, cvni_layer *l)
  * >>cl-map   elementwise functions: activations and others; prelu
  * ============================================================================================== */
 
+static const char cvncl_text_functions[] =
+    "/* The nearest float of `digits` binary digits, least exponent `least`. */\n"
+    "float rounded(float x, int digits, int least)\n"
+    "{\n"
+    "    int e;\n"
+    "    if (!isfinite(x)) return x;\n"
+    "    (void)frexp(x, &e);\n"
+    "    const float step = ldexp(1.0f, max(e, least) - digits);\n"
+    "    x = rint(x / step) * step;\n"
+    "    return fabs(x) >= ldexp(1.0f, 3 - least) ? copysign(INFINITY, x) : x;\n"
+    "}\n"
+    "\n"
+    "/* convnet.h, cvni_function */\n"
+    "float function_value(int kind, float x, float p, float q)\n"
+    "{\n"
+    "    switch (kind) {\n"
+    "    case 0: return 1 / x;\n"
+    "    case 1: return erf(x);\n"
+    "    case 2: return sin(x);\n"
+    "    case 3: return cos(x);\n"
+    "    case 4: return tan(x);\n"
+    "    case 5: return asin(x);\n"
+    "    case 6: return acos(x);\n"
+    "    case 7: return atan(x);\n"
+    "    case 8: return sinh(x);\n"
+    "    case 9: return cosh(x);\n"
+    "    case 10: return asinh(x);\n"
+    "    case 11: return acosh(x);\n"
+    "    case 12: return atanh(x);\n"
+    "    case 13: return x > p || x != x ? x : q;\n"
+    "    case 14: return x > p ? x - q : x < -p ? x + q : x != x ? x : 0;\n"
+    "    case 15: return rint(x / p);\n"
+    "    case 16: return rounded(x, (int)p, (int)q);\n"
+    "    case 17: return floor(x);\n"
+    "    case 18: return ceil(x);\n"
+    "    case 19: return rint(x);\n"
+    "    case 20: return trunc(x);\n"
+    "    case 21: return x > 0 ? 1 : x < 0 ? -1 : x;\n"
+    "    case 22: return x != x ? 1 : 0;\n"
+    "    case 23: return (p != 0 && x == INFINITY) || (q != 0 && x == -INFINITY) ? 1 : 0;\n"
+    "    case 24: return x == 0 ? 1 : 0;\n"
+    "    default: return x - q * floor((x - p) / q);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* v: y of kinds 0 and 4, x of the others */\n"
+    "float function_slope(int kind, float v, float p)\n"
+    "{\n"
+    "    switch (kind) {\n"
+    "    case 0: return -v * v;\n"
+    "    case 1: return 1.1283791670955126f * exp(-v * v);\n"
+    "    case 2: return cos(v);\n"
+    "    case 3: return -sin(v);\n"
+    "    case 4: return 1 + v * v;\n"
+    "    case 5: return 1 / sqrt((1 - v) * (1 + v));\n"
+    "    case 6: return -1 / sqrt((1 - v) * (1 + v));\n"
+    "    case 7: return 1 / (1 + v * v);\n"
+    "    case 8: return cosh(v);\n"
+    "    case 9: return sinh(v);\n"
+    "    case 10: return 1 / sqrt(1 + v * v);\n"
+    "    case 11: return 1 / (sqrt(v - 1) * sqrt(v + 1));\n"
+    "    case 12: return 1 / ((1 - v) * (1 + v));\n"
+    "    case 13: return v > p ? 1 : 0;\n"
+    "    case 14: return fabs(v) > p ? 1 : 0;\n"
+    "    case 15: return 1 / p;\n"
+    "    default: return 1;\n"
+    "    }\n"
+    "}\n";
+
 static const char cvncl_text_map[] =
     "/* Elementwise functions; numbers of kinds: convnet_cl.h, cvncl_maps. */\n"
     "float map_value(int kind, float x, float p, float q)\n"
@@ -3249,7 +4642,8 @@ static const char cvncl_text_map[] =
     "    case 20: return fabs(x);\n"
     "    case 21: return p * x + q;\n"
     "    case 22: return x < p ? p : x > q ? q : x;\n"
-    "    default: return pow(x, p);\n"
+    "    case 23: return pow(x, p);\n"
+    "    default: return function_value(kind - 24, x, p, q);\n"
     "    }\n"
     "}\n";
 
@@ -3296,7 +4690,8 @@ static const char cvncl_text_map_slope[] =
     "    case 20: return v > 0 ? 1 : v < 0 ? -1 : 0;\n"
     "    case 21: return p;\n"
     "    case 22: return v > p && v < q ? 1 : 0;\n"
-    "    default: return p == 0 ? 0 : p * pow(v, p - 1);\n"
+    "    case 23: return p == 0 ? 0 : p * pow(v, p - 1);\n"
+    "    default: return function_slope(kind - 24, v, p);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3363,7 +4758,7 @@ static const char cvncl_text_prelu[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
-/* In the order of map_value. neg is a scale. */
+/* In the order of map_value; behind them come cvni_function_ops. neg is a scale. */
 static const cvni_op *const cvncl_maps[] = {
     &cvni_op_relu, &cvni_op_relu6, &cvni_op_elu, &cvni_op_sigmoid, &cvni_op_tanh, &cvni_op_selu,
     &cvni_op_celu, &cvni_op_hardsigmoid, &cvni_op_gelu, &cvni_op_gelu_tanh, &cvni_op_silu,
@@ -3379,7 +4774,8 @@ static int cvncl_map_kind(const cvni_layer *l, float *p, float *q)
                         : l->op == &cvni_op_neg      ? &cvni_op_scale
                                                      : l->op;
     int kind = 0;
-    while (cvncl_maps[kind] != op) kind++;
+    while (kind < CVNCL_MAPS && cvncl_maps[kind] != op) kind++;
+    if (kind == CVNCL_MAPS) kind += (int)((const cvni_unary_desc *)l->desc)->function;
     if (kind >= CVNCL_FIRST_UNARY) {
         *p = ((const cvni_unary_desc *)l->desc)->p;
         *q = ((const cvni_unary_desc *)l->desc)->q;
@@ -3416,13 +4812,18 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
 
 typedef struct cvncl_channels { int N, C, S, n, step; } cvncl_channels;
 
-static cvncl_channels cvncl_prelu_of(const cvni_layer *l)
+/* Channels last: [N*S, C, 1]. */
+static cvncl_channels cvncl_prelu_of(const cvn_net *net, const cvni_layer *l)
 {
     cvncl_channels c;
     c.N = l->shape.dim[0];
     c.C = cvni_prelu_channels(l->shape);
     c.S = (int)(cvni_sample_elements(l->shape) / (size_t)c.C);
     c.n = c.N * c.C * c.S;
+    if (cvncl_step(net, l) > 1) {
+        c.N *= c.S;
+        c.S = 1;
+    }
     c.step = ((const cvni_prelu_desc *)l->desc)->parameters > 1;
     return c;
 }
@@ -3430,19 +4831,19 @@ static cvncl_channels cvncl_prelu_of(const cvni_layer *l)
 static size_t cvncl_prelu_work(cvn_net *net, const cvni_layer *l)
 {
     (void)net;
-    return (size_t)cvncl_prelu_of(l).C;
+    return (size_t)cvni_prelu_channels(l->shape);
 }
 
 static cvn_result cvncl_prelu_forward(cvn_net *net, cvni_layer *l)
 {
-    const cvncl_channels c = cvncl_prelu_of(l);
+    const cvncl_channels c = cvncl_prelu_of(net, l);
     return cvncl_each(net, CVNCL_PRELU, c.n, "pppiiii", cvni_in(net, l, 0)->y, l->y,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step);
 }
 
 static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
 {
-    const cvncl_channels c = cvncl_prelu_of(l);
+    const cvncl_channels c = cvncl_prelu_of(net, l);
     cvni_layer *x = cvni_in(net, l, 0);
     const int count = c.step ? c.C : 1;
     float *dw = cvni_weights_grad(net, l, 0);
@@ -3476,18 +4877,57 @@ static const char cvncl_text_copy[] =
     "    y[to] = add ? y[to] + v : v;\n"
     "}\n"
     "\n"
-    "/* out[c] += sum over n, i of x[n][c][i]; a group each channel */\n"
-    "kernel void channel_sums(IN(x), MEM(out), const int N, const int channels, const int S)\n"
+    "/* part[slice][c]: sums of `length` rows of x [rows, C] */\n"
+    "kernel void column_parts(IN(x), OUT(part), const int n, const int rows, const int C,\n"
+    "                         const int length)\n"
+    "{\n"
+    "    const int i = get_global_id(0), first = i / C * length;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    for (int r = first; r < min(first + length, rows); r++) sum += x[(size_t)r * C + i % C];\n"
+    "    part[i] = sum;\n"
+    "}\n"
+    "\n"
+    "kernel void channel_sums(IN(x), MEM(out), const int rows, const int step)\n"
     "{\n"
     "    local float part[WG];\n"
     "    const int c = get_group_id(0);\n"
     "    float sum = 0;\n"
     "    AT(x); AT(out);\n"
-    "    for (int i = get_local_id(0); i < N * S; i += WG)\n"
-    "        sum += x[(i / S * channels + c) * S + i % S];\n"
+    "    for (int i = get_local_id(0); i < rows; i += WG) sum += x[i * step + c];\n"
     "    sum = group_sum(sum, part);\n"
     "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
+    "\n"
+    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
+    "{\n"
+    "    const int c = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(part); AT(out);\n"
+    "    if (c >= C) return;\n"
+    "    for (int s = 0; s < slices; s++) sum += part[s * C + c];\n"
+    "    out[c] += sum;\n"
+    "}\n"
+    "\n"
+    "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
+    "int turned(int i, int C, int S)\n"
+    "{\n"
+    "    const int block = i / (C * S) * (C * S), p = i - block;\n"
+    "    return block + p % C * S + p / C;\n"
+    "}\n"
+    "\n"
+    "/* y (+)= x; channels last: where y has blocks [S, C], else where x has them */\n"
+    "kernel void turn(IN(x), MEM(y), const int n, const int C, const int S, const int last,\n"
+    "                 const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int other = turned(i, C, S), from = last ? other : i, to = last ? i : other;\n"
+    "    y[to] = add ? y[to] + x[from] : x[from];\n"
+    "}\n"
+    "\n"
     "kernel void fill(OUT(y), const int n, const float value)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -3508,6 +4948,54 @@ static const char cvncl_text_place[] =
     "    return at;\n"
     "}\n";
 
+static const char cvncl_text_operations[] =
+    "/* convnet.h, cvni_operation */\n"
+    "float operation_value(int op, float a, float b)\n"
+    "{\n"
+    "    const float r = fmod(a, b);\n"
+    "    switch (op) {\n"
+    "    case 0: return pow(a, b);\n"
+    "    case 1: return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n"
+    "    case 2: return r;\n"
+    "    case 3: return a > 0 ? a : a * b;\n"
+    "    case 4: return rint(a / b);\n"
+    "    case 5: return a == b ? 1 : 0;\n"
+    "    case 6: return a > b ? 1 : 0;\n"
+    "    case 7: return a >= b ? 1 : 0;\n"
+    "    case 8: return a != 0 && b != 0 ? 1 : 0;\n"
+    "    case 9: return a != 0 || b != 0 ? 1 : 0;\n"
+    "    default: return (a != 0) != (b != 0) ? 1 : 0;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "float operation_slope(int op, int side, float a, float b)\n"
+    "{\n"
+    "    switch (op) {\n"
+    "    case 0:\n"
+    "        if (!side) return b == 0 ? 0 : b * pow(a, b - 1);\n"
+    "        return a == 0 && b >= 0 ? 0 : pow(a, b) * log(a);\n"
+    "    case 1: return side ? -floor(a / b) : 1;\n"
+    "    case 2: return side ? -trunc(a / b) : 1;\n"
+    "    case 3: return side ? (a > 0 ? 0 : a) : a > 0 ? 1 : b;\n"
+    "    case 4: return side ? 0 : 1 / b;\n"
+    "    case 11: return a != 0 ? 1 : 0;\n"
+    "    case 12: return a == 0 ? 1 : 0;\n"
+    "    default: return 0;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* y = a where the condition is not 0, else b; g, h: of the condition with a, with b */\n"
+    "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
+    "                   const int nq, const int na, const int nb)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(q); AT(a); AT(b); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int s = i / ny, p = i % ny;\n"
+    "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
+    "                                           : b[s * nb + place(g + 19, p, 1)];\n"
+    "}\n";
+
 static const char cvncl_text_binary[] =
     "/* y = a op b */\n"
     "float pair(int op, float a, float b)\n"
@@ -3518,7 +5006,8 @@ static const char cvncl_text_binary[] =
     "    case 2: return a * b;\n"
     "    case 3: return a / b;\n"
     "    case 4: return a > b || a != a ? a : b;\n"
-    "    default: return a < b || a != a ? a : b;\n"
+    "    case 5: return a < b || a != a ? a : b;\n"
+    "    default: return operation_value(op - 6, a, b);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3530,7 +5019,8 @@ static const char cvncl_text_binary[] =
     "    case 2: return side ? a : b;\n"
     "    case 3: return side ? -a / (b * b) : 1 / b;\n"
     "    case 4: return a == b || a != a || b != b ? 0.5f : (a > b) != side ? 1 : 0;\n"
-    "    default: return a == b || a != a || b != b ? 0.5f : (a < b) != side ? 1 : 0;\n"
+    "    case 5: return a == b || a != a || b != b ? 0.5f : (a < b) != side ? 1 : 0;\n"
+    "    default: return operation_slope(op - 6, side, a, b);\n"
     "    }\n"
     "}\n"
     "\n"
@@ -3576,7 +5066,7 @@ static const char cvncl_text_binary[] =
     "        const float slope = op < 2 ? pair_slope(op, side, 0, 0)\n"
     "                                   : pair_slope(op, side, a[sample * na + place(g, p, 0)],\n"
     "                                                b[sample * nb + place(g, p, 1)]);\n"
-    "        sum += dy[sample * ny + p] * slope;\n"
+    "        if (op < 6 || slope != 0) sum += dy[sample * ny + p] * slope;\n"
     "    }\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
@@ -3617,7 +5107,7 @@ static const char cvncl_text_softmax[] =
     "    }\n"
     "}\n";
 
-static const char cvncl_text_dropout[] =
+static const char cvncl_text_philox[] =
     "/* Philox 4x32-10 (convnet.h, >>random). */\n"
     "uint4 philox(uint4 c, uint k0, uint k1)\n"
     "{\n"
@@ -3631,19 +5121,21 @@ static const char cvncl_text_dropout[] =
     "    return c;\n"
     "}\n"
     "\n"
-    "/* Elements that share a draw lie `group` together; id, low and high: the counter behind the\n"
-    " * index. */\n"
+    "uint word_of(uint4 r, uint k) { return k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w; }\n";
+
+static const char cvncl_text_dropout[] =
+    "/* Elements that share a draw lie `group` together; first: number of the first four draws;\n"
+    " * id, low and high: the counter behind that. */\n"
     "kernel void dropout(MEM(x), MEM(y), const int n, const int group, const int limit,\n"
-    "                    const float scale, const uint id, const uint low, const uint high,\n"
-    "                    const uint k0, const uint k1, const int add)\n"
+    "                    const float scale, const uint first, const uint id, const uint low,\n"
+    "                    const uint high, const uint k0, const uint k1, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
     "    const uint draw = i / group;\n"
-    "    const uint4 r = philox((uint4)(draw / 4, id, low, high), k0, k1);\n"
-    "    const uint k = draw % 4, word = k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w;\n"
-    "    const float v = (int)(word >> 8) < limit ? 0 : x[i] * scale;\n"
+    "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
+    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
     "    y[i] = add ? y[i] + v : v;\n"
     "}\n";
 
@@ -3682,6 +5174,10 @@ static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
     int at = 0;
     cvn_result result = CVN_OK;
     cvni_split_axis(l->shape, ((const cvni_concat_desc *)l->desc)->axis, &outer, &length, &inner);
+    if (cvncl_step(net, l) > 1) {       /* the channels lie together, innermost */
+        outer *= inner;
+        inner = 1;
+    }
     for (int i = 0; i < l->inputs && result == CVN_OK; i++) {
         cvni_layer *x = cvni_in(net, l, i);
         const int part = (int)(cvni_elements(x->shape) / (size_t)outer);
@@ -3729,12 +5225,16 @@ static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *tabl
                                  table);
 }
 
+enum { CVNCL_OPERATIONS = 6 };          /* of the kernels' kinds the first of cvni_operation */
+
 static int cvncl_binary_kind(const cvni_layer *l)
 {
     static const cvni_arith *const rows[] = { &cvni_arith_add, &cvni_arith_sub, &cvni_arith_mul,
                                               &cvni_arith_div, &cvni_arith_max, &cvni_arith_min };
+    const cvni_binary_desc *d = (const cvni_binary_desc *)l->desc;
     int kind = 0;
-    while (rows[kind] != ((const cvni_binary_desc *)l->desc)->row) kind++;
+    if (!d->row) return CVNCL_OPERATIONS + (int)d->operation;
+    while (rows[kind] != d->row) kind++;
     return kind;
 }
 
@@ -3773,6 +5273,49 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
     return result;
 }
 
+/* The condition with each of both. */
+static int cvncl_where_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    for (int i = 0; i < 2; i++)
+        cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1 + i)->shape,
+                              table ? table + 19 * i : NULL);
+    return 38;
+}
+
+static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x[3];
+    const int n = (int)cvni_elements(l->shape);
+    int size[3];
+    for (int i = 0; i < 3; i++) {
+        x[i] = cvni_in(net, l, i);
+        size[i] = (int)cvni_sample_elements(x[i]->shape);
+    }
+    return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (int)cvni_sample_elements(l->shape), size[0], size[1], size[2]);
+}
+
+static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *q = cvni_in(net, l, 0);
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 2 && result == CVN_OK; i++) {
+        cvni_layer *x = cvni_in(net, l, 1 + i);
+        const int n = (int)cvni_elements(x->shape);
+        int add;
+        float *dx = cvni_gradient_for(x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
+                            cvncl_net_of(net)->table_at[cvni_id(net, l)] + 19 * i, n,
+                            (int)cvni_sample_elements(l->shape),
+                            (int)cvni_sample_elements(q->shape),
+                            (int)cvni_sample_elements(x->shape),
+                            CVNCL_OPERATIONS + (int)(i ? CVNI_LEFT : CVNI_TAKEN), 1, add);
+    }
+    return result;
+}
+
 static cvn_result cvncl_softmax_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_softmax_desc *d = (const cvni_softmax_desc *)l->desc;
@@ -3793,20 +5336,40 @@ static cvn_result cvncl_softmax_backward(cvn_net *net, cvni_layer *l)
                       outer * inner, length, inner, d->log, add);
 }
 
-/* The draws are those of the CPU: of (seed, layer, pass, element). */
+/* The draws are those of the CPU, of (seed, layer, pass, element): the counter of a layer in this
+ * pass but for its first word, and the key. */
+typedef struct cvncl_key { unsigned id, low, high, k0, k1; } cvncl_key;
+
+static cvncl_key cvncl_key_of(const cvn_net *net, int id)
+{
+    uint32_t c[4];
+    cvncl_key k;
+    cvni_random_counter(CVNI_STREAM_DROPOUT, net->tick, (uint32_t)id, 0, c);
+    k.id = c[1];
+    k.low = c[2];
+    k.high = c[3];
+    k.k0 = (unsigned)(net->desc.seed & 0xFFFFFFFFu);
+    k.k1 = (unsigned)(net->desc.seed >> 32);
+    return k;
+}
+
+/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`. */
+static cvn_result cvncl_drop(cvn_net *net, const cvni_layer *l, float p, int group, unsigned first,
+                             const float *in, float *out, int n, int add)
+{
+    const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
+    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuuui", in, out, n, group,
+                      (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)), first, k.id, k.low,
+                      k.high, k.k0, k.k1, add);
+}
+
 static cvn_result cvncl_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out,
                                     int add)
 {
-    const float p = ((const cvni_dropout_desc *)l->desc)->p;
     const int n = (int)cvni_elements(l->shape);
-    uint32_t c[4];
     if (!net->training) return cvncl_copy(net, in, out, n, add, 1);
-    cvni_random_counter(CVNI_STREAM_DROPOUT, net->tick, (uint32_t)cvni_id(net, l), 0, c);
-    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuui", in, out, n,
-                      (int)cvni_dropout_group(l), (int)ceilf(p * 16777216.0f),
-                      (double)(1 / (1 - p)), c[1], c[2], c[3],
-                      (unsigned)(net->desc.seed & 0xFFFFFFFFu), (unsigned)(net->desc.seed >> 32),
-                      add);
+    return cvncl_drop(net, l, ((const cvni_dropout_desc *)l->desc)->p, (int)cvni_dropout_group(l),
+                      0, in, out, n, add);
 }
 
 static cvn_result cvncl_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -3832,39 +5395,41 @@ static const char cvncl_text_resize[] =
     " * input begins, [in + 1], and the lists: outputs, weights. */\n"
     "#define WEIGHT(p) as_float(p)\n"
     "\n"
-    "kernel void resize(IN(x), OUT(y), INTS(g), const int n)\n"
+    "kernel void resize(IN(x), OUT(y), INTS(g), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], o = i % (OH * OW);\n"
+    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], o = i / step % (OH * OW);\n"
     "    global const int *row = g + 8 + 3 * (o / OW), *col = g + 8 + 3 * OH + 3 * (o % OW);\n"
     "    const float a = WEIGHT(row[2]), b = WEIGHT(col[2]);\n"
     "    float v = 0;\n"
-    "    x += (size_t)(i / (OH * OW)) * (H * W);\n"
+    "    x += (size_t)(i / step / (OH * OW)) * (H * W * step) + i % step;\n"
     "    if (row[0] >= 0 && col[0] >= 0) {\n"
-    "        v = x[row[0] * W + col[0]];\n"
-    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * W + col[1]];\n"
+    "        const int left = col[0] * step, right = col[1] * step, line = W * step;\n"
+    "        v = x[row[0] * line + left];\n"
+    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * line + right];\n"
     "        if (a != 0)\n"
     "            v = (1 - a) * v +\n"
-    "                a * ((1 - b) * x[row[1] * W + col[0]] + b * x[row[1] * W + col[1]]);\n"
+    "                a * ((1 - b) * x[row[1] * line + left] + b * x[row[1] * line + right]);\n"
     "    }\n"
     "    y[i] = v;\n"
     "}\n"
     "\n"
-    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
+    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int step,\n"
+    "                        const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
     "    AT(dy); AT(dx); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], p = i % (H * W);\n"
+    "    const int H = g[0], W = g[1], OH = g[2], OW = g[3], p = i / step % (H * W);\n"
     "    global const int *rows = g + g[4], *cols = g + g[5];\n"
-    "    dy += (size_t)(i / (H * W)) * (OH * OW);\n"
+    "    dy += (size_t)(i / step / (H * W)) * (OH * OW * step) + i % step;\n"
     "    for (int r = rows[p / W]; r < rows[p / W + 1]; r++)\n"
     "        for (int c = cols[p % W]; c < cols[p % W + 1]; c++)\n"
     "            sum += WEIGHT(g[2 * r + 1]) * WEIGHT(g[2 * c + 1]) *\n"
-    "                   dy[g[2 * r] * OW + g[2 * c]];\n"
+    "                   dy[(g[2 * r] * OW + g[2 * c]) * step];\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
@@ -3935,7 +5500,7 @@ static const char cvncl_text_permute[] =
 
 static const char cvncl_text_reduce[] =
     "/* y over the axes of x on which its step in g is 0 (as `place` has it, x for a, y for b);\n"
-    " * kinds: sum, mean, max, min. */\n"
+    " * kinds: sum, mean, max, min, product. */\n"
     "int reduced(global const int *g, int i, int t)\n"
     "{\n"
     "    int at = 0, step = 1;\n"
@@ -3958,10 +5523,12 @@ static const char cvncl_text_reduce[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(ties); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    float v = kind < 2 ? 0 : x[i / ny * nx + reduced(g, i % ny, 0)], count = 0;\n"
+    "    float v = kind == 4 ? 1 : kind < 2 ? 0 : x[i / ny * nx + reduced(g, i % ny, 0)];\n"
+    "    float count = 0;\n"
     "    for (int t = 0; t < nx / ny; t++) {\n"
     "        const float u = x[i / ny * nx + reduced(g, i % ny, t)];\n"
     "        if (kind < 2) v += u;\n"
+    "        else if (kind == 4) v *= u;\n"
     "        else if ((kind == 2 ? u > v : u < v) || u != u) v = u;\n"
     "    }\n"
     "    for (int t = 0; HAS(ties) && t < nx / ny; t++)\n"
@@ -3978,7 +5545,12 @@ static const char cvncl_text_reduce[] =
     "    AT(x); AT(y); AT(ties); AT(dy); AT(dx); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int to = i / nx * ny + place(g, i % nx, 1);\n"
-    "    const float d = kind < 2 ? scale * dy[to] : x[i] == y[to] ? dy[to] / ties[to] : 0;\n"
+    "    float d = scale * dy[to];\n"
+    "    if (kind == 2 || kind == 3) d = x[i] == y[to] ? dy[to] / ties[to] : 0;\n"
+    "    for (int t = 0; kind == 4 && t < nx / ny; t++) {\n"
+    "        const int other = i / nx * nx + reduced(g, to % ny, t);\n"
+    "        if (other != i) d *= x[other];\n"
+    "    }\n"
     "    dx[i] = add ? dx[i] + d : d;\n"
     "}\n";
 
@@ -4054,8 +5626,8 @@ static int cvncl_resize_table(const cvn_net *net, const cvni_layer *l, int *tabl
 static cvn_result cvncl_resize_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_RESIZE, n, "ppti", cvni_in(net, l, 0)->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n);
+    return cvncl_each(net, CVNCL_RESIZE, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
 static cvn_result cvncl_resize_backward(cvn_net *net, cvni_layer *l)
@@ -4065,8 +5637,8 @@ static cvn_result cvncl_resize_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_RESIZE_BACK, n, "pptii", l->dy, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+    return cvncl_each(net, CVNCL_RESIZE_BACK, n, "pptiii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
 /* Sizes of y and steps in x, 6 axes at most; the size of the first one is not read. */
@@ -4174,12 +5746,6 @@ static cvn_result cvncl_gated_backward(cvn_net *net, cvni_layer *l)
     return cvncl_each(net, CVNCL_GATED_BACK, n, "pppiiii", x->y, l->dy, dx, n, k, run, add);
 }
 
-static int cvncl_reduce_can(const cvn_net *net, const cvni_layer *l)
-{
-    (void)net;
-    return ((const cvni_reduce_desc *)l->desc)->kind != CVNI_REDUCE_PROD;
-}
-
 static int cvncl_reduce_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     const cvn_shape x = cvni_in(net, l, 0)->shape;
@@ -4212,7 +5778,7 @@ static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    if (j.ties) result = cvncl_reduce(net, l, NULL, j.ties);
+    if (j.ties && j.kind != CVNI_REDUCE_PROD) result = cvncl_reduce(net, l, NULL, j.ties);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_REDUCE_BACK, n, "ppppptiiiifi", x->y, l->y, j.ties, l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
@@ -4221,7 +5787,1739 @@ static cvn_result cvncl_reduce_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-loss   softmax with cross-entropy; losses of prediction and target, element by element
+ * >>cl-batch   many products at once: matmul; attention
+ * ==============================================================================================
+ *   Attention: P = softmax(Q K^T/sqrt(d)) of all heads of some samples at a time lies in the work,
+ *   so that it is bounded, and is computed anew on the way back: convnet.h, >>attention. */
+
+static const char cvncl_text_batch_common[] =
+    "/* c[z][m][n] (+)= sum over k of a[z][m][k] b[z][k][n]; z counts through four axes, of which\n"
+    " * d1, d2, d3 are the sizes of the last three; steps in elements; wa, wc: a or c in the\n"
+    " * work */\n"
+    "#define STEPS(s) const int s##0, const int s##1, const int s##2, const int s##3\n"
+    "#define BATCH_PARAMS \\\n"
+    "    IN(pa), IN(wa), IN(pb), MEM(pc), MEM(wc), const int M, const int N, const int K, \\\n"
+    "    const int am, const int ak, const int bk, const int bn, const int ldc, const int add, \\\n"
+    "    const int d1, const int d2, const int d3, STEPS(sa), STEPS(sb), STEPS(sc)\n"
+    "#define STEP(s) \\\n"
+    "    ((size_t)i0 * s##0 + (size_t)i1 * s##1 + (size_t)i2 * s##2 + (size_t)i3 * s##3)\n"
+    "#define BATCH_SETUP \\\n"
+    "    const int first = 0, last = K; \\\n"
+    "    const int i3 = z % d3, i2 = z / d3 % d2; \\\n"
+    "    const int i1 = z / d3 / d2 % d1, i0 = z / d3 / d2 / d1; \\\n"
+    "    AT(pa); AT(wa); AT(pb); AT(pc); AT(wc); \\\n"
+    "    global const float *restrict a_z = (HAS(pa) ? pa : wa) + STEP(sa); \\\n"
+    "    global float *c = (HAS(pc) ? pc : wc) + STEP(sc); \\\n"
+    "    pb += STEP(sb);\n"
+    "#define BATCH_STORE(m, n, v) c[(m) * ldc + (n)] = add ? c[(m) * ldc + (n)] + v : v\n";
+
+#define CVNCL_BATCH_TEXT(name, a_fast, b_fast) \
+    "#define NAME " name "\n" \
+    "#define PARAMS BATCH_PARAMS\n" \
+    "#define SETUP BATCH_SETUP\n" \
+    "#define A_FAST_K " a_fast "\n" \
+    "#define B_FAST_K " b_fast "\n" \
+    "#define A_TYPE int\n" \
+    "#define A_ROW(m) ((m) * am)\n" \
+    "#define A_DEEP(k) ((k) * ak)\n" \
+    "#define A_AT(row, deep) a_z[(row) + (deep)]\n" \
+    "#define B_TYPE int\n" \
+    "#define B_COLUMN(n) ((n) * bn)\n" \
+    "#define B_DEEP(k) ((k) * bk)\n" \
+    "#define B_AT(deep, column) pb[(deep) + (column)]\n" \
+    "#define STORE BATCH_STORE\n"
+
+static const char cvncl_text_batch_kk[] = CVNCL_BATCH_TEXT("batch_kk", "1", "1");
+static const char cvncl_text_batch_kn[] = CVNCL_BATCH_TEXT("batch_kn", "1", "0");
+static const char cvncl_text_batch_mn[] = CVNCL_BATCH_TEXT("batch_mn", "0", "0");
+
+static const char cvncl_text_attention[] =
+    "/* Largest x of the WG items of a group. */\n"
+    "float group_top(float x, local float *part)\n"
+    "{\n"
+    "    const int t = get_local_id(0);\n"
+    "    part[t] = x;\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    for (int n = WG / 2; n > 0; n /= 2) {\n"
+    "        if (t < n) part[t] = fmax(part[t], part[t + n]);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    }\n"
+    "    x = part[0];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    return x;\n"
+    "}\n"
+    "\n"
+    "#define HEAD_PARAMS \\\n"
+    "    INTS(lengths), const int T, const int S, const int heads, const int sample, \\\n"
+    "    const int causal, const float scale, const int limit, const float keep, \\\n"
+    "    const uint id, const uint low, const uint high, const uint k0, const uint k1\n"
+    "/* keys that query t of sample n sees */\n"
+    "#define SEEN(n, t) \\\n"
+    "    min(HAS(lengths) ? lengths[n] : S, causal ? (t) + 1 : S)\n"
+    "#define KEPT(row, s) \\\n"
+    "    (limit ? kept((row) * ((uint)(S + 3) / 4), s, limit, keep, id, low, high, k0, k1) : 1)\n"
+    "\n"
+    "/* mask/(1 - p) of key s: convnet.h, cvni_attention_mask */\n"
+    "float kept(uint first, int s, int limit, float keep, uint id, uint low, uint high, uint k0,\n"
+    "           uint k1)\n"
+    "{\n"
+    "    const uint4 r = philox((uint4)(first + s / 4, id, low, high), k0, k1);\n"
+    "    const int k = s % 4;\n"
+    "    const uint word = k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w;\n"
+    "    return (int)(word >> 8) < limit ? 0 : keep;\n"
+    "}\n"
+    "\n"
+    "/* p [samples*heads*T, S], Q K^T, becomes P' or, limit 0, P; a group a row; sample: of the\n"
+    " * batch, the first one */\n"
+    "kernel void attention(MEM(p), HEAD_PARAMS)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int row = get_group_id(0), t = row % T, i = get_local_id(0);\n"
+    "    float top = -INFINITY, sum = 0;\n"
+    "    AT(p); AT(lengths);\n"
+    "    p += (size_t)row * S;\n"
+    "    const int seen = SEEN(sample + row / T / heads, t);\n"
+    "    const uint all = (uint)sample * heads * T + row;\n"
+    "    for (int s = i; s < seen; s += WG) top = fmax(top, p[s]);\n"
+    "    top = scale * group_top(top, part);\n"
+    "    for (int s = i; s < seen; s += WG) sum += exp(scale * p[s] - top);\n"
+    "    sum = group_sum(sum, part);\n"
+    "    for (int s = i; s < S; s += WG)\n"
+    "        p[s] = s < seen ? exp(scale * p[s] - top) / sum * KEPT(all, s) : 0;\n"
+    "}\n"
+    "\n"
+    "/* g = dP' becomes dA, p = P becomes P' */\n"
+    "kernel void attention_back(MEM(p), MEM(g), HEAD_PARAMS)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int row = get_group_id(0), i = get_local_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(p); AT(g); AT(lengths);\n"
+    "    p += (size_t)row * S;\n"
+    "    g += (size_t)row * S;\n"
+    "    const int seen = SEEN(sample + row / T / heads, row % T);\n"
+    "    const uint all = (uint)sample * heads * T + row;\n"
+    "    for (int s = i; s < seen; s += WG) {\n"
+    "        g[s] *= KEPT(all, s);\n"
+    "        sum += p[s] * g[s];\n"
+    "    }\n"
+    "    sum = group_sum(sum, part);\n"
+    "    for (int s = i; s < S; s += WG) {\n"
+    "        g[s] = s < seen ? p[s] * (g[s] - sum) * scale : 0;\n"
+    "        if (s < seen) p[s] *= KEPT(all, s);\n"
+    "    }\n"
+    "}\n";
+
+/* dim, step: of the axes that count the products; the last ones are the fastest. a or c NULL: in
+ * the work, at a_work or c_work. */
+typedef struct cvncl_batch {
+    int M, N, K, am, ak, bk, bn, ldc, add;
+    int dim[4], step[3][4];                     /* step: of a, b, c */
+    const float *a, *b;
+    float *c;
+    int a_work, c_work;
+} cvncl_batch;
+
+static cvn_result cvncl_batch_run(cvn_net *net, const cvncl_batch *p)
+{
+    const int kernel = p->ak == 1 && p->bk == 1 ? CVNCL_BATCH_KK
+                       : p->ak == 1             ? CVNCL_BATCH_KN
+                                                : CVNCL_BATCH_MN;
+    const int *a = p->step[0], *b = p->step[1], *c = p->step[2];
+    return cvncl_tiles(net, kernel, p->M, p->N, p->dim[0] * p->dim[1] * p->dim[2] * p->dim[3],
+                       "pwppw" "iii" "iiiiii" "iii" "iiii" "iiii" "iiii", p->a,
+                       p->a ? -1 : p->a_work, p->b, p->c, p->c ? -1 : p->c_work, p->M, p->N, p->K,
+                       p->am, p->ak, p->bk, p->bn, p->ldc, p->add, p->dim[1], p->dim[2], p->dim[3],
+                       a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3]);
+}
+
+/* ---- matmul: cvni_matmul_run ---- */
+
+/* Axes on which c has one matrix for several products are walked here, in order. */
+static cvn_result cvncl_matmul_sums(cvn_net *net, const cvni_matmul *m, const int which[3],
+                                    cvncl_batch *p)
+{
+    const int size[3] = { p->M * p->K, p->N * p->K, p->M * p->N };
+    const float *a = p->a, *b = p->b;
+    int sums = 1;
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 4; i++) {
+        const int k = i - (4 - m->axes);        /* of the axes of m */
+        const int summed = k >= 0 && !m->step[which[2]][k];
+        p->dim[i] = k >= 0 && !summed ? m->dim[k] : 1;
+        if (summed) sums *= m->dim[k];
+        for (int o = 0; o < 3; o++)
+            p->step[o][i] = k >= 0 && !summed ? m->step[which[o]][k] * size[o] : 0;
+    }
+    for (int s = 0; s < sums && result == CVN_OK; s++) {
+        int rest = s;
+        p->a = a;
+        p->b = b;
+        for (int k = m->axes - 1; k >= 0; k--) {
+            if (m->step[which[2]][k]) continue;
+            p->a += (ptrdiff_t)(rest % m->dim[k]) * m->step[which[0]][k] * size[0];
+            p->b += (ptrdiff_t)(rest % m->dim[k]) * m->step[which[1]][k] * size[1];
+            rest /= m->dim[k];
+        }
+        result = cvncl_batch_run(net, p);
+        p->add = 1;
+    }
+    return result;
+}
+
+static cvn_result cvncl_matmul(cvn_net *net, const cvni_matmul *m, int M, int N, int K,
+                               cvni_factor a, cvni_factor b, float *c, int which, int add)
+{
+    const int of[3] = { a.which, b.which, which };
+    cvncl_batch p;
+    memset(&p, 0, sizeof p);
+    p.M = M;
+    p.N = p.ldc = N;
+    p.K = K;
+    p.am = a.turn ? 1 : K;
+    p.ak = a.turn ? M : 1;
+    p.bk = b.turn ? 1 : N;
+    p.bn = b.turn ? K : 1;
+    p.a = a.at;
+    p.b = b.at;
+    p.c = c;
+    p.add = add;
+    return cvncl_matmul_sums(net, m, of, &p);
+}
+
+static cvn_result cvncl_matmul_forward(cvn_net *net, cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(net, l);
+    return cvncl_matmul(net, &m, m.T, m.S, m.K, cvni_factor_of(cvni_in(net, l, 0)->y, 0, turn[0]),
+                        cvni_factor_of(cvni_in(net, l, 1)->y, 1, turn[1]), l->y, 2, 0);
+}
+
+static cvn_result cvncl_matmul_backward(cvn_net *net, cvni_layer *l)
+{
+    const int *turn = ((const cvni_matmul_desc *)l->desc)->transpose;
+    const cvni_matmul m = cvni_matmul_of(net, l);
+    cvni_layer *a = cvni_in(net, l, 0), *b = cvni_in(net, l, 1);
+    const cvni_factor fa = cvni_factor_of(a->y, 0, turn[0] ? 1 : 0);
+    const cvni_factor fb = cvni_factor_of(b->y, 1, turn[1] ? 1 : 0);
+    cvn_result result = CVN_OK;
+    int add = 0;
+    float *d = cvni_gradient_for(a, &add);
+    if (d && turn[0])
+        result = cvncl_matmul(net, &m, m.K, m.T, m.S, fb, cvni_factor_of(l->dy, 2, 1), d, 0, add);
+    else if (d)
+        result = cvncl_matmul(net, &m, m.T, m.K, m.S, cvni_factor_of(l->dy, 2, 0),
+                              cvni_factor_of(b->y, 1, !turn[1]), d, 0, add);
+    d = result == CVN_OK ? cvni_gradient_for(b, &add) : NULL;
+    if (d && turn[1])
+        result = cvncl_matmul(net, &m, m.S, m.K, m.T, cvni_factor_of(l->dy, 2, 1), fa, d, 1, add);
+    else if (d)
+        result = cvncl_matmul(net, &m, m.K, m.S, m.T, cvni_factor_of(a->y, 0, !turn[0]),
+                              cvni_factor_of(l->dy, 2, 0), d, 1, add);
+    return result;
+}
+
+/* ---- attention ---- */
+
+#ifndef CONVNET_NO_SEQUENCES
+
+enum { CVNCL_ATTENTION_FLOATS = 1 << 24 };      /* of P at a time, if a sample has no more */
+
+static int cvncl_attention_samples(const cvni_heads *a)
+{
+    const double one = (double)a->heads * a->T * a->S;
+    return (int)cvni_max_size(1, (size_t)fmin(a->N, CVNCL_ATTENTION_FLOATS / one));
+}
+
+static size_t cvncl_attention_floats(const cvni_heads *a)
+{
+    return cvni_mul_size(cvni_mul_size((size_t)cvncl_attention_samples(a), (size_t)a->heads),
+                         cvni_mul_size((size_t)a->T, (size_t)a->S));
+}
+
+/* P and its gradient. */
+static size_t cvncl_attention_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_heads a = cvni_heads_of(net, l);
+    return 2 * cvncl_attention_floats(&a);
+}
+
+/* Products of all heads of `count` samples. An operand of rows: `rows` a sample, `ld` apart; NULL:
+ * P or its gradient in the work. */
+static cvncl_batch cvncl_heads_product(const cvni_heads *a, int count)
+{
+    cvncl_batch p;
+    memset(&p, 0, sizeof p);
+    p.dim[0] = p.dim[1] = 1;
+    p.dim[2] = count;
+    p.dim[3] = a->heads;
+    return p;
+}
+
+static void cvncl_heads_steps(const cvni_heads *a, cvncl_batch *p, int which, int rows,
+                              ptrdiff_t ld)
+{
+    p->step[which][2] = ld ? rows * (int)ld : a->heads * a->T * a->S;
+    p->step[which][3] = ld ? a->E / a->heads : a->T * a->S;
+}
+
+/* c [T, S] in the work = x y^T: Q K^T, or dO V^T. */
+static cvn_result cvncl_heads_scores(const cvni_heads *a, int n, int count, const float *x,
+                                     ptrdiff_t x_ld, const float *y, ptrdiff_t y_ld, int work)
+{
+    cvncl_batch p = cvncl_heads_product(a, count);
+    p.M = a->T;
+    p.N = p.ldc = a->S;
+    p.K = a->E / a->heads;
+    p.am = (int)x_ld;
+    p.bn = (int)y_ld;
+    p.ak = p.bk = 1;
+    p.a = x + (ptrdiff_t)n * a->T * x_ld;
+    p.b = y + (ptrdiff_t)n * a->S * y_ld;
+    p.c_work = work;
+    cvncl_heads_steps(a, &p, 0, a->T, x_ld);
+    cvncl_heads_steps(a, &p, 1, a->S, y_ld);
+    cvncl_heads_steps(a, &p, 2, 0, 0);
+    return cvncl_batch_run(a->net, &p);
+}
+
+/* c (+)= w x of the weights w in the work: turn 0: [T, S] times x [S, d], 1: their transposed times
+ * x [T, d]. */
+static cvn_result cvncl_heads_mix(const cvni_heads *a, int n, int count, int work, int turn,
+                                  const float *x, ptrdiff_t x_ld, float *c, ptrdiff_t c_ld, int add)
+{
+    const int rows = turn ? a->S : a->T;
+    cvncl_batch p = cvncl_heads_product(a, count);
+    if (!c) return CVN_OK;
+    p.M = rows;
+    p.N = a->E / a->heads;
+    p.K = turn ? a->T : a->S;
+    p.am = turn ? 1 : a->S;
+    p.ak = turn ? a->S : 1;
+    p.bk = (int)x_ld;
+    p.bn = 1;
+    p.ldc = (int)c_ld;
+    p.add = add;
+    p.a_work = work;
+    p.b = x + (ptrdiff_t)n * p.K * x_ld;
+    p.c = c + (ptrdiff_t)n * rows * c_ld;
+    cvncl_heads_steps(a, &p, 0, 0, 0);
+    cvncl_heads_steps(a, &p, 1, p.K, x_ld);
+    cvncl_heads_steps(a, &p, 2, rows, c_ld);
+    return cvncl_batch_run(a->net, &p);
+}
+
+/* Softmax of the rows of P, or the way back through it; drops: P' is wanted. */
+static cvn_result cvncl_heads_rows(const cvni_heads *a, int n, int count, int grad, int drops)
+{
+    const int rows = count * a->heads * a->T;
+    const double scale = (double)(float)(1 / sqrt((double)a->E / a->heads));
+    const double keep = (double)(1 / (1 - a->dropout));
+    const int limit = drops ? (int)ceilf(a->dropout * 16777216.0f) : 0;
+    const cvncl_key k = cvncl_key_of(a->net, a->id);
+    if (!grad)
+        return cvncl_groups(a->net, CVNCL_ATTENTION, rows, "wpiiiiififuuuuu", 0, a->lengths, a->T,
+                            a->S, a->heads, n, a->causal, scale, limit, keep, k.id, k.low, k.high,
+                            k.k0, k.k1);
+    return cvncl_groups(a->net, CVNCL_ATTENTION_BACK, rows, "wwpiiiiififuuuuu", 0, grad,
+                        a->lengths, a->T, a->S, a->heads, n, a->causal, scale, limit, keep, k.id,
+                        k.low, k.high, k.k0, k.k1);
+}
+
+static cvn_result cvncl_heads_forward(const cvni_heads *a)
+{
+    const int all = cvncl_attention_samples(a);
+    cvn_result result = CVN_OK;
+    for (int n = 0; n < a->N && result == CVN_OK; n += all) {
+        const int count = cvni_min(all, a->N - n);
+        result = cvncl_heads_scores(a, n, count, a->x[0], a->ld[0], a->x[1], a->ld[1], 0);
+        if (result == CVN_OK) result = cvncl_heads_rows(a, n, count, 0, 1);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, 0, 0, a->x[2], a->ld[2], a->y, a->E, 0);
+    }
+    return result;
+}
+
+static cvn_result cvncl_heads_backward(const cvni_heads *a)
+{
+    const int all = cvncl_attention_samples(a);
+    const int grad = (int)cvncl_attention_floats(a);
+    cvn_result result = CVN_OK;
+    for (int n = 0; n < a->N && result == CVN_OK; n += all) {
+        const int count = cvni_min(all, a->N - n);
+        result = cvncl_heads_scores(a, n, count, a->x[0], a->ld[0], a->x[1], a->ld[1], 0);
+        if (result == CVN_OK) result = cvncl_heads_rows(a, n, count, 0, 0);
+        if (result == CVN_OK)
+            result = cvncl_heads_scores(a, n, count, a->dy, a->E, a->x[2], a->ld[2], grad);
+        if (result == CVN_OK) result = cvncl_heads_rows(a, n, count, grad, 1);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, grad, 0, a->x[1], a->ld[1], a->dx[0],
+                                     a->dx_ld[0], a->add[0]);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, grad, 1, a->x[0], a->ld[0], a->dx[1],
+                                     a->dx_ld[1], a->add[1]);
+        if (result == CVN_OK)
+            result = cvncl_heads_mix(a, n, count, 0, 1, a->dy, a->E, a->dx[2], a->dx_ld[2],
+                                     a->add[2]);
+    }
+    return result;
+}
+
+static cvn_result cvncl_check_lengths(cvn_net *net, const cvni_layer *l, const cvni_heads *a)
+{
+    const cvn_result result = l->inputs > 3 ? cvni_fetch(net, cvni_in(net, l, 3)) : CVN_OK;
+    return result == CVN_OK ? cvni_check_lengths(net, l, a) : result;
+}
+
+static cvn_result cvncl_attention_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    const cvn_result result = cvncl_check_lengths(net, l, &a);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.ld[i] = a.E;
+    }
+    a.y = l->y;
+    return result == CVN_OK ? cvncl_heads_forward(&a) : result;
+}
+
+static cvn_result cvncl_attention_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_heads a = cvni_heads_of(net, l);
+    for (int i = 0; i < 3; i++) {
+        a.x[i] = cvni_in(net, l, i)->y;
+        a.dx[i] = cvni_gradient_for(cvni_in(net, l, i), &a.add[i]);
+        a.ld[i] = a.dx_ld[i] = a.E;
+    }
+    a.dy = l->dy;
+    return cvncl_heads_backward(&a);
+}
+
+/* y [rows, n] = x [rows, k] w^T + bias; w [n, k] */
+static cvn_result cvncl_project(cvn_net *net, int rows, int n, int k, const float *x,
+                                const float *w, const float *bias, float *y, int ldc)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    p.M = rows;
+    p.N = n;
+    p.K = p.am = p.bn = k;
+    p.ak = p.bk = 1;
+    p.ldc = ldc;
+    p.a = x;
+    p.b = w;
+    p.bias = bias;
+    p.c = y;
+    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
+}
+
+/* dw [n, k] += dy^T x; x_step: from row to row of x */
+static cvn_result cvncl_project_weights(cvn_net *net, int rows, int n, int k, const float *dy,
+                                        int dy_step, const float *x, int x_step, float *dw)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    if (!dw || rows < 1) return CVN_OK;
+    p.M = n;
+    p.N = p.ldc = k;
+    p.K = rows;
+    p.am = p.bn = p.add = 1;
+    p.ak = dy_step;
+    p.bk = x_step;
+    p.a = dy;
+    p.b = x;
+    p.c = dw;
+    return cvncl_gemm(net, CVNCL_GEMM_MN, &p);
+}
+
+/* dx [rows, k] (+)= dy w; dy_step, dx_step: from row to row */
+static cvn_result cvncl_project_back(cvn_net *net, int rows, int n, int k, const float *dy,
+                                     int dy_step, const float *w, float *dx, int dx_step, int add)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    if (!dx) return CVN_OK;
+    p.M = rows;
+    p.N = p.bk = k;
+    p.K = n;
+    p.am = dy_step;
+    p.ldc = dx_step;
+    p.ak = p.bn = 1;
+    p.a = dy;
+    p.b = w;
+    p.c = dx;
+    p.add = add;
+    return cvncl_gemm(net, CVNCL_GEMM_KN, &p);
+}
+
+/* db [width] += the sums of the columns of dy, rows of `step` floats */
+static cvn_result cvncl_project_bias(cvn_net *net, int rows, int width, const float *dy, int step,
+                                     float *db)
+{
+    if (!db) return CVN_OK;
+    return cvncl_groups(net, CVNCL_CHANNEL_SUMS, width, "ppii", dy, db, rows, step);
+}
+
+static cvn_result cvncl_mha_forward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const float *w = cvni_weights(net, l, 0);
+    const float *bias = no_bias ? NULL : cvni_weights(net, l, 1);
+    cvni_heads a = cvni_heads_of(net, l);
+    cvn_result result = cvncl_check_lengths(net, l, &a);
+    const int E = a.E;
+    float *qkv[3];
+    a.y = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    for (int i = 0; i < 3 && result == CVN_OK; i += cvni_same_inputs(l, i))
+        result = cvncl_project(net, cvni_mha_rows(&a, i), cvni_same_inputs(l, i) * E, E,
+                               cvni_in(net, l, i)->y, w + (ptrdiff_t)i * E * E,
+                               bias ? bias + (ptrdiff_t)i * E : NULL, qkv[i],
+                               cvni_same_inputs(l, i) * E);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    if (result == CVN_OK) result = cvncl_heads_forward(&a);
+    if (result != CVN_OK) return result;
+    return cvncl_project(net, a.N * a.T, E, E, a.y, cvni_weights(net, l, no_bias ? 1 : 2),
+                         no_bias ? NULL : cvni_weights(net, l, 3), l->y, E);
+}
+
+/* From dQ, dK, dV to in_proj and the inputs. */
+static cvn_result cvncl_mha_inputs_back(cvn_net *net, cvni_layer *l, const cvni_heads *a)
+{
+    const int E = a->E;
+    const float *w = cvni_weights(net, l, 0);
+    float *dw = cvni_weights_grad(net, l, 0);
+    float *db = ((const cvni_attention_desc *)l->desc)->no_bias ? NULL
+                                                                : cvni_weights_grad(net, l, 1);
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < 3 && result == CVN_OK; i += cvni_same_inputs(l, i)) {
+        cvni_layer *x = cvni_in(net, l, i);
+        const int rows = cvni_mha_rows(a, i), width = cvni_same_inputs(l, i) * E;
+        const ptrdiff_t at = (ptrdiff_t)i * E;
+        int add = 0;
+        float *dx = cvni_gradient_for(x, &add);
+        result = cvncl_project_weights(net, rows, width, E, a->dx[i], width, x->y, E,
+                                       dw ? dw + at * E : NULL);
+        if (result == CVN_OK)
+            result = cvncl_project_bias(net, rows, width, a->dx[i], width, db ? db + at : NULL);
+        if (result == CVN_OK)
+            result = cvncl_project_back(net, rows, width, E, a->dx[i], width, w + at * E, dx, E,
+                                        add);
+    }
+    return result;
+}
+
+static cvn_result cvncl_mha_backward(cvn_net *net, cvni_layer *l)
+{
+    const int no_bias = ((const cvni_attention_desc *)l->desc)->no_bias;
+    const int out = no_bias ? 1 : 2;
+    cvni_heads a = cvni_heads_of(net, l);
+    const int rows = a.N * a.T, E = a.E;
+    float *qkv[3];
+    float *const o = cvni_mha_places(&a, l, (float *)l->saved, qkv, a.ld);
+    float *const dy = cvni_mha_places(&a, l, (float *)l->work_backward, a.dx, a.dx_ld);
+    cvn_result result = cvncl_project_weights(net, rows, E, E, l->dy, E, o, E,
+                                              cvni_weights_grad(net, l, out));
+    if (result == CVN_OK && !no_bias)
+        result = cvncl_project_bias(net, rows, E, l->dy, E, cvni_weights_grad(net, l, 3));
+    if (result == CVN_OK)
+        result = cvncl_project_back(net, rows, E, E, l->dy, E, cvni_weights(net, l, out), dy, E,
+                                    0);
+    for (int i = 0; i < 3; i++) a.x[i] = qkv[i];
+    a.dy = dy;
+    if (result == CVN_OK) result = cvncl_heads_backward(&a);
+    return result == CVN_OK ? cvncl_mha_inputs_back(net, l, &a) : result;
+}
+
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ================================================================================================
+ * >>cl-recurrent   RNN, LSTM, GRU
+ * ==============================================================================================
+ *   As convnet.h, >>recurrent, has it, in the same places of the arena, but with all samples at
+ *   each step: a step forward is the product h' W_hh^T added to the step's slots, then a kernel for
+ *   the gates; a step back is a kernel for the gates, then the product that adds du W_hh to dh. */
+
+static const char cvncl_text_recurrent[] =
+    "#define STEP_PARAMS \\\n"
+    "    INTS(lengths), const int kind, const int N, const int H, const int T, const int t, \\\n"
+    "    const int slots, const int width, const int state\n"
+    "float sigmoid(float x) { return 1 / (1 + exp(-x)); }\n"
+    "\n"
+    "/* kind: 0 RNN, 1 LSTM, 2 GRU, 3 RNN with relu; width, state: floats from step to step of y,\n"
+    " * from sample to sample of h and c */\n"
+    "kernel void rnn_step(MEM(a), MEM(cells), MEM(y), MEM(h), MEM(c), STEP_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0), n = i / H, k = i % H;\n"
+    "    AT(a); AT(cells); AT(y); AT(h); AT(c); AT(lengths);\n"
+    "    if (i >= N * H) return;\n"
+    "    const size_t at = (size_t)n * T + t;\n"
+    "    float v = 0;\n"
+    "    y += at * width + k;\n"
+    "    if (HAS(lengths) && t >= lengths[n]) {\n"
+    "        y[0] = 0;\n"
+    "        return;\n"
+    "    }\n"
+    "    a += at * slots * H + k;\n"
+    "    h += (size_t)n * state + k;\n"
+    "    if (kind == 1) {\n"
+    "        const float in = sigmoid(a[0]), f = sigmoid(a[H]), g = tanh(a[2 * H]);\n"
+    "        const float o = sigmoid(a[3 * H]);\n"
+    "        c += (size_t)n * state + k;\n"
+    "        c[0] = f * c[0] + in * g;\n"
+    "        a[0] = in; a[H] = f; a[2 * H] = g; a[3 * H] = o;\n"
+    "        if (HAS(cells)) cells[at * H + k] = c[0];\n"
+    "        v = o * tanh(c[0]);\n"
+    "    } else if (kind == 2) {\n"
+    "        const float r = sigmoid(a[0]), z = sigmoid(a[H]);\n"
+    "        const float m = tanh(a[2 * H] + r * a[3 * H]);\n"
+    "        a[0] = r; a[H] = z; a[2 * H] = m;\n"
+    "        v = m + z * (h[0] - m);\n"
+    "    } else {\n"
+    "        v = kind == 0 ? tanh(a[0]) : a[0] < 0 ? 0 : a[0];\n"
+    "    }\n"
+    "    h[0] = y[0] = v;\n"
+    "}\n";
+
+static const char cvncl_text_recurrent_back[] =
+    "/* d: of what stands under s or tanh, as the slots; GRU's du of n in the last. first [N,\n"
+    " * gates*H]: du of the first steps, where there is h0 */\n"
+    "kernel void rnn_step_back(IN(a), IN(cells), IN(y), IN(h0), IN(c0), IN(dy), MEM(d), MEM(dh),\n"
+    "                          MEM(dc), MEM(first), STEP_PARAMS, const int reverse)\n"
+    "{\n"
+    "    const int i = get_global_id(0), n = i / H, k = i % H;\n"
+    "    AT(a); AT(cells); AT(y); AT(h0); AT(c0); AT(dy); AT(d); AT(dh); AT(dc); AT(first);\n"
+    "    AT(lengths);\n"
+    "    if (i >= N * H) return;\n"
+    "    const size_t at = (size_t)n * T + t, own = (size_t)n * state + k;\n"
+    "    const int last = (HAS(lengths) ? lengths[n] : T) - 1;\n"
+    "    const bool begins = t == (reverse ? last : 0);\n"
+    "    const size_t before = reverse ? at + 1 : at - 1;\n"
+    "    const int gates = kind == 1 ? 4 : kind == 2 ? 3 : 1;\n"
+    "    d += at * slots * H + k;\n"
+    "    if (t > last) {\n"
+    "        for (int s = 0; s < slots; s++) d[s * H] = 0;\n"
+    "        return;\n"
+    "    }\n"
+    "    a += at * slots * H + k;\n"
+    "    const float g = dh[own] + dy[at * width + k];\n"
+    "    float rest = 0;\n"
+    "    if (kind == 1) {\n"
+    "        const float c1 = begins ? (HAS(c0) ? c0[own] : 0) : cells[before * H + k];\n"
+    "        const float in = a[0], f = a[H], m = a[2 * H], o = a[3 * H];\n"
+    "        const float top = tanh(cells[at * H + k]);\n"
+    "        const float all = dc[own] + g * o * (1 - top * top);\n"
+    "        d[0] = all * m * in * (1 - in);\n"
+    "        d[H] = all * c1 * f * (1 - f);\n"
+    "        d[2 * H] = all * in * (1 - m * m);\n"
+    "        d[3 * H] = g * top * o * (1 - o);\n"
+    "        dc[own] = all * f;\n"
+    "    } else if (kind == 2) {\n"
+    "        const float h1 = begins ? (HAS(h0) ? h0[own] : 0) : y[before * width + k];\n"
+    "        const float r = a[0], z = a[H], m = a[2 * H];\n"
+    "        const float dn = g * (1 - z) * (1 - m * m);\n"
+    "        d[0] = dn * a[3 * H] * r * (1 - r);\n"
+    "        d[H] = g * (h1 - m) * z * (1 - z);\n"
+    "        d[2 * H] = dn;\n"
+    "        d[3 * H] = dn * r;\n"
+    "        rest = g * z;\n"
+    "    } else {\n"
+    "        const float v = y[at * width + k];\n"
+    "        d[0] = kind == 0 ? g * (1 - v * v) : v > 0 ? g : 0;\n"
+    "    }\n"
+    "    dh[own] = rest;\n"
+    "    for (int s = 0; HAS(first) && begins && s < gates; s++)\n"
+    "        first[((size_t)n * gates + s) * H + k] = d[(kind == 2 && s == 2 ? 3 : s) * H];\n"
+    "}\n";
+
+#ifndef CONVNET_NO_SEQUENCES
+
+/* Of the kernels above. */
+static int cvncl_rnn_kind(const cvni_rnn *r)
+{
+    return r->kind == CVNI_LSTM ? 1 : r->kind == CVNI_GRU ? 2 : r->desc->d.relu ? 3 : 0;
+}
+
+/* Gates whose product with h is added to their own slots; GRU's last one has a slot of its own. */
+static int cvncl_rnn_added(const cvni_rnn *r) { return r->kind == CVNI_GRU ? 2 : r->gates; }
+
+/* Slots of step t += h' W_hh^T; the last one of a GRU = that + b_hh. */
+static cvn_result cvncl_rnn_hidden(const cvni_rnn_job *j, int t)
+{
+    const cvni_rnn *r = &j->r;
+    const int added = cvncl_rnn_added(r) * r->h;
+    cvn_result result;
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    p.M = r->n;
+    p.N = added;
+    p.K = p.bn = r->h;
+    p.am = r->state;
+    p.ak = p.bk = p.add = 1;
+    p.ldc = r->t * r->slots * r->h;
+    p.a = j->h;
+    p.b = j->weight;
+    p.c = j->slots + (ptrdiff_t)t * r->slots * r->h;
+    result = cvncl_gemm(j->net, CVNCL_GEMM_KK, &p);
+    if (r->kind != CVNI_GRU || result != CVN_OK) return result;
+    p.N = r->h;
+    p.add = 0;
+    p.b += (ptrdiff_t)added * r->h;
+    p.bias = j->bias;
+    p.c += 3 * r->h;
+    return cvncl_gemm(j->net, CVNCL_GEMM_KK, &p);
+}
+
+/* dh += du of step t times W_hh. */
+static cvn_result cvncl_rnn_hidden_back(const cvni_rnn_job *j, int t)
+{
+    const cvni_rnn *r = &j->r;
+    const int added = cvncl_rnn_added(r) * r->h, step = r->t * r->slots * r->h;
+    const float *d = j->d + (ptrdiff_t)t * r->slots * r->h;
+    const cvn_result result =
+        cvncl_project_back(j->net, r->n, added, r->h, d, step, j->weight, j->dh, r->state, 1);
+    if (r->kind != CVNI_GRU || result != CVN_OK) return result;
+    return cvncl_project_back(j->net, r->n, r->h, r->h, d + 3 * r->h, step,
+                              j->weight + (ptrdiff_t)added * r->h, j->dh, r->state, 1);
+}
+
+/* a of all steps, then the steps. */
+static cvn_result cvncl_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    const int rows = r->gates * r->h, in = cvni_rnn_width(r, layer);
+    const float *x = layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y;
+    float *bias = NULL;
+    cvn_result result = CVN_OK;
+    if (!r->desc->d.no_bias) {
+        const float *hidden = cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 3));
+        const int both = cvncl_rnn_added(r) * r->h;
+        bias = cvni_floats_at(l->work_forward, r->slot_bytes + cvni_rnn_inner_bytes(r) +
+                                                   cvni_rnn_packed_bytes(net, rows, r->h));
+        result = cvncl_copy(net, cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 2)), bias, rows,
+                            0, 1);
+        if (result == CVN_OK) result = cvncl_copy(net, hidden, bias, both, 1, 1);
+        if (r->kind == CVNI_GRU) j.bias = hidden + both;
+    }
+    if (result == CVN_OK)
+        result = cvncl_project(net, r->n * r->t, rows, in, x,
+                               cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 0)), bias,
+                               j.slots, r->slots * r->h);
+    for (int s = 0; s < r->t && result == CVN_OK; s++) {
+        const int t = j.reverse ? r->t - 1 - s : s;
+        result = cvncl_rnn_hidden(&j, t);
+        if (result == CVN_OK)
+            result = cvncl_each(net, CVNCL_RNN_STEP, r->n * r->h, "ppppppiiiiiiii", j.slots,
+                                j.cells, j.steps, j.h, j.c, j.lengths, cvncl_rnn_kind(r), r->n,
+                                r->h, r->t, t, r->slots, r->dirs * r->h, r->state);
+    }
+    return result;
+}
+
+/* What a layer hands to the next, or its gradient. */
+static cvn_result cvncl_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
+                                 const float *in, float *out)
+{
+    const int n = (int)cvni_elements(l->shape);
+    if (!net->training || !(r->desc->d.dropout > 0)) return CVN_OK;
+    return cvncl_drop(net, l, r->desc->d.dropout, 1, (unsigned)layer * (((unsigned)n + 3) / 4), in,
+                      out, n, 0);
+}
+
+static cvn_result cvncl_rnn_set_state(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
+                                      int slot, float *state)
+{
+    const int n = r->n * r->state;
+    return slot ? cvncl_copy(net, cvni_in(net, l, slot)->y, state, n, 0, 1)
+                : cvncl_each(net, CVNCL_FILL, n, "pif", state, n, 0.0);
+}
+
+static cvn_result cvncl_rnn_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const int floats = (int)(l->table_bytes / sizeof(float));
+    cvn_result result = r.desc->lengths ? cvni_fetch(net, cvni_in(net, l, r.desc->lengths))
+                                        : CVN_OK;
+    if (result == CVN_OK) result = cvni_rnn_check_lengths(net, l, &r);
+    if (result == CVN_OK && !net->again)
+        result = cvncl_each(net, CVNCL_FILL, floats, "pif", l->table, floats, 0.0);
+    if (result == CVN_OK) result = cvncl_rnn_set_state(net, l, &r, r.desc->h0, (float *)l->table);
+    if (result == CVN_OK && r.kind == CVNI_LSTM)
+        result = cvncl_rnn_set_state(net, l, &r, r.desc->c0,
+                                     cvni_floats_at(l->table, 2 * r.state_bytes));
+    for (int layer = 0; layer < r.layers; layer++) {
+        for (int dir = 0; dir < r.dirs && result == CVN_OK; dir++)
+            result = cvncl_rnn_run(net, l, layer, dir);
+        if (layer < r.layers - 1 && result == CVN_OK)
+            result = cvncl_rnn_drop(net, l, &r, layer, cvni_rnn_steps_of(&r, l, layer),
+                                    cvni_rnn_dropped(net, &r, l, layer));
+    }
+    return result;
+}
+
+/* dW_hh: rows [row, row + rows) from the slots at column `from`: of the steps with one before them,
+ * whose d is 0 where it meets a step of another sample; then the first steps with h0. */
+static cvn_result cvncl_rnn_hidden_weights(const cvni_rnn_job *j, int row, int rows, int from,
+                                           float *dw)
+{
+    const cvni_rnn *r = &j->r;
+    const int d_step = r->slots * r->h, h_step = r->dirs * r->h;
+    float *to = dw + (ptrdiff_t)row * r->h;
+    const cvn_result result = cvncl_project_weights(
+        j->net, r->n * r->t - 1, rows, r->h, j->d + from + (j->reverse ? 0 : d_step), d_step,
+        j->steps + (j->reverse ? h_step : 0), h_step, to);
+    if (!j->h0 || result != CVN_OK) return result;
+    return cvncl_project_weights(j->net, r->n, rows, r->h, j->first + row, r->gates * r->h, j->h0,
+                                 r->state, to);
+}
+
+/* What is left when da and du of all steps are there. The steps without one before them in memory
+ * lose theirs here, behind all other products. */
+static cvn_result cvncl_rnn_weights_back(cvni_layer *l, const cvni_rnn_job *j, int layer, float *dx,
+                                         int add)
+{
+    cvn_net *net = j->net;
+    const cvni_rnn *r = &j->r;
+    const int in = cvni_rnn_width(r, layer), all = r->n * r->t, step = r->slots * r->h;
+    const int rows = r->gates * r->h, split = cvncl_rnn_added(r) * r->h;
+    const float *x = layer ? cvni_rnn_dropped(net, r, l, layer - 1) : cvni_in(net, l, 0)->y;
+    float *grad[4];
+    float *edge = j->d + (j->reverse ? (ptrdiff_t)(r->t - 1) * step : 0);
+    cvn_result result;
+    for (int i = 0; i < 4; i++)
+        grad[i] = i < 2 || !r->desc->d.no_bias
+                      ? cvni_weights_grad(net, l, cvni_rnn_param(r, layer, j->dir, i)) : NULL;
+    result = cvncl_project_weights(net, all, rows, in, j->d, step, x, in, grad[0]);
+    if (result == CVN_OK) result = cvncl_project_bias(net, all, rows, j->d, step, grad[2]);
+    if (result == CVN_OK) result = cvncl_project_bias(net, all, split, j->d, step, grad[3]);
+    if (result == CVN_OK && grad[3] && r->kind == CVNI_GRU)
+        result = cvncl_project_bias(net, all, r->h, j->d + 3 * r->h, step, grad[3] + split);
+    if (result == CVN_OK)
+        result = cvncl_project_back(net, all, rows, in, j->d, step,
+                                    cvni_weights(net, l, cvni_rnn_param(r, layer, j->dir, 0)), dx,
+                                    in, add);
+    if (!grad[1] || result != CVN_OK) return result;
+    result = cvncl_each(net, CVNCL_COPY_LINES, r->n * step, "ppiiiiif", edge, edge, r->n, step,
+                        r->t * step, r->t * step, 0, 0.0);
+    if (result == CVN_OK) result = cvncl_rnn_hidden_weights(j, 0, split, 0, grad[1]);
+    if (result == CVN_OK && r->kind == CVNI_GRU)
+        result = cvncl_rnn_hidden_weights(j, split, r->h, 3 * r->h, grad[1]);
+    return result;
+}
+
+/* One layer and direction: dsteps [N, T, D*H] is the gradient of its steps. */
+static cvn_result cvncl_rnn_run_back(cvn_net *net, cvni_layer *l, int layer, int dir,
+                                     const float *dsteps, float *dx, int add)
+{
+    cvni_rnn_job j = cvni_rnn_job_of(net, l, layer, dir);
+    const cvni_rnn *r = &j.r;
+    cvn_result result = CVN_OK;
+    j.d = (float *)l->work_backward;
+    j.dsteps = dsteps + (ptrdiff_t)dir * r->h;
+    if (j.h0)
+        j.first = cvni_floats_at(l->work_backward,
+                                 r->slot_bytes + cvni_rnn_inner_bytes(r) +
+                                     cvni_rnn_packed_bytes(net, r->h, r->gates * r->h));
+    for (int s = 0; s < r->t && result == CVN_OK; s++) {
+        const int t = j.reverse ? s : r->t - 1 - s;
+        result = cvncl_each(net, CVNCL_RNN_STEP_BACK, r->n * r->h, "pppppppppppiiiiiiiii", j.slots,
+                            j.cells, j.steps, j.h0, j.c0, j.dsteps, j.d, j.dh, j.dc, j.first,
+                            j.lengths, cvncl_rnn_kind(r), r->n, r->h, r->t, t, r->slots,
+                            r->dirs * r->h, r->state, j.reverse);
+        if (result == CVN_OK) result = cvncl_rnn_hidden_back(&j, t);
+    }
+    return result == CVN_OK ? cvncl_rnn_weights_back(l, &j, layer, dx, add) : result;
+}
+
+/* The gradient of an initial state, which is then zero again. */
+static cvn_result cvncl_rnn_state_back(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
+                                       int slot, float *d)
+{
+    const int n = r->n * r->state;
+    int add = 0;
+    float *to = slot ? cvni_gradient_for(cvni_in(net, l, slot), &add) : NULL;
+    const cvn_result result = to ? cvncl_copy(net, d, to, n, add, 1) : CVN_OK;
+    return result == CVN_OK ? cvncl_each(net, CVNCL_FILL, n, "pif", d, n, 0.0) : result;
+}
+
+static cvn_result cvncl_rnn_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_rnn r = cvni_rnn_of(net, l);
+    const float *dsteps = l->dy;
+    int add = 0;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    cvn_result result = CVN_OK;
+    for (int layer = r.layers - 1; layer >= 0; layer--) {
+        float *inner = layer ? cvni_rnn_inner_gradient(&r, l, layer - 1) : dx;
+        for (int dir = 0; dir < r.dirs && result == CVN_OK; dir++)
+            result = cvncl_rnn_run_back(net, l, layer, dir, dsteps, inner, dir || (!layer && add));
+        if (layer && result == CVN_OK) result = cvncl_rnn_drop(net, l, &r, layer - 1, inner, inner);
+        dsteps = inner;
+    }
+    if (result == CVN_OK)
+        result = cvncl_rnn_state_back(net, l, &r, r.desc->h0,
+                                      cvni_floats_at(l->table, r.state_bytes));
+    if (r.kind != CVNI_LSTM || result != CVN_OK) return result;
+    return cvncl_rnn_state_back(net, l, &r, r.desc->c0,
+                                cvni_floats_at(l->table, 3 * r.state_bytes));
+}
+
+static cvn_result cvncl_rnn_state_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_copy(net, cvni_rnn_state_at(net, l, 0), l->y, (int)cvni_elements(l->shape), 0, 1);
+}
+
+/* What it adds to: cvni_rnn_state_backward. */
+static cvn_result cvncl_rnn_state_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dy = cvni_gradient_for(x, &add);
+    cvn_result result = CVN_OK;
+    if (!dy) return CVN_OK;
+    if (!add) result = cvncl_each(net, CVNCL_FILL, n, "pif", dy, n, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_copy(net, l->dy, cvni_rnn_state_at(net, l, 1), (int)cvni_elements(l->shape), 1, 1);
+}
+
+#endif /* CONVNET_NO_SEQUENCES */
+
+/* ================================================================================================
+ * >>cl-embed   embedding, learned tensors, positions; normal noise
+ * ============================================================================================== */
+
+static const char cvncl_text_index[] =
+    "/* Indices are ints or floats whose fractions are cut off. */\n"
+    "int index_of(global const float *x, int i, int is_int)\n"
+    "{\n"
+    "    return is_int ? as_int(x[i]) : (int)x[i];\n"
+    "}\n";
+
+static const char cvncl_text_embed[] =
+    "kernel void embedding(IN(x), IN(w), OUT(y), const int n, const int dim, const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(w); AT(y);\n"
+    "    if (i < n) y[i] = w[(size_t)index_of(x, i / dim, is_int) * dim + i % dim];\n"
+    "}\n"
+    "\n"
+    "/* next [n, 2]: whether a position is the first one of its index; the next one, -1: none */\n"
+    "kernel void embedding_chain(IN(x), global int *restrict next, const ulong next_at,\n"
+    "                            const int n, const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(next);\n"
+    "    if (i >= n) return;\n"
+    "    const int own = index_of(x, i, is_int);\n"
+    "    int before = i - 1, behind = i + 1;\n"
+    "    while (before >= 0 && index_of(x, before, is_int) != own) before--;\n"
+    "    while (behind < n && index_of(x, behind, is_int) != own) behind++;\n"
+    "    next[2 * i] = before < 0;\n"
+    "    next[2 * i + 1] = behind < n ? behind : -1;\n"
+    "}\n"
+    "\n"
+    "/* dw[x[i]] += the sum of dy over the positions of that index, in order; an item each column\n"
+    " * of each position, of which the first of an index does it */\n"
+    "kernel void embedding_back(IN(x), IN(dy), INTS(next), MEM(dw), const int n, const int dim,\n"
+    "                           const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0), column = i % dim;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(dy); AT(next); AT(dw);\n"
+    "    if (i >= n || !next[2 * (i / dim)]) return;\n"
+    "    for (int k = i / dim; k >= 0; k = next[2 * k + 1]) sum += dy[(size_t)k * dim + column];\n"
+    "    dw[(size_t)index_of(x, i / dim, is_int) * dim + column] += sum;\n"
+    "}\n"
+    "\n"
+    "/* y = p, or x + p, for each of the rows of `width` */\n"
+    "kernel void add_row(MEM(x), IN(p), MEM(y), const int n, const int width)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(p); AT(y);\n"
+    "    if (i < n) y[i] = (HAS(x) ? x[i] : 0) + p[i % width];\n"
+    "}\n"
+    "\n"
+    "/* out [width] += the sum of the rows of x */\n"
+    "kernel void row_sums(IN(x), MEM(out), const int rows, const int width)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(out);\n"
+    "    if (i >= width) return;\n"
+    "    for (int r = 0; r < rows; r++) sum += x[(size_t)r * width + i];\n"
+    "    out[i] += sum;\n"
+    "}\n";
+
+static const char cvncl_text_noise[] =
+    "/* Element i of the normals of convnet.h, cvni_gauss4. */\n"
+    "float normal_at(int i, uint id, uint low, uint high, uint k0, uint k1)\n"
+    "{\n"
+    "    const uint4 r = philox((uint4)(i / 4, id, low, high), k0, k1);\n"
+    "    const uint u = i % 4 < 2 ? r.x : r.z, v = i % 4 < 2 ? r.y : r.w;\n"
+    "    const float log_u = u < 0x80000000u ? log(((float)u + 1) / 4294967296.0f)\n"
+    "                                        : log1p(-(float)(0xFFFFFFFFu - u) / 4294967296.0f);\n"
+    "    const float radius = sqrt(-2 * log_u), turns = (float)v / 2147483648.0f;\n"
+    "    return radius * (i % 2 ? sinpi(turns) : cospi(turns));\n"
+    "}\n"
+    "\n"
+    "/* y = x + s e of normals e, s = exp(v/2) or std */\n"
+    "kernel void noise(MEM(x), IN(v), MEM(y), const int n, const float std, const uint id,\n"
+    "                  const uint low, const uint high, const uint k0, const uint k1)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(v); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const float s = HAS(v) ? exp(v[i] / 2) : std;\n"
+    "    y[i] = x[i] + s * normal_at(i, id, low, high, k0, k1);\n"
+    "}\n"
+    "\n"
+    "/* dv, of exp(v/2) e; zero of a pass without noise */\n"
+    "kernel void noise_back(IN(v), MEM(dy), MEM(dv), const int n, const int noisy, const int add,\n"
+    "                       const uint id, const uint low, const uint high, const uint k0,\n"
+    "                       const uint k1)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(v); AT(dy); AT(dv);\n"
+    "    if (i >= n) return;\n"
+    "    const float e = noisy ? normal_at(i, id, low, high, k0, k1) : 0;\n"
+    "    const float g = dy[i] * exp(v[i] / 2) * e / 2;\n"
+    "    dv[i] = add ? dv[i] + g : g;\n"
+    "}\n";
+
+static size_t cvncl_embedding_work(cvn_net *net, const cvni_layer *l)
+{
+    return 2 * cvni_elements(cvni_in(net, l, 0)->shape);
+}
+
+static cvn_result cvncl_embedding_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    cvn_result result = cvni_fetch(net, cvni_in(net, l, 0));
+    if (result == CVN_OK) result = cvni_embedding_check(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_EMBEDDING, n, "pppiii", j.x->y, cvni_weights(net, l, 0), l->y, n,
+                      j.dim, j.x->is_int);
+}
+
+static cvn_result cvncl_embedding_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_embedding_job j = cvni_embedding_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    float *dw = cvni_weights_grad(net, l, 0);
+    cvn_result result;
+    if (!dw) return CVN_OK;
+    result = cvncl_each(net, CVNCL_EMBEDDING_CHAIN, j.positions, "pwii", j.x->y, 0, j.positions,
+                        j.x->is_int);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_EMBEDDING_BACK, n, "ppwpiii", j.x->y, l->dy, 0, dw, n, j.dim,
+                      j.x->is_int);
+}
+
+static cvn_result cvncl_parameter_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_ADD_ROW, n, "pppii", NULL, cvni_weights(net, l, 0), l->y, n,
+                      (int)cvni_sample_elements(l->shape));
+}
+
+static cvn_result cvncl_parameter_backward(cvn_net *net, cvni_layer *l)
+{
+    const int width = (int)cvni_sample_elements(l->shape);
+    float *dw = cvni_weights_grad(net, l, 0);
+    if (!dw) return CVN_OK;
+    return cvncl_each(net, CVNCL_ROW_SUMS, width, "ppii", l->dy, dw, l->shape.dim[0], width);
+}
+
+/* The bits of the waves. */
+static int cvncl_posenc_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const int T = l->shape.dim[1], C = l->shape.dim[2];
+    (void)net;
+    for (int i = 0; table && i < T * C; i++) {
+        const float wave = cvni_posenc_wave(i / C, i % C, C);
+        memcpy(&table[i], &wave, sizeof wave);
+    }
+    return T * C;
+}
+
+static cvn_result cvncl_posenc_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_ADD_ROW, n, "ptpii", cvni_in(net, l, 0)->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], l->y, n,
+                      (int)cvni_sample_elements(l->shape));
+}
+
+static cvn_result cvncl_posemb_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_ADD_ROW, n, "pppii", cvni_in(net, l, 0)->y,
+                      cvni_weights(net, l, 0), l->y, n, (int)cvni_sample_elements(l->shape));
+}
+
+static cvn_result cvncl_posemb_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_result result = cvncl_parameter_backward(net, l);
+    return result == CVN_OK ? cvncl_view_backward(net, l) : result;
+}
+
+/* Normals of (seed, layer, pass, element), as on the CPU. v: log variance, or NULL: std. */
+static cvn_result cvncl_noise_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    const float *v = l->inputs > 1 ? cvni_in(net, l, 1)->y : NULL;
+    const double std = v ? 0 : (double)((const cvni_gauss_desc *)l->desc)->std;
+    const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
+    if (!net->training) return cvncl_view_forward(net, l);
+    return cvncl_each(net, CVNCL_NOISE, n, "pppifuuuuu", cvni_in(net, l, 0)->y, v, l->y, n, std,
+                      k.id, k.low, k.high, k.k0, k.k1);
+}
+
+/* dv before dm, which may lie where dy lies. */
+static cvn_result cvncl_reparameterize_backward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    cvni_layer *v = cvni_in(net, l, 1);
+    const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
+    cvn_result result = CVN_OK;
+    int add;
+    float *dv = cvni_gradient_for(v, &add);
+    if (dv)
+        result = cvncl_each(net, CVNCL_NOISE_BACK, n, "pppiiiuuuuu", v->y, l->dy, dv, n,
+                            net->training, add, k.id, k.low, k.high, k.k0, k.k1);
+    return result == CVN_OK ? cvncl_view_backward(net, l) : result;
+}
+
+/* ================================================================================================
+ * >>cl-gather   elements chosen: axis by axis, by rank, at indices; axes of another length; LRN
+ * ==============================================================================================
+ *   What is read several times gets its gradient as a sum over those that read it, in order: by
+ *   lists in the tables where the places are known, by chains of equal places in the work where
+ *   they are computed. */
+
+static const char cvncl_text_select[] =
+    "/* y = x at places that each axis maps for itself, or `value`; g: axes, then by five: sizes\n"
+    " * of y, sizes of x, where the maps begin (-1: value), where the way back's lists begin:\n"
+    " * of an axis [in + 1] begins of the outputs that read an element, then these. */\n"
+    "kernel void select_axes(IN(x), OUT(y), INTS(g), const int n, const float value)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    int rest = i, at = 0, step = 1;\n"
+    "    bool there = true;\n"
+    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "        const int from = g[g[11 + k] + rest % g[1 + k]];\n"
+    "        there = there && from >= 0;\n"
+    "        at += from * step;\n"
+    "        rest /= g[1 + k];\n"
+    "        step *= g[6 + k];\n"
+    "    }\n"
+    "    y[i] = there ? x[rest * step + at] : value;\n"
+    "}\n"
+    "\n"
+    "kernel void select_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), axes = 5;\n"
+    "    int rest = i, times = 1, all = 1, first[5], count[5];\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "        global const int *begins = g + g[16 + k] + rest % g[6 + k];\n"
+    "        first[k] = begins[0];\n"
+    "        count[k] = begins[1] - begins[0];\n"
+    "        times *= count[k];\n"
+    "        all *= g[1 + k];\n"
+    "        rest /= g[6 + k];\n"
+    "    }\n"
+    "    for (int t = 0; t < times; t++) {\n"
+    "        int left = t, at = 0, step = 1;\n"
+    "        for (int k = g[0] - 1; k >= 0; k--) {\n"
+    "            at += g[first[k] + left % count[k]] * step;\n"
+    "            left /= count[k];\n"
+    "            step *= g[1 + k];\n"
+    "        }\n"
+    "        sum += dy[rest * all + at];\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n"
+    "\n"
+    "/* An axis of another length; g: [out, count] pairs of place (-1: outside) and weight; then\n"
+    " * [in + 1] where the list of an element begins, in pairs; pairs of output and weight. */\n"
+    "kernel void resample(IN(x), OUT(y), INTS(g), const int n, const int in, const int out,\n"
+    "                     const int inner, const int count, const float outside)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(y); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    g += i / inner % out * count * 2;\n"
+    "    x += (size_t)(i / inner / out) * in * inner + i % inner;\n"
+    "    for (int k = 0; g[0] >= 0 && k < count; k++)\n"
+    "        sum += as_float(g[2 * k + 1]) * x[(size_t)g[2 * k] * inner];\n"
+    "    y[i] = g[0] < 0 ? outside : sum;\n"
+    "}\n"
+    "\n"
+    "kernel void resample_back(IN(dy), MEM(dx), INTS(g), const int n, const int in,\n"
+    "                          const int out, const int inner, const int count, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *begins = g + 2 * out * count + i / inner % in;\n"
+    "    dy += (size_t)(i / inner / in) * out * inner + i % inner;\n"
+    "    for (int k = begins[0]; k < begins[1]; k++)\n"
+    "        sum += as_float(g[2 * k + 1]) * dy[(size_t)g[2 * k] * inner];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_topk[] =
+    "/* Lines of `length` elements `inner` apart; of element i of x, how many come before it:\n"
+    " * larger or, least, smaller ones, NaN before numbers, of equals the earlier or, last, the\n"
+    " * later. */\n"
+    "int rank_of(global const float *x, int i, int length, int inner, int least, int last)\n"
+    "{\n"
+    "    const int own = i / inner % length;\n"
+    "    int before = 0;\n"
+    "    const float b = x[i];\n"
+    "    x += i - own * inner;\n"
+    "    for (int k = 0; k < length; k++) {\n"
+    "        const float a = x[k * inner];\n"
+    "        if (least ? a < b : a > b) before++;\n"
+    "        else if (least ? a > b : a < b) continue;\n"
+    "        else if (isnan(a) != isnan(b)) before += isnan(a);\n"
+    "        else before += last ? k > own : k < own;\n"
+    "    }\n"
+    "    return before;\n"
+    "}\n"
+    "\n"
+    "/* result: 0 values, 1 places, 2 a one at the first k; back: `from` is dy, else x */\n"
+    "kernel void topk(IN(x), IN(from), MEM(to), const int n, const int length, const int inner,\n"
+    "                 const int k, const int least, const int last, const int result,\n"
+    "                 const int back, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(from); AT(to);\n"
+    "    if (i >= n) return;\n"
+    "    const int rank = rank_of(x, i, length, inner, least, last);\n"
+    "    const int line = i / (length * inner) * k * inner + i % inner;\n"
+    "    if (back) {\n"
+    "        const float g = rank < k ? from[line + rank * inner] : 0;\n"
+    "        to[i] = add ? to[i] + g : g;\n"
+    "    } else if (result == 2) {\n"
+    "        to[i] = rank < k ? 1 : 0;\n"
+    "    } else if (rank < k) {\n"
+    "        to[line + rank * inner] = result ? i / inner % length : x[i];\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* an item a line; down: from its end */\n"
+    "kernel void cumsum(MEM(x), MEM(y), const int lines, const int length, const int inner,\n"
+    "                   const int exclusive, const int down, const int add)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(y);\n"
+    "    if (t >= lines) return;\n"
+    "    for (int i = 0; i < length; i++) {\n"
+    "        const int o = down ? length - 1 - i : i;\n"
+    "        const int at = (t / inner * length + o) * inner + t % inner;\n"
+    "        const float v = x[at], s = exclusive ? sum : sum + v;\n"
+    "        sum += v;\n"
+    "        y[at] = add ? y[at] + s : s;\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_gather[] =
+    "/* places [rows, 3]: where a row lies, whether it is the first one of its place, the next\n"
+    " * one of it, -1: none; g: axes, parts, time, then by six: the grid, its steps, its steps in\n"
+    " * the indices, sizes of the parts, their steps */\n"
+    "kernel void gather_places(IN(index), INTS(g), global int *places,\n"
+    "                          const ulong places_at, const int rows, const int is_int)\n"
+    "{\n"
+    "    const int row = get_global_id(0);\n"
+    "    int rest = row, place = 0, at = 0, t = 0;\n"
+    "    AT(index); AT(g); AT(places);\n"
+    "    if (row >= rows) return;\n"
+    "    for (int i = g[0] - 1; i >= 0; i--) {\n"
+    "        const int k = rest % g[3 + i];\n"
+    "        rest /= g[3 + i];\n"
+    "        place += k * g[9 + i];\n"
+    "        at += k * g[15 + i];\n"
+    "        if (i == g[2]) t = k;\n"
+    "    }\n"
+    "    for (int i = 0; i < g[1]; i++) {\n"
+    "        int k = index_of(index, at + i, is_int);\n"
+    "        if (g[2] >= 0) k = t < k ? k - 1 - t : t;\n"
+    "        place += (k < 0 ? k + g[21 + i] : k) * g[27 + i];\n"
+    "    }\n"
+    "    places[3 * row] = place;\n"
+    "}\n"
+    "\n"
+    "/* each: rows of a sample, among which places may meet */\n"
+    "kernel void gather_chain(global int *places, const ulong places_at, const int rows,\n"
+    "                         const int each)\n"
+    "{\n"
+    "    const int row = get_global_id(0), end = (row / each + 1) * each;\n"
+    "    AT(places);\n"
+    "    if (row >= rows) return;\n"
+    "    const int own = places[3 * row];\n"
+    "    int before = row - 1, behind = row + 1;\n"
+    "    while (before >= end - each && places[3 * before] != own) before--;\n"
+    "    while (behind < end && places[3 * behind] != own) behind++;\n"
+    "    places[3 * row + 1] = before < end - each;\n"
+    "    places[3 * row + 2] = behind < end ? behind : -1;\n"
+    "}\n"
+    "\n"
+    "/* y[row] (+)= x[place]; n: floats of all rows */\n"
+    "kernel void gather(IN(x), INTS(places), MEM(y), const int n, const int run, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(places); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const float v = x[places[3 * (i / run)] + i % run];\n"
+    "    y[i] = add ? y[i] + v : v;\n"
+    "}\n"
+    "\n"
+    "/* y[place] op= u[row] for the rows of a place in order; op: cvn_scatter_reduce (1 adds, 2\n"
+    " * multiplies, 3 and 4 take the largest and least, 0 replaces), -1: y = 0 */\n"
+    "kernel void scatter(IN(u), INTS(places), MEM(y), const int n, const int run, const int op)\n"
+    "{\n"
+    "    const int i = get_global_id(0), r = i % run;\n"
+    "    AT(u); AT(places); AT(y);\n"
+    "    if (i >= n || !places[3 * (i / run) + 1]) return;\n"
+    "    const int to = places[3 * (i / run)] + r;\n"
+    "    float v = op < 0 ? 0 : y[to];\n"
+    "    for (int row = i / run; op >= 0 && row >= 0; row = places[3 * row + 2]) {\n"
+    "        const float w = u[row * run + r];\n"
+    "        v = op == 1 ? v + w\n"
+    "            : op == 2 ? v * w\n"
+    "            : op == 3 ? (w > v || w != w ? w : v)\n"
+    "            : op == 4 ? (w < v || w != w ? w : v)\n"
+    "                                : w;\n"
+    "    }\n"
+    "    y[to] = v;\n"
+    "}\n";
+
+static const char cvncl_text_places[] =
+    "kernel void one_hot(IN(x), OUT(y), const int n, const int length, const int inner,\n"
+    "                    const int is_int, const float on, const float off)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int at = i / (length * inner) * inner + i % inner;\n"
+    "    const float v = is_int ? (float)as_int(x[at]) : x[at];\n"
+    "    const bool counts = v >= -length && v < length;\n"
+    "    int k = counts ? index_of(x, at, is_int) : -1;\n"
+    "    if (counts && k < 0) k += length;\n"
+    "    y[i] = counts && k == i / inner % length ? on : off;\n"
+    "}\n"
+    "\n"
+    "/* planes of `from` values to planes of `to`; of several that meet the last one stays */\n"
+    "kernel void unpool(IN(x), IN(index), OUT(y), const int n, const int from, const int to,\n"
+    "                   const int is_int)\n"
+    "{\n"
+    "    const int i = get_global_id(0), plane = i / from;\n"
+    "    AT(x); AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int own = index_of(index, i, is_int);\n"
+    "    for (int k = i + 1; k < (plane + 1) * from; k++)\n"
+    "        if (index_of(index, k, is_int) == own) return;\n"
+    "    y[(size_t)plane * to + own] = x[i];\n"
+    "}\n"
+    "\n"
+    "kernel void unpool_back(IN(index), IN(dy), MEM(dx), const int n, const int from,\n"
+    "                        const int to, const int is_int, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float g = dy[(size_t)(i / from) * to + index_of(index, i, is_int)];\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n"
+    "\n"
+    "/* y = x D^-beta, D = k + alpha/size sum of x^2 over `size` channels around; or, with dy,\n"
+    " * y = dy x D^(-beta - 1), what the neighbours' gradients take */\n"
+    "kernel void lrn(IN(x), IN(dy), OUT(y), const int n, const int C, const int inner,\n"
+    "                const int size, const float alpha, const float beta, const float k)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i / inner % C;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(dy); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    for (int o = max(c - size / 2, 0); o <= min(c + (size - 1) / 2, C - 1); o++)\n"
+    "        sum += x[i + (o - c) * inner] * x[i + (o - c) * inner];\n"
+    "    sum = k + alpha / size * sum;\n"
+    "    const float v = x[i] * pow(sum, -beta);\n"
+    "    y[i] = HAS(dy) ? dy[i] * v / sum : v;\n"
+    "}\n"
+    "\n"
+    "kernel void lrn_back(IN(x), IN(ratio), MEM(dy), MEM(dx), const int n, const int C,\n"
+    "                     const int inner, const int size, const float alpha, const float beta,\n"
+    "                     const float k, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i / inner % C;\n"
+    "    float sum = 0, all = 0;\n"
+    "    AT(x); AT(ratio); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    for (int o = max(c - size / 2, 0); o <= min(c + (size - 1) / 2, C - 1); o++)\n"
+    "        sum += x[i + (o - c) * inner] * x[i + (o - c) * inner];\n"
+    "    for (int o = max(c - (size - 1) / 2, 0); o <= min(c + size / 2, C - 1); o++)\n"
+    "        all += ratio[i + (o - c) * inner];\n"
+    "    const float g = dy[i] * pow(k + alpha / size * sum, -beta) -\n"
+    "                    2 * alpha * beta / size * x[i] * all;\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+/* ---- axis by axis ---- */
+
+/* Numbers 0 to count - 1 in the order of their keys, `step` apart, in `list`, `list_step` apart;
+ * begins [in + 1]: where those of each key 0 to in - 1 begin, counted from `from`. Others are left
+ * out. */
+static void cvncl_sort(const int *key, int step, int count, int in, int from, int *begins,
+                       int *list, int list_step)
+{
+    for (int i = 0; i <= in; i++) begins[i] = 0;
+    for (int t = 0; t < count; t++) if (key[t * step] >= 0) begins[key[t * step]]++;
+    for (int i = 1; i <= in; i++) begins[i] += begins[i - 1];
+    for (int t = count - 1; t >= 0; t--)
+        if (key[t * step] >= 0) list[--begins[key[t * step]] * list_step] = t;
+    for (int i = 0; i <= in; i++) begins[i] += from;
+}
+
+/* Axis by axis [out], the map; [in + 1], where the lists begin; [out], those. */
+static int cvncl_select_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_select_desc *d = (const cvni_select_desc *)l->desc;
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    int at = 21;
+    if (table) memset(table, 0, 21 * sizeof *table);
+    if (table) table[0] = x.rank - 1;
+    for (int k = 0; k < x.rank - 1; k++) {
+        const int in = x.dim[k + 1], out = l->shape.dim[k + 1];
+        int *map = table + at, *begins = map + out;
+        const int lists = at + out + in + 1;
+        at = lists + out;
+        if (!table) continue;
+        table[1 + k] = out;
+        table[6 + k] = in;
+        table[11 + k] = (int)(map - table);
+        table[16 + k] = (int)(begins - table);
+        for (int o = 0; o < out; o++) map[o] = cvni_select_index(&d->axis[k + 1], o, in, out);
+        cvncl_sort(map, 1, out, in, lists, begins, table + lists, 1);
+    }
+    return at;
+}
+
+static cvn_result cvncl_select_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_SELECT, n, "pptif", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
+                      (double)((const cvni_select_desc *)l->desc)->value);
+}
+
+static cvn_result cvncl_select_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_SELECT_BACK, n, "pptii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, add);
+}
+
+typedef struct cvncl_axis { int outer, in, out, inner, count; } cvncl_axis;
+
+static cvncl_axis cvncl_resample_of(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_resample *r = (const cvni_resample *)l->desc;
+    cvncl_axis a;
+    int side;
+    cvni_split_axis(l->shape, r->axis, &a.outer, &a.out, &a.inner);
+    a.in = cvni_in(net, l, 0)->shape.dim[r->axis];
+    cvni_resample_reach(r, a.in, a.out, &side);
+    a.count = 2 * side;
+    return a;
+}
+
+/* The lists are pairs, as the taps are. */
+static int cvncl_resample_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    const int taps = a.out * a.count, first = taps + (a.in + 2) / 2;
+    int *list = table + 2 * first;
+    if (!table) return 2 * (first + taps);
+    for (int o = 0; o < a.out; o++)
+        cvni_resample_taps((const cvni_resample *)l->desc, o, a.in, a.out,
+                           (cvni_weighted *)(void *)(table + 2 * o * a.count));
+    cvncl_sort(table, 2, taps, a.in, first, table + 2 * taps, list, 2);
+    for (int e = 0; e < table[2 * taps + a.in] - first; e++) {
+        const int t = list[2 * e];
+        list[2 * e] = t / a.count;
+        memcpy(&list[2 * e + 1], &table[2 * t + 1], sizeof *list);
+    }
+    return 2 * (first + taps);
+}
+
+static cvn_result cvncl_resample_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_RESAMPLE, n, "pptiiiiif", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, a.in, a.out, a.inner,
+                      a.count, (double)((const cvni_resample *)l->desc)->d.extrapolation);
+}
+
+static cvn_result cvncl_resample_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvncl_axis a = cvncl_resample_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_RESAMPLE_BACK, n, "pptiiiiii", l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, a.in, a.out, a.inner,
+                      a.count, add);
+}
+
+/* ---- by rank; running sums ---- */
+
+static cvn_result cvncl_topk_run(cvn_net *net, cvni_layer *l, float *to, int back, int add)
+{
+    const cvni_topk_desc *d = (const cvni_topk_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int outer, length, inner;
+    cvni_split_axis(x->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_TOPK, n, "pppiiiiiiiii", x->y, back ? l->dy : x->y, to, n, length,
+                      inner, d->k, d->least, d->last, (int)d->result, back, add);
+}
+
+static cvn_result cvncl_topk_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_topk_run(net, l, l->y, 0, 0);
+}
+
+static cvn_result cvncl_topk_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return dx ? cvncl_topk_run(net, l, dx, 1, add) : CVN_OK;
+}
+
+static cvn_result cvncl_cumsum_run(cvn_net *net, cvni_layer *l, const float *x, float *y,
+                                   int back, int add)
+{
+    const cvni_cumsum_desc *d = (const cvni_cumsum_desc *)l->desc;
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_CUMSUM, outer * inner, "ppiiiiii", x, y, outer * inner, length,
+                      inner, d->exclusive, !d->reverse != !back, add);
+}
+
+static cvn_result cvncl_cumsum_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_cumsum_run(net, l, cvni_in(net, l, 0)->y, l->y, 0, 0);
+}
+
+static cvn_result cvncl_cumsum_backward(cvn_net *net, cvni_layer *l)
+{
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return dx ? cvncl_cumsum_run(net, l, l->dy, dx, 1, add) : CVN_OK;
+}
+
+/* ---- at indices ---- */
+
+static int cvncl_gather_table(const cvn_net *net, const cvni_layer *l, int *table)
+{
+    const cvni_gather_map m = cvni_index_job_of(net, l).m;
+    if (!table) return 33;
+    memset(table, 0, 33 * sizeof *table);
+    table[0] = m.axes;
+    table[1] = m.parts;
+    table[2] = m.time;
+    for (int i = 0; i < m.axes; i++) {
+        table[3 + i] = m.grid[i];
+        table[9 + i] = (int)m.step[i];
+        table[15 + i] = (int)m.index_step[i];
+    }
+    for (int i = 0; i < m.parts; i++) {
+        table[21 + i] = m.size[i];
+        table[27 + i] = (int)m.part_step[i];
+    }
+    return 33;
+}
+
+static size_t cvncl_gather_work(cvn_net *net, const cvni_layer *l)
+{
+    return 3 * (size_t)cvni_index_job_of(net, l).m.rows;
+}
+
+/* Places of the rows in the work; chains: and those that meet. */
+static cvn_result cvncl_gather_places(cvn_net *net, const cvni_layer *l, const cvni_index_job *j,
+                                      int chains)
+{
+    const cvn_result result =
+        cvncl_each(net, CVNCL_GATHER_PLACES, j->m.rows, "ptwii", j->index->y,
+                   cvncl_net_of(net)->table_at[cvni_id(net, l)], 0, j->m.rows, j->index->is_int);
+    if (!chains || result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GATHER_CHAIN, j->m.rows, "wii", 0, j->m.rows,
+                      j->m.rows / j->m.grid[0]);
+}
+
+/* The indices on the host, where they are checked: else a kernel would leave its memory. */
+static cvn_result cvncl_check_indices(cvn_net *net, cvni_layer *l, const cvni_index_job *j)
+{
+    const cvn_result result = cvni_fetch(net, cvni_in(net, l, 1));
+    return result == CVN_OK ? cvni_check_indices(net, l, j) : result;
+}
+
+static cvn_result cvncl_gather_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    cvn_result result = cvncl_check_indices(net, l, &j);
+    if (result == CVN_OK) result = cvncl_gather_places(net, l, &j, 0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GATHER, n, "pwpiii", cvni_in(net, l, 0)->y, 0, l->y, n, j.m.run,
+                      0);
+}
+
+static cvn_result cvncl_gather_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(l->shape), all = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    cvn_result result;
+    if (!dx) return CVN_OK;
+    result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK && !add)
+        result = cvncl_each(net, CVNCL_FILL, all, "pif", dx, all, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", l->dy, 0, dx, n, j.m.run,
+                      (int)CVN_SCATTER_ADD);
+}
+
+static cvn_result cvncl_scatter_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = j.m.rows * j.m.run;
+    cvn_result result = cvncl_check_indices(net, l, &j);
+    if (result == CVN_OK) result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK)
+        result = cvncl_copy(net, cvni_in(net, l, 0)->y, l->y, (int)cvni_elements(l->shape), 0, 1);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", cvni_in(net, l, 2)->y, 0, l->y, n, j.m.run,
+                      (int)j.reduce);
+}
+
+/* dx = dy, 0 where it was replaced. */
+static cvn_result cvncl_scatter_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_index_job j = cvni_index_job_of(net, l);
+    const int n = j.m.rows * j.m.run, all = (int)cvni_elements(l->shape);
+    const float *passed = l->dy;
+    int add;
+    float *d = cvni_gradient_for(cvni_in(net, l, 2), &add);
+    cvn_result result = cvncl_gather_places(net, l, &j, 1);
+    if (result == CVN_OK && d)
+        result = cvncl_each(net, CVNCL_GATHER, n, "pwpiii", l->dy, 0, d, n, j.m.run, add);
+    if (result == CVN_OK && j.reduce == CVN_SCATTER_REPLACE) {
+        float *left = (float *)l->work_backward;
+        passed = left;
+        result = cvncl_copy(net, l->dy, left, all, 0, 1);
+        if (result == CVN_OK)
+            result = cvncl_each(net, CVNCL_SCATTER, n, "pwpiii", l->dy, 0, left, n, j.m.run, -1);
+    }
+    d = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    return d && result == CVN_OK ? cvncl_copy(net, passed, d, all, add, 1) : result;
+}
+
+static cvn_result cvncl_one_hot_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_one_hot_desc *d = (const cvni_one_hot_desc *)l->desc;
+    const cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(l->shape);
+    int outer, length, inner;
+    cvni_split_axis(l->shape, d->axis, &outer, &length, &inner);
+    return cvncl_each(net, CVNCL_ONE_HOT, n, "ppiiiiff", x->y, l->y, n, length, inner, x->is_int,
+                      (double)d->on, (double)d->off);
+}
+
+/* ---- max unpooling, local response ---- */
+
+static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_layer *index = cvni_in(net, l, 1);
+    const int n = (int)cvni_elements(x->shape), all = (int)cvni_elements(l->shape);
+    const int tasks = cvni_unpool_tasks(l);
+    cvn_result result = cvni_fetch(net, index);
+    if (result == CVN_OK) result = cvni_unpool_check(net, l);
+    if (result == CVN_OK) result = cvncl_each(net, CVNCL_FILL, all, "pif", l->y, all, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_UNPOOL, n, "pppiiii", x->y, index->y, l->y, n, n / tasks,
+                      all / tasks, index->is_int);
+}
+
+static cvn_result cvncl_unpool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *index = cvni_in(net, l, 1);
+    const int n = (int)cvni_elements(x->shape), tasks = cvni_unpool_tasks(l);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_UNPOOL_BACK, n, "pppiiiii", index->y, l->dy, dx, n, n / tasks,
+                      (int)cvni_elements(l->shape) / tasks, index->is_int, add);
+}
+
+static size_t cvncl_lrn_work(cvn_net *net, const cvni_layer *l)
+{
+    (void)net;
+    return cvni_elements(l->shape);
+}
+
+static cvn_result cvncl_lrn_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    const int n = (int)cvni_elements(l->shape), C = l->shape.dim[1];
+    return cvncl_each(net, CVNCL_LRN, n, "pppiiiifff", cvni_in(net, l, 0)->y, NULL, l->y, n, C,
+                      n / l->shape.dim[0] / C, d->size, (double)d->alpha, (double)d->beta,
+                      (double)d->k);
+}
+
+/* By way of the work: dx may lie where dy lies. */
+static cvn_result cvncl_lrn_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvn_lrn_desc *d = (const cvn_lrn_desc *)l->desc;
+    const int n = (int)cvni_elements(l->shape), C = l->shape.dim[1];
+    const int inner = n / l->shape.dim[0] / C;
+    cvni_layer *x = cvni_in(net, l, 0);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    cvn_result result;
+    if (!dx) return CVN_OK;
+    result = cvncl_each(net, CVNCL_LRN, n, "ppwiiiifff", x->y, l->dy, 0, n, C, inner, d->size,
+                        (double)d->alpha, (double)d->beta, (double)d->k);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_LRN_BACK, n, "pwppiiiifffi", x->y, 0, l->dy, dx, n, C, inner,
+                      d->size, (double)d->alpha, (double)d->beta, (double)d->k, add);
+}
+
+/* ================================================================================================
+ * >>cl-loss   softmax with cross-entropy; losses element by element, of rows, of samples; CTC
  * ==============================================================================================
  *   Formulas: convnet.h, >>loss. Work: what each position or element adds, then one group sums. */
 
@@ -4326,19 +7624,87 @@ static const char cvncl_text_label_loss_back[] =
     "    else y[0] = sum / divisor;\n"
     "}\n";
 
+static const char cvncl_text_labels[] =
+    "/* How far class c comes too near to the label's. */\n"
+    "float margin(global const float *x, int inner, int label, int c)\n"
+    "{\n"
+    "    const float m = 1 - x[label * inner] + x[c * inner];\n"
+    "    return c == label || m <= 0 ? 0 : m;\n"
+    "}\n"
+    "\n"
+    "/* part [n, 2]: loss and weight of each position; kind 0: -x[label], 1: mean margin */\n"
+    "kernel void label_loss(IN(x), OUT(part), LABEL_PARAMS, const int kind)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(part); LABEL_AT;\n"
+    "    if (i >= n) return;\n"
+    "    const labels l = LABELS_AT(i);\n"
+    "    x += i / inner * classes * inner + i % inner;\n"
+    "    for (int k = 0; k < 2; k++) {\n"
+    "        float v = 0;\n"
+    "        if (!(l.share[k] > 0)) continue;\n"
+    "        for (int c = 0; kind && c < classes; c++) v += margin(x, inner, l.label[k], c);\n"
+    "        sum += l.weight[k] * (kind ? v / classes : -x[l.label[k] * inner]);\n"
+    "    }\n"
+    "    part[2 * i] = sum * (HAS(samples) ? samples[i / each] : 1);\n"
+    "    part[2 * i + 1] = l.weight[0] + l.weight[1];\n"
+    "}\n"
+    "\n"
+    "kernel void label_loss_back(IN(x), IN(dy), IN(total), MEM(dx), LABEL_PARAMS, const int kind,\n"
+    "                            const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    AT(x); AT(dy); AT(total); AT(dx); LABEL_AT;\n"
+    "    if (i >= n) return;\n"
+    "    const labels l = LABELS_AT(i);\n"
+    "    const float scale = (total[0] > 0 ? dy[0] / total[0] : 0) *\n"
+    "                        (HAS(samples) ? samples[i / each] : 1);\n"
+    "    float above[2] = { classes, classes };\n"
+    "    for (int k = 0; k < 2 && kind; k++) {\n"
+    "        above[k] = 0;\n"
+    "        for (int c = 0; l.share[k] > 0 && c < classes; c++)\n"
+    "            above[k] += margin(x + at, inner, l.label[k], c) > 0 ? 1 : 0;\n"
+    "    }\n"
+    "    for (int c = 0; c < classes; c++) {\n"
+    "        float g = 0;\n"
+    "        for (int k = 0; k < 2; k++) {\n"
+    "            if (!(l.share[k] > 0)) continue;\n"
+    "            if (c == l.label[k]) g -= l.weight[k] * above[k];\n"
+    "            else if (kind && margin(x + at, inner, l.label[k], c) > 0) g += l.weight[k];\n"
+    "        }\n"
+    "        g *= scale / classes;\n"
+    "        dx[at + c * inner] = add ? dx[at + c * inner] + g : g;\n"
+    "    }\n"
+    "}\n";
+
 static const char cvncl_text_pair_loss[] =
-    "/* Prediction x and target t, an element each; kinds: convnet_cl.h, cvncl_pairs. */\n"
+    "/* Prediction x and target t, an element each; kinds: convnet_cl.h, cvncl_pair_kind. */\n"
+    "float bce(float x, float t)\n"
+    "{\n"
+    "    return x != x ? x : (x > 0 ? x : 0) - x * t + log1p(exp(-fabs(x)));\n"
+    "}\n"
+    "\n"
     "float pair_value(int kind, float p, float q, float x, float t)\n"
     "{\n"
     "    const float d = x - t, a = fabs(d);\n"
     "    switch (kind) {\n"
     "    case 0: return d * d;\n"
-    "    case 1: return x != x ? x : (x > 0 ? x : 0) - x * t + log1p(exp(-fabs(x)));\n"
+    "    case 1: return bce(x, t);\n"
     "    case 2: return a;\n"
     "    case 3: return q * (a <= p ? a * a / 2 : p * (a - p / 2));\n"
     "    case 4: return (log1p(x) - log1p(t)) * (log1p(x) - log1p(t));\n"
     "    case 5: return 1 - t * x <= 0 ? 0 : 1 - t * x;\n"
-    "    default: return t == 0 ? 0 : t * (log(t) - x);\n"
+    "    case 6: return t == 0 ? 0 : t * (log(t) - x);\n"
+    "    case 7: {\n"
+    "        const float e = exp(-fabs(x)), s = (x > 0 ? 1 : e) / (1 + e);\n"
+    "        const float rest = (x > 0 ? e : 1) / (1 + e);\n"
+    "        const float share = q < 0 ? 1 : q * t + (1 - q) * (1 - t);\n"
+    "        return share * pow(s * (1 - t) + rest * t, p) * bce(x, t);\n"
+    "    }\n"
+    "    case 8: return x;\n"
+    "    case 9: return fabs(x);\n"
+    "    default: return x * x;\n"
     "    }\n"
     "}\n"
     "\n"
@@ -4353,7 +7719,20 @@ static const char cvncl_text_pair_loss[] =
     "    case 3: return sign * q * (d > p ? p : d < -p ? -p : d);\n"
     "    case 4: return sign * 2 * (log1p(x) - log1p(t)) / (1 + (side ? t : x));\n"
     "    case 5: return 1 - t * x <= 0 ? 0 : side ? -x : -t;\n"
-    "    default: return side ? (t == 0 ? 0 : log(t) + 1 - x) : -t;\n"
+    "    case 6: return side ? (t == 0 ? 0 : log(t) + 1 - x) : -t;\n"
+    "    case 7: {\n"
+    "        const float e = exp(-fabs(x)), s = (x > 0 ? 1 : e) / (1 + e);\n"
+    "        const float rest = (x > 0 ? e : 1) / (1 + e), missed = s * (1 - t) + rest * t;\n"
+    "        const float share = q < 0 ? 1 : q * t + (1 - q) * (1 - t);\n"
+    "        const float dshare = q < 0 || !side ? 0 : 2 * q - 1;\n"
+    "        const float inner = side ? rest - s : s * rest * (1 - 2 * t);\n"
+    "        const float outer = p > 0 && missed > 0 ? p * pow(missed, p - 1) : 0;\n"
+    "        return (dshare * bce(x, t) + share * (side ? -x : s - t)) * pow(missed, p) +\n"
+    "               share * bce(x, t) * outer * inner;\n"
+    "    }\n"
+    "    case 8: return 1;\n"
+    "    case 9: return (x > 0) - (x < 0);\n"
+    "    default: return 2 * x;\n"
     "    }\n"
     "}\n"
     "\n"
@@ -4364,7 +7743,7 @@ static const char cvncl_text_pair_loss[] =
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(t); AT(samples); AT(part);\n"
     "    if (i < n)\n"
-    "        part[i] = pair_value(kind, p, q, x[i], t[i]) *\n"
+    "        part[i] = pair_value(kind, p, q, x[i], HAS(t) ? t[i] : 0) *\n"
     "                  (HAS(samples) ? samples[i / entry] : 1);\n"
     "}\n"
     "\n"
@@ -4376,7 +7755,7 @@ static const char cvncl_text_pair_loss[] =
     "    AT(x); AT(t); AT(samples); AT(dy); AT(dx);\n"
     "    if (i >= n) return;\n"
     "    const float g = dy[0] / divisor * (HAS(samples) ? samples[i / entry] : 1) *\n"
-    "                    pair_slope(kind, p, q, x[i], t[i], side);\n"
+    "                    pair_slope(kind, p, q, x[i], HAS(t) ? t[i] : 0, side);\n"
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
@@ -4442,7 +7821,8 @@ static int cvncl_pair_kind(const cvni_layer *l)
 {
     static const cvni_pair_loss *const rows[] = { &cvni_mse_loss, &cvni_bce_loss, &cvni_mae_loss,
                                                   &cvni_huber_loss, &cvni_msle_loss,
-                                                  &cvni_hinge_loss, &cvni_kl_loss };
+                                                  &cvni_hinge_loss, &cvni_kl_loss,
+                                                  &cvni_focal_loss };
     const cvni_pair_loss *row = cvni_pair_row(l);
     int kind = 0;
     if (row == &cvni_smooth_l1_loss) row = &cvni_huber_loss;
@@ -4489,6 +7869,655 @@ static cvn_result cvncl_pair_backward(cvn_net *net, cvni_layer *l)
                             (double)cvncl_pair_parameter(l, 1), cvni_pair_divisor(&j), side, add);
     }
     return result;
+}
+
+static const char cvncl_text_more_losses[] =
+    "/* ---- losses of rows: convnet.h, >>rowloss; kinds: convnet_cl.h, cvncl_row_kind ---- */\n"
+    "float row_distance(global const float *a, global const float *b, int size, float eps)\n"
+    "{\n"
+    "    float sum = 0;\n"
+    "    for (int i = 0; i < size; i++) sum += (a[i] - b[i] + eps) * (a[i] - b[i] + eps);\n"
+    "    return sqrt(sum);\n"
+    "}\n"
+    "\n"
+    "typedef struct { float side[2][2], both[2], around[2], I, U, C; } boxes;\n"
+    "\n"
+    "boxes boxes_of(global const float *a, global const float *b)\n"
+    "{\n"
+    "    boxes o;\n"
+    "    for (int k = 0; k < 2; k++) {\n"
+    "        o.both[k] = min(a[k + 2], b[k + 2]) - max(a[k], b[k]);\n"
+    "        o.around[k] = max(a[k + 2], b[k + 2]) - min(a[k], b[k]);\n"
+    "        o.side[0][k] = a[k + 2] - a[k];\n"
+    "        o.side[1][k] = b[k + 2] - b[k];\n"
+    "    }\n"
+    "    o.I = o.both[0] > 0 && o.both[1] > 0 ? o.both[0] * o.both[1] : 0;\n"
+    "    o.U = o.side[0][0] * o.side[0][1] + o.side[1][0] * o.side[1][1] - o.I;\n"
+    "    o.C = o.around[0] * o.around[1];\n"
+    "    return o;\n"
+    "}\n"
+    "\n"
+    "/* part [rows] */\n"
+    "kernel void row_loss(IN(a), IN(b), IN(c), IN(samples), OUT(part), const int rows,\n"
+    "                     const int entry, const int size, const int kind, const float p)\n"
+    "{\n"
+    "    const int t = get_global_id(0);\n"
+    "    float v = 0;\n"
+    "    AT(a); AT(b); AT(c); AT(samples); AT(part);\n"
+    "    if (t >= rows) return;\n"
+    "    a += (size_t)t * size;\n"
+    "    b += (size_t)t * size;\n"
+    "    if (kind < 2) {\n"
+    "        const boxes o = boxes_of(a, b);\n"
+    "        v = 1 - o.I / (o.U + 1e-7f) + (kind ? (o.C - o.U) / (o.C + 1e-7f) : 0);\n"
+    "    } else if (kind == 2) {\n"
+    "        v = p + row_distance(a, b, size, 1e-6f) -\n"
+    "            row_distance(a, c + (size_t)t * size, size, 1e-6f);\n"
+    "        v = v < 0 ? 0 : v;\n"
+    "    } else if (kind == 3) {\n"
+    "        const float d = row_distance(a, b, size, 0), gap = d > p ? 0 : p - d;\n"
+    "        v = 0.5f * (c[t] * d * d + (1 - c[t]) * gap * gap);\n"
+    "    } else {\n"
+    "        for (int i = 0; i < size; i++) v -= 0.5f * (1 + b[i] - a[i] * a[i] - exp(b[i]));\n"
+    "    }\n"
+    "    part[t] = v * (HAS(samples) ? samples[t / entry] : 1);\n"
+    "}\n";
+
+static const char cvncl_text_more_losses_back[] =
+    "/* the derivative by edge k of the box `own` */\n"
+    "float box_slope(global const float *own, global const float *other, int k, int outer)\n"
+    "{\n"
+    "    const boxes o = boxes_of(own, other);\n"
+    "    const float U = o.U + 1e-7f, C = o.C + 1e-7f;\n"
+    "    const float by_union = o.I / (U * U) - (outer ? 1 / C : 0);\n"
+    "    const float by_both = o.I > 0 ? -1 / U - by_union : 0;\n"
+    "    const float by_around = outer ? U / (C * C) : 0;\n"
+    "    const int across = 1 - k % 2;\n"
+    "    const float larger = own[k] == other[k] ? 0.5f : own[k] > other[k] ? 1 : 0;\n"
+    "    const float inner = k < 2 ? larger : 1 - larger;\n"
+    "    const float g = by_union * o.side[0][across] + by_both * inner * o.both[across] +\n"
+    "                    by_around * (1 - inner) * o.around[across];\n"
+    "    return k < 2 ? -g : g;\n"
+    "}\n"
+    "\n"
+    "/* by input `side`, whose rows have `own` floats; an item each of them */\n"
+    "kernel void row_loss_back(IN(a), IN(b), IN(c), IN(samples), IN(dy), MEM(dx), const int rows,\n"
+    "                          const int entry, const int size, const int kind, const float p,\n"
+    "                          const int side, const int own, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), t = i / own, k = i % own;\n"
+    "    float g = 0;\n"
+    "    AT(a); AT(b); AT(c); AT(samples); AT(dy); AT(dx);\n"
+    "    if (i >= rows * own) return;\n"
+    "    a += (size_t)t * size;\n"
+    "    b += (size_t)t * size;\n"
+    "    if (kind < 2) {\n"
+    "        g = side ? box_slope(b, a, k, kind) : box_slope(a, b, k, kind);\n"
+    "    } else if (kind == 2) {\n"
+    "        c += (size_t)t * size;\n"
+    "        const float near_by = row_distance(a, b, size, 1e-6f);\n"
+    "        const float far_off = row_distance(a, c, size, 1e-6f);\n"
+    "        const float by_p = near_by > 0 ? (a[k] + 1e-6f - b[k]) / near_by : 0;\n"
+    "        const float by_n = far_off > 0 ? (a[k] + 1e-6f - c[k]) / far_off : 0;\n"
+    "        if (!(p + near_by - far_off < 0))\n"
+    "            g = side == 0 ? by_p - by_n : side == 1 ? -by_p : by_n;\n"
+    "    } else if (kind == 3) {\n"
+    "        const float d = row_distance(a, b, size, 0), gap = d > p ? 0 : p - d;\n"
+    "        const float away = d > 0 ? (1 - c[t]) * gap / d : 0;\n"
+    "        if (side == 2) g = 0.5f * (d * d - gap * gap);\n"
+    "        else g = (c[t] - away) * (side ? b[k] - a[k] : a[k] - b[k]);\n"
+    "    } else {\n"
+    "        g = side ? 0.5f * (exp(b[k]) - 1) : a[k];\n"
+    "    }\n"
+    "    g *= dy[0] / rows * (HAS(samples) ? samples[t / entry] : 1);\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+static const char cvncl_text_sample_losses[] =
+    "/* saved [N, 2]: 1 - loss and divisor of each sample; a group a sample */\n"
+    "kernel void dice(IN(x), IN(t), IN(samples), OUT(saved), OUT(part), const int size,\n"
+    "                 const int per, const float smooth)\n"
+    "{\n"
+    "    local float sums[WG];\n"
+    "    const int n = get_group_id(0);\n"
+    "    float both = 0, all = 0;\n"
+    "    AT(x); AT(t); AT(samples); AT(saved); AT(part);\n"
+    "    for (int k = get_local_id(0); k < size; k += WG) {\n"
+    "        const size_t i = (size_t)n * size + k;\n"
+    "        both += x[i] * t[i];\n"
+    "        all += x[i] * x[i] + t[i] * t[i];\n"
+    "    }\n"
+    "    both = group_sum(both, sums);\n"
+    "    all = group_sum(all, sums) + smooth;\n"
+    "    if (get_local_id(0) != 0) return;\n"
+    "    const float v = all == 0 ? 1 : (2 * both + smooth) / all;\n"
+    "    saved[2 * n] = v;\n"
+    "    saved[2 * n + 1] = all;\n"
+    "    part[n] = (1 - v) * (HAS(samples) ? samples[n / per] : 1);\n"
+    "}\n"
+    "\n"
+    "/* x: of the side whose gradient dx is */\n"
+    "kernel void dice_back(IN(x), IN(t), IN(samples), IN(saved), IN(dy), MEM(dx), const int n,\n"
+    "                      const int size, const int per, const int N, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / size;\n"
+    "    AT(x); AT(t); AT(samples); AT(saved); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float scale = 2 * dy[0] / N * (HAS(samples) ? samples[s / per] : 1);\n"
+    "    const float d = x[i] * saved[2 * s] - t[i];\n"
+    "    const float g = saved[2 * s + 1] == 0 ? 0 : scale * d / saved[2 * s + 1];\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n"
+    "\n"
+    "/* planes [H, W]; entry: elements of a sample */\n"
+    "kernel void variation(IN(x), IN(samples), OUT(part), const int n, const int entry,\n"
+    "                      const int H, const int W)\n"
+    "{\n"
+    "    const int i = get_global_id(0), p = i % (H * W);\n"
+    "    AT(x); AT(samples); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    float v = p % W < W - 1 ? fabs(x[i + 1] - x[i]) : 0;\n"
+    "    if (p < (H - 1) * W) v += fabs(x[i + W] - x[i]);\n"
+    "    part[i] = v * (HAS(samples) ? samples[i / entry] : 1);\n"
+    "}\n"
+    "\n"
+    "float sign_of(float x) { return x > 0 ? 1 : x < 0 ? -1 : 0; }\n"
+    "\n"
+    "kernel void variation_back(IN(x), IN(samples), IN(dy), MEM(dx), const int n,\n"
+    "                           const int entry, const int H, const int W, const int N,\n"
+    "                           const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), p = i % (H * W);\n"
+    "    float g = 0;\n"
+    "    AT(x); AT(samples); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    if (p % W > 0) g += sign_of(x[i] - x[i - 1]);\n"
+    "    if (p % W < W - 1) g += sign_of(x[i] - x[i + 1]);\n"
+    "    if (p >= W) g += sign_of(x[i] - x[i - W]);\n"
+    "    if (p < (H - 1) * W) g += sign_of(x[i] - x[i + W]);\n"
+    "    g *= dy[0] / N * (HAS(samples) ? samples[i / entry] : 1);\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+static const char cvncl_text_soft_loss[] =
+    "/* log_sum, part [n]: of each position */\n"
+    "kernel void soft_loss(IN(x), IN(t), IN(samples), OUT(log_sum), OUT(part), const int n,\n"
+    "                      const int classes, const int inner, const int entry)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    AT(x); AT(t); AT(samples); AT(log_sum); AT(part);\n"
+    "    if (i >= n) return;\n"
+    "    float top = x[at], sum = 0, loss = 0;\n"
+    "    for (int c = 1; c < classes; c++) top = fmax(top, x[at + c * inner]);\n"
+    "    for (int c = 0; c < classes; c++) sum += exp(x[at + c * inner] - top);\n"
+    "    sum = top + log(sum);\n"
+    "    for (int c = 0; c < classes; c++) loss += t[at + c * inner] * (sum - x[at + c * inner]);\n"
+    "    log_sum[i] = sum;\n"
+    "    part[i] = loss * (HAS(samples) ? samples[at / entry] : 1);\n"
+    "}\n"
+    "\n"
+    "kernel void soft_loss_back(IN(x), IN(t), IN(samples), IN(log_sum), IN(dy), MEM(dx),\n"
+    "                           const int n, const int classes, const int inner, const int entry,\n"
+    "                           const int side, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), at = i / inner * classes * inner + i % inner;\n"
+    "    float all = 0;\n"
+    "    AT(x); AT(t); AT(samples); AT(log_sum); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    const float scale = dy[0] / n * (HAS(samples) ? samples[at / entry] : 1);\n"
+    "    for (int c = 0; c < classes; c++) all += t[at + c * inner];\n"
+    "    for (int k = at; k < at + classes * inner; k += inner) {\n"
+    "        const float below = log_sum[i] - x[k];\n"
+    "        const float g = scale * (side ? below : exp(-below) * all - t[k]);\n"
+    "        dx[k] = add ? dx[k] + g : g;\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* g -= the identity, part = g^2; or, with dy, part = 4 f dy g */\n"
+    "kernel void orthogonality(MEM(g), IN(dy), OUT(part), const int rows, const float factor)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(g); AT(dy); AT(part);\n"
+    "    if (i >= rows * rows) return;\n"
+    "    if (HAS(dy)) {\n"
+    "        part[i] = 4 * factor * dy[0] * g[i];\n"
+    "        return;\n"
+    "    }\n"
+    "    const float v = g[i] - (i / rows == i % rows ? 1 : 0);\n"
+    "    g[i] = v;\n"
+    "    part[i] = v * v;\n"
+    "}\n";
+
+static const char cvncl_text_ctc[] =
+    "/* Connectionist temporal classification: convnet.h, >>ctc. a, b [N, T, 2*S + 1]; a group a\n"
+    " * sample, its items go through the states, step after step. */\n"
+    "#define CTC_PARAMS \\\n"
+    "    INTS(labels), INTS(lengths), INTS(counts), const int T, const int C, const int S, \\\n"
+    "    const int blank\n"
+    "#define CTC_STEPS(n) (HAS(lengths) ? lengths[n] : T)\n"
+    "#define CTC_CLASS(k) ((k) % 2 ? labels[(k) / 2] : blank)\n"
+    "#define CTC_SKIPS(k) ((k) % 2 && (k) > 1 && labels[(k) / 2] != labels[(k) / 2 - 1])\n"
+    "\n"
+    "float log_add(float a, float b)\n"
+    "{\n"
+    "    const float high = a > b ? a : b, low = a > b ? b : a;\n"
+    "    return low == -INFINITY ? high : high + log1p(exp(low - high));\n"
+    "}\n"
+    "\n"
+    "int ctc_count(global const int *labels, int S)\n"
+    "{\n"
+    "    int count = 0;\n"
+    "    while (count < S && labels[count] >= 0) count++;\n"
+    "    return count;\n"
+    "}\n"
+    "\n"
+    "kernel void ctc_alpha(IN(x), MEM(a), OUT(loss), IN(samples), OUT(part), CTC_PARAMS,\n"
+    "                      const int per, const int zero_infinity)\n"
+    "{\n"
+    "    const int n = get_group_id(0), i = get_local_id(0), width = 2 * S + 1;\n"
+    "    AT(x); AT(a); AT(loss); AT(samples); AT(part); AT(labels); AT(lengths); AT(counts);\n"
+    "    labels += n * S;\n"
+    "    x += (size_t)n * T * C;\n"
+    "    a += (size_t)n * T * width;\n"
+    "    const int steps = CTC_STEPS(n), count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const int K = 2 * count + 1;\n"
+    "    for (int t = 0; t < steps; t++) {\n"
+    "        global const float *before = a + (size_t)(t - 1) * width;\n"
+    "        for (int k = i; k < K; k += WG) {\n"
+    "            float v = t ? before[k] : k < 2 ? 0 : -INFINITY;\n"
+    "            if (t && k > 0) v = log_add(v, before[k - 1]);\n"
+    "            if (t && CTC_SKIPS(k)) v = log_add(v, before[k - 2]);\n"
+    "            a[(size_t)t * width + k] = v + x[(size_t)t * C + CTC_CLASS(k)];\n"
+    "        }\n"
+    "        barrier(CLK_GLOBAL_MEM_FENCE);\n"
+    "    }\n"
+    "    if (i != 0) return;\n"
+    "    float v = count ? INFINITY : 0;\n"
+    "    a += (size_t)(steps - 1) * width;\n"
+    "    if (steps) v = -log_add(a[K - 1], count ? a[K - 2] : -INFINITY);\n"
+    "    loss[n] = v;\n"
+    "    part[n] = zero_infinity && v == INFINITY\n"
+    "                  ? 0 : v / max(count, 1) * (HAS(samples) ? samples[n / per] : 1);\n"
+    "}\n"
+    "\n"
+    "kernel void ctc_beta(IN(x), MEM(b), CTC_PARAMS)\n"
+    "{\n"
+    "    const int n = get_group_id(0), width = 2 * S + 1;\n"
+    "    AT(x); AT(b); AT(labels); AT(lengths); AT(counts);\n"
+    "    labels += n * S;\n"
+    "    x += (size_t)n * T * C;\n"
+    "    b += (size_t)n * T * width;\n"
+    "    const int steps = CTC_STEPS(n), count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const int K = 2 * count + 1;\n"
+    "    for (int t = steps - 1; t >= 0; t--) {\n"
+    "        const bool more = t < steps - 1;\n"
+    "        global const float *after = b + (size_t)(t + 1) * width;\n"
+    "        for (int k = get_local_id(0); k < K; k += WG) {\n"
+    "            float v = more ? after[k] : k >= K - 2 ? 0 : -INFINITY;\n"
+    "            if (more && k + 1 < K) v = log_add(v, after[k + 1]);\n"
+    "            if (more && k + 2 < K && CTC_SKIPS(k + 2)) v = log_add(v, after[k + 2]);\n"
+    "            b[(size_t)t * width + k] = v + x[(size_t)t * C + CTC_CLASS(k)];\n"
+    "        }\n"
+    "        barrier(CLK_GLOBAL_MEM_FENCE);\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_ctc_back[] =
+    "/* an item each class of each step */\n"
+    "kernel void ctc_back(IN(x), IN(a), IN(b), IN(loss), IN(samples), IN(dy), MEM(dx),\n"
+    "                     CTC_PARAMS, const int N, const int per, const int zero_infinity,\n"
+    "                     const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i % C, n = i / C / T, width = 2 * S + 1;\n"
+    "    AT(x); AT(a); AT(b); AT(loss); AT(samples); AT(dy); AT(dx);\n"
+    "    AT(labels); AT(lengths); AT(counts);\n"
+    "    if (i >= N * T * C) return;\n"
+    "    labels += n * S;\n"
+    "    a += (size_t)(i / C) * width;\n"
+    "    b += (size_t)(i / C) * width;\n"
+    "    const int count = HAS(counts) ? counts[n] : ctc_count(labels, S);\n"
+    "    const bool counts_not = zero_infinity && loss[n] == INFINITY;\n"
+    "    float sum = -INFINITY, g = 0;\n"
+    "    if (!counts_not && i / C % T < CTC_STEPS(n)) {\n"
+    "        for (int k = 0; k <= 2 * count; k++)\n"
+    "            if (CTC_CLASS(k) == c) sum = log_add(sum, a[k] + b[k]);\n"
+    "        const float seen = sum == -INFINITY && loss[n] != INFINITY\n"
+    "                               ? 0 : exp(sum + loss[n] - x[i]);\n"
+    "        g = dy[0] / ((float)max(count, 1) * N) * (HAS(samples) ? samples[n / per] : 1) *\n"
+    "            (exp(x[i]) - seen);\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+/* ---- labels: negative log-likelihood, margins ---- */
+
+static int cvncl_label_kind(const cvni_layer *l) { return l->op == &cvni_multi_margin_loss.op; }
+
+static cvn_result cvncl_label_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_label_job j = cvni_label_job_of(net, l);
+    cvn_result result = cvni_fetch(net, cvni_in(net, l, 1));
+    if (result == CVN_OK)
+        result = cvni_labels_in_range(net, l, j.labels, j.count, j.classes, j.d->ignore_index);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_LABEL_LOSS, j.count, "pw" CVNCL_LABELS "i", j.x, 0, j.labels,
+                            net->mixed ? net->partner : NULL, cvncl_sample_weights(net),
+                            cvncl_class_weights(net, l), j.count, j.per_sample, j.classes, j.inner,
+                            j.d->ignore_index, (double)net->mix, 0.0, cvncl_label_kind(l));
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, l->saved, j.count, 2, 1.0);
+}
+
+static cvn_result cvncl_label_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_label_job j = cvni_label_job_of(net, l);
+    int add;
+    float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_LABEL_LOSS_BACK, j.count, "pppp" CVNCL_LABELS "ii", j.x, l->dy,
+                      l->saved, dx, j.labels, net->mixed ? net->partner : NULL,
+                      cvncl_sample_weights(net), cvncl_class_weights(net, l), j.count,
+                      j.per_sample, j.classes, j.inner, j.d->ignore_index, (double)net->mix, 0.0,
+                      cvncl_label_kind(l), add);
+}
+
+/* ---- rows ---- */
+
+/* In the order of row_loss. */
+static int cvncl_row_kind(const cvni_layer *l)
+{
+    static const cvni_row_loss *const rows[] = { &cvni_iou_loss, &cvni_giou_loss,
+                                                 &cvni_triplet_loss, &cvni_contrastive_loss,
+                                                 &cvni_vae_loss };
+    int kind = 0;
+    while (rows[kind] != cvni_row_loss_of(l)) kind++;
+    return kind;
+}
+
+static size_t cvncl_row_work(cvn_net *net, const cvni_layer *l)
+{
+    return (size_t)cvni_row_count(net, l);
+}
+
+static cvn_result cvncl_row_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_job j = cvni_row_job_of(net, l);
+    const cvni_rows r = cvni_rows_at(&j, 0);
+    const cvn_result result =
+        cvncl_each(net, CVNCL_ROW_LOSS, j.rows, "ppppwiiiif", r.in[0], r.in[1], r.in[2],
+                   cvncl_sample_weights(net), 0, j.rows,
+                   j.per_entry * cvni_in(net, l, 0)->samples, r.size, cvncl_row_kind(l), r.p);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, j.rows, 1,
+                        (double)j.rows);
+}
+
+static cvn_result cvncl_row_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_row_job j = cvni_row_job_of(net, l);
+    const cvni_rows r = cvni_rows_at(&j, 0);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < l->inputs && result == CVN_OK; side++) {
+        const int own = cvni_row_size(&j, side);
+        int add;
+        float *dx = cvni_gradient_for(cvni_in(net, l, side), &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_ROW_LOSS_BACK, j.rows * own, "ppppppiiiifiii", r.in[0],
+                            r.in[1], r.in[2], cvncl_sample_weights(net), l->dy, dx, j.rows,
+                            j.per_entry * cvni_in(net, l, 0)->samples, r.size, cvncl_row_kind(l),
+                            r.p, side, own, add);
+    }
+    return result;
+}
+
+/* ---- Dice, total variation, distributions as targets ---- */
+
+static size_t cvncl_dice_work(cvn_net *net, const cvni_layer *l)
+{
+    return (size_t)cvni_in(net, l, 0)->shape.dim[0];
+}
+
+static cvn_result cvncl_dice_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int N = j.x->shape.dim[0];
+    const cvn_result result =
+        cvncl_groups(net, CVNCL_DICE, N, "ppppwiif", j.x->y, j.t->y, cvncl_sample_weights(net),
+                     l->saved, 0, (int)j.entry, j.x->samples, (double)((const float *)l->desc)[0]);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, N, 1, (double)N);
+}
+
+static cvn_result cvncl_dice_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < 2 && result == CVN_OK; side++) {
+        const cvni_layer *other = side ? j.x : j.t;
+        cvni_layer *own = side ? j.t : j.x;
+        int add;
+        float *dx = cvni_gradient_for(own, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_DICE_BACK, (int)j.count, "ppppppiiiii", own->y, other->y,
+                            cvncl_sample_weights(net), l->saved, l->dy, dx, (int)j.count,
+                            (int)j.entry, j.x->samples, j.x->shape.dim[0], add);
+    }
+    return result;
+}
+
+static cvn_result cvncl_variation_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const cvn_shape s = j.x->shape;
+    const int n = (int)j.count;
+    const cvn_result result =
+        cvncl_each(net, CVNCL_VARIATION, n, "ppwiiii", j.x->y, cvncl_sample_weights(net), 0, n,
+                   (int)j.entry * j.x->samples, s.dim[2], s.dim[3]);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1, (double)s.dim[0]);
+}
+
+static cvn_result cvncl_variation_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const cvn_shape s = j.x->shape;
+    int add;
+    float *dx = cvni_gradient_for(j.x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_VARIATION_BACK, (int)j.count, "ppppiiiiii", j.x->y,
+                      cvncl_sample_weights(net), l->dy, dx, (int)j.count,
+                      (int)j.entry * j.x->samples, s.dim[2], s.dim[3], s.dim[0], add);
+}
+
+static cvn_result cvncl_soft_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_soft_job s = cvni_soft_job_of(net, l);
+    const cvn_result result =
+        cvncl_each(net, CVNCL_SOFT_LOSS, s.count, "ppppwiiii", s.j.x->y, s.j.t->y,
+                   cvncl_sample_weights(net), l->saved, 0, s.count, s.classes, s.inner,
+                   (int)s.j.entry * s.j.x->samples);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, s.count, 1,
+                        (double)s.count);
+}
+
+static cvn_result cvncl_soft_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_soft_job s = cvni_soft_job_of(net, l);
+    cvn_result result = CVN_OK;
+    for (int side = 0; side < 2 && result == CVN_OK; side++) {
+        int add;
+        float *dx = cvni_gradient_for(side ? s.j.t : s.j.x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_SOFT_LOSS_BACK, s.count, "ppppppiiiiii", s.j.x->y, s.j.t->y,
+                            cvncl_sample_weights(net), l->saved, l->dy, dx, s.count, s.classes,
+                            s.inner, (int)s.j.entry * s.j.x->samples, side, add);
+    }
+    return result;
+}
+
+/* ---- of one tensor, element by element: its mean; penalties of a weight ---- */
+
+enum { CVNCL_PAIR_MEAN = 8, CVNCL_PAIR_L1, CVNCL_PAIR_L2 };      /* kinds of pair_value */
+
+static cvn_result cvncl_mean_loss_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int n = (int)j.count;
+    const cvn_result result = cvncl_each(net, CVNCL_PAIR_LOSS, n, "pppwiiiff", j.x->y, NULL,
+                                         cvncl_sample_weights(net), 0, n,
+                                         (int)j.entry * j.x->samples, CVNCL_PAIR_MEAN, 0.0, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1, (double)n);
+}
+
+static cvn_result cvncl_mean_loss_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_loss_job j = cvni_loss_job_of(net, l);
+    const int n = (int)j.count;
+    int add;
+    float *dx = cvni_gradient_for(j.x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_PAIR_LOSS_BACK, n, "pppppiiifffii", j.x->y, NULL,
+                      cvncl_sample_weights(net), l->dy, dx, n, (int)j.entry * j.x->samples,
+                      CVNCL_PAIR_MEAN, 0.0, 0.0, (double)n, 0, add);
+}
+
+static size_t cvncl_penalty_work(cvn_net *net, const cvni_layer *l)
+{
+    return cvni_penalty_param(net, l)->count;
+}
+
+static int cvncl_penalty_kind(const cvni_layer *l)
+{
+    return l->op == &cvni_op_l2_penalty ? CVNCL_PAIR_L2 : CVNCL_PAIR_L1;
+}
+
+static double cvncl_penalty_divisor(const cvni_layer *l)
+{
+    return 1 / (double)((const cvni_penalty_desc *)l->desc)->factor;
+}
+
+static cvn_result cvncl_penalty_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_penalty_param(net, l)->count;
+    const cvn_result result = cvncl_each(net, CVNCL_PAIR_LOSS, n, "pppwiiiff",
+                                         cvni_weights(net, l, 0), NULL, NULL, 0, n, n,
+                                         cvncl_penalty_kind(l), 0.0, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1,
+                        cvncl_penalty_divisor(l));
+}
+
+static cvn_result cvncl_penalty_backward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_penalty_param(net, l)->count;
+    float *dw = cvni_penalty_grad(net, l);
+    if (!dw) return CVN_OK;
+    return cvncl_each(net, CVNCL_PAIR_LOSS_BACK, n, "pppppiiifffii", cvni_weights(net, l, 0), NULL,
+                      NULL, l->dy, dw, n, n, cvncl_penalty_kind(l), 0.0, 0.0,
+                      cvncl_penalty_divisor(l), 0, 1);
+}
+
+static size_t cvncl_orthogonality_work(cvn_net *net, const cvni_layer *l)
+{
+    (void)net;
+    return l->saved_bytes / sizeof(float);
+}
+
+static cvn_result cvncl_orthogonality_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_param *p = cvni_penalty_param(net, l);
+    const int rows = p->shape.dim[0], n = rows * rows;
+    const float *w = cvni_weights(net, l, 0);
+    const int rest = (int)(p->count / (size_t)rows);
+    cvn_result result = cvncl_project(net, rows, rows, rest, w, w, NULL, (float *)l->saved, rows);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_ORTHOGONALITY, n, "ppwif", l->saved, NULL, 0, rows, 0.0);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, n, 1,
+                        cvncl_penalty_divisor(l));
+}
+
+static cvn_result cvncl_orthogonality_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_param *p = cvni_penalty_param(net, l);
+    const int rows = p->shape.dim[0];
+    const int rest = (int)(p->count / (size_t)rows);
+    float *dw = cvni_penalty_grad(net, l);
+    cvn_result result;
+    if (!dw) return CVN_OK;
+    result = cvncl_each(net, CVNCL_ORTHOGONALITY, rows * rows, "pppif", l->saved, l->dy,
+                        l->work_backward, rows,
+                        (double)((const cvni_penalty_desc *)l->desc)->factor);
+    if (result != CVN_OK) return result;
+    return cvncl_project_back(net, rows, rows, rest, (const float *)l->work_backward, rows,
+                              cvni_weights(net, l, 0), dw, rest, 1);
+}
+
+/* ---- CTC ---- */
+
+static size_t cvncl_ctc_floats(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const size_t states = 2 * (size_t)cvni_in(net, l, 1)->shape.dim[1] + 1;
+    return cvni_mul_size(cvni_mul_size((size_t)x.dim[0], (size_t)x.dim[1]), states);
+}
+
+static size_t cvncl_ctc_work(cvn_net *net, const cvni_layer *l)
+{
+    return cvni_add_size(2 * cvncl_ctc_floats(net, l), (size_t)cvni_in(net, l, 0)->shape.dim[0]);
+}
+
+static const void *cvncl_ctc_input(const cvn_net *net, const cvni_layer *l, int i)
+{
+    return i ? cvni_in(net, l, i)->y : NULL;
+}
+
+static cvn_result cvncl_ctc_alpha(cvn_net *net, cvni_layer *l, const cvni_ctc_job *j)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    return cvncl_groups(net, CVNCL_CTC_ALPHA, x->shape.dim[0], "pwppwpppiiiiii", x->y, 0, l->saved,
+                        cvncl_sample_weights(net), 2 * (int)cvncl_ctc_floats(net, l),
+                        cvni_in(net, l, 1)->y, cvncl_ctc_input(net, l, j->d->input_lengths),
+                        cvncl_ctc_input(net, l, j->d->label_lengths), j->T, j->C, j->S,
+                        j->d->blank, x->samples, j->d->zero_infinity);
+}
+
+static cvn_result cvncl_ctc_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    const int N = cvni_in(net, l, 0)->shape.dim[0];
+    cvn_result result = CVN_OK;
+    for (int i = 1; i < l->inputs && result == CVN_OK; i++)
+        result = cvni_fetch(net, cvni_in(net, l, i));
+    for (int n = 0; n < N && result == CVN_OK; n++) result = cvni_ctc_check(net, l, &j, n);
+    if (result == CVN_OK) result = cvncl_ctc_alpha(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 2 * (int)cvncl_ctc_floats(net, l), l->y,
+                        NULL, N, 1, (double)N);
+}
+
+static cvn_result cvncl_ctc_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_ctc_job j = cvni_ctc_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int N = x->shape.dim[0], b = (int)cvncl_ctc_floats(net, l);
+    const void *lengths = cvncl_ctc_input(net, l, j.d->input_lengths);
+    const void *counts = cvncl_ctc_input(net, l, j.d->label_lengths);
+    cvn_result result;
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    result = cvncl_ctc_alpha(net, l, &j);
+    if (result == CVN_OK)
+        result = cvncl_groups(net, CVNCL_CTC_BETA, N, "pwpppiiii", x->y, b, cvni_in(net, l, 1)->y,
+                              lengths, counts, j.T, j.C, j.S, j.d->blank);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_CTC_BACK, N * j.T * j.C, "pwwppppppp" "iiii" "iiii", x->y, 0, b,
+                      l->saved, cvncl_sample_weights(net), l->dy, dx, cvni_in(net, l, 1)->y,
+                      lengths, counts, j.T, j.C, j.S, j.d->blank, N, x->samples,
+                      j.d->zero_infinity, add);
 }
 
 /* ================================================================================================
@@ -4680,6 +8709,7 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
     double momentum = (double)o->momentum;
     double dampening = 0;
     int flag = o->amsgrad;
+    cvncl_net_of(net)->version++;
     if (o->kind == CVN_LAMB) return cvncl_lamb(net, u);
     if (o->kind == CVN_SGD) {           /* v begins as the gradient */
         c1 = momentum;
@@ -4702,6 +8732,574 @@ static cvn_result cvncl_average(cvn_net *net)
     const int n = (int)(net->trainable + net->running);
     return cvncl_each(net, CVNCL_AVERAGE, n, "ppiif", net->weights, net->ema, n,
                       net->ema_started ? (int)net->trainable : 0, 1 - (double)net->ema_decay);
+}
+
+/* ================================================================================================
+ * >>cl-data   sets of samples on the device: batches gathered, normalised, augmented there
+ * ==============================================================================================
+ *   cvn_fit's sets lie on the device as they lie on the host, in pieces of whole rows. Once an
+ *   epoch the host sends its order; where images are augmented each sample's record goes with it:
+ *   what >>augment draws from the sample's first blocks, by the host's own functions. A step then
+ *   moves nothing but its loss and output. Formulas, draws of single pixels (noise, elastic nodes):
+ *   convnet.h, >>augment. The bilinear warp is in float, the host's places are in double; values of
+ *   bytes are divided by 255 before they are mixed, not behind. */
+
+enum {              /* words of a sample's record, as in the text; without augmentation the first */
+    CVNCL_ROW, CVNCL_SAMPLE, CVNCL_WARP, CVNCL_TONE = CVNCL_WARP + 6, CVNCL_ERASE = CVNCL_TONE + 4,
+    CVNCL_CUT = CVNCL_ERASE + 4, CVNCL_RECORD = CVNCL_CUT + 2
+};
+
+static const char cvncl_text_gather_rows[] =
+    "enum { SAMPLE = 1, WARP = 2, TONE = 8, ERASE = 12, CUT = 16 };  /* as CVNCL_SAMPLE, ... */\n"
+    "\n"
+    "/* order: a record of `record` words for each place of the epoch, its row first. This piece of\n"
+    " * the set has the rows first .. first + rows - 1. y [n] */\n"
+    "#define SET \\\n"
+    "    global const int *restrict order, const int record, const int at, const int first, \\\n"
+    "    const int rows\n"
+    "\n"
+    "kernel void gather_rows(SET, global const int *restrict from, global int *restrict y,\n"
+    "                        const ulong y_at, const int n, const int length)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int row = order[(ulong)(at + i / length) * record] - first;\n"
+    "    if (row >= 0 && row < rows) y[i] = from[(ulong)row * length + i % length];\n"
+    "}\n"
+    "\n"
+    "/* table [C, 256]: normalised bytes */\n"
+    "kernel void gather_bytes(SET, global const uchar *restrict from,\n"
+    "                         global const float *restrict table, OUT(y), const int n,\n"
+    "                         const int length, const int plane)\n"
+    "{\n"
+    "    const int i = get_global_id(0), e = i % length;\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int row = order[(ulong)(at + i / length) * record] - first;\n"
+    "    if (row >= 0 && row < rows)\n"
+    "        y[i] = table[e / plane * 256 + from[(ulong)row * length + e]];\n"
+    "}\n";
+
+static const char cvncl_text_augment[] =
+    "/* Two normal numbers of two words, by Box and Muller; log1p where the word is near 2^32. */\n"
+    "float2 normals(uint a, uint b)\n"
+    "{\n"
+    "    const float part = 1.0f / 4294967296.0f;\n"
+    "    const float l = a >> 31 ? log1p(-(float)~a * part) : log(((float)a + 1) * part);\n"
+    "    const float radius = sqrt(-2 * l), angle = 2 * ((float)b * part);\n"
+    "    return (float2)(radius * cospi(angle), radius * sinpi(angle));\n"
+    "}\n"
+    "\n"
+    "#define KEY const uint low, const uint high, const uint k0, const uint k1\n"
+    "#define WORDS(sample, block) philox((uint4)(block, sample, low, high), k0, k1)\n"
+    "\n"
+    "/* nodes [n/count, count, 2]: displacements */\n"
+    "kernel void elastic(SET, global float *restrict nodes, const int n, const int count,\n"
+    "                    const float amplitude, KEY)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    if (i >= n) return;\n"
+    "    const uint sample = order[(ulong)(at + i / count) * record + SAMPLE];\n"
+    "    const uint4 w = WORDS(sample, 0xC0000000u + (uint)(i % count));\n"
+    "    vstore2(amplitude * normals(w.x, w.y), i, nodes);\n"
+    "}\n"
+    "\n"
+    "float to_edge(float s, int size)\n"
+    "{\n"
+    "    if (s < 0 && s >= -0.5f) return 0;\n"
+    "    return s > size - 1 && s <= size - 0.5f ? size - 1 : s;\n"
+    "}\n"
+    "\n"
+    "void spline(float t, float *b)\n"
+    "{\n"
+    "    const float s = 1 - t;\n"
+    "    b[0] = s * s * s / 6;\n"
+    "    b[1] = 2.0f / 3 - t * t + 0.5f * t * t * t;\n"
+    "    b[2] = 2.0f / 3 - s * s + 0.5f * s * s * s;\n"
+    "    b[3] = t * t * t / 6;\n"
+    "}\n"
+    "\n"
+    "float2 displacement(int y, int x, int lines, int columns, float step,\n"
+    "                    global const float *nodes)\n"
+    "{\n"
+    "    const int i = min((int)(y / step), lines - 4), j = min((int)(x / step), columns - 4);\n"
+    "    float by[4], bx[4];\n"
+    "    float2 move = 0;\n"
+    "    spline(y / step - i, by);\n"
+    "    spline(x / step - j, bx);\n"
+    "    for (int k = 0; k < 4; k++)\n"
+    "        for (int l = 0; l < 4; l++)\n"
+    "            move += by[k] * bx[l] * vload2((i + k) * columns + j + l, nodes);\n"
+    "    return move;\n"
+    "}\n";
+
+static const char cvncl_text_warp[] =
+    "/* An image [height, width] of the set, as bytes/255 or floats. */\n"
+    "float pixel_or(global const uchar *bytes, global const float *floats, int is_bytes, int y, int x,\n"
+    "               int height, int width, float fill)\n"
+    "{\n"
+    "    if (y < 0 || x < 0 || y >= height || x >= width) return fill;\n"
+    "    return is_bytes ? bytes[y * width + x] / 255.0f : floats[y * width + x];\n"
+    "}\n"
+    "\n"
+    "/* Saturation and hue of v, red green blue. */\n"
+    "void colour(float saturation, float turn, float *v)\n"
+    "{\n"
+    "    const float top = fmax(v[0], fmax(v[1], v[2])), bottom = fmin(v[0], fmin(v[1], v[2]));\n"
+    "    const float span = top - bottom;\n"
+    "    float chroma = saturation * span, angle;\n"
+    "    if (!(span > 0)) return;\n"
+    "    if (saturation > 1 && chroma > top) chroma = top > span ? top : span;\n"
+    "    if (top == v[0]) angle = (v[1] - v[2]) / span;\n"
+    "    else angle = top == v[1] ? 2 + (v[2] - v[0]) / span : 4 + (v[0] - v[1]) / span;\n"
+    "    for (int c = 0; c < 3; c++) {\n"
+    "        float t = 5 - 2 * c + angle + 6 * turn;\n"
+    "        t -= t >= 12 ? 12 : t >= 6 ? 6 : t < 0 ? -6 : 0;\n"
+    "        v[c] = top - chroma * clamp(fmin(t, 4 - t), 0.0f, 1.0f);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* Geometry and colour of n pixels of all channels; lines 0: no elastic nodes. */\n"
+    "kernel void augment(SET, global const uchar *bytes, global const float *floats,\n"
+    "                    const int is_bytes, global const float *nodes, const int lines,\n"
+    "                    const int columns, const float step, OUT(y), const int n,\n"
+    "                    const int channels, const int height, const int width,\n"
+    "                    const float fill, const int edge, const int tone)\n"
+    "{\n"
+    "    const int i = get_global_id(0), plane = height * width, s = i / plane, p = i % plane;\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *r = order + (ulong)(at + s) * record;\n"
+    "    const int row = r[0] - first, py = p / width, px = p % width;\n"
+    "    if (row < 0 || row >= rows) return;\n"
+    "    const ulong image = (ulong)row * channels * plane;\n"
+    "    global const float *f = (global const float *)(r + WARP);\n"
+    "    float sx = fma(f[1], (float)px, fma(f[2], (float)py, f[0]));\n"
+    "    float sy = fma(f[4], (float)px, fma(f[5], (float)py, f[3])), v[3];\n"
+    "    if (lines > 0) {\n"
+    "        const float2 move = displacement(py, px, lines, columns, step,\n"
+    "                                         nodes + (ulong)s * lines * columns * 2);\n"
+    "        sx += move.x;\n"
+    "        sy += move.y;\n"
+    "    }\n"
+    "    if (edge) sx = to_edge(sx, width);\n"
+    "    if (edge) sy = to_edge(sy, height);\n"
+    "    const int inside = sx > -1 && sy > -1 && sx < width && sy < height;\n"
+    "    const int x0 = inside ? (int)floor(sx) : 0, y0 = inside ? (int)floor(sy) : 0;\n"
+    "    const float fx = sx - x0, fy = sy - y0;\n"
+    "    for (int c = 0; c < channels; c++) {\n"
+    "        const ulong from = image + c * plane;\n"
+    "        float q[4];\n"
+    "        for (int k = 0; k < 4; k++)\n"
+    "            q[k] = pixel_or(bytes + from, floats + from, is_bytes, y0 + k / 2, x0 + k % 2,\n"
+    "                            height, width, fill);\n"
+    "        const float top = q[0] + fx * (q[1] - q[0]), bottom = q[2] + fx * (q[3] - q[2]);\n"
+    "        const float value = inside ? top + fy * (bottom - top) : fill;\n"
+    "        if (tone) v[c] = value;\n"
+    "        else y[((ulong)s * channels + c) * plane + p] = value;\n"
+    "    }\n"
+    "    if (!tone) return;\n"
+    "    f = (global const float *)(r + TONE);\n"
+    "    colour(f[2], f[3], v);\n"
+    "    for (int c = 0; c < 3; c++) y[((ulong)s * 3 + c) * plane + p] = v[c];\n"
+    "}\n";
+
+static const char cvncl_text_augment_end[] =
+    "/* means of images of n elements, a group each */\n"
+    "kernel void image_means(IN(x), global float *restrict means, const int n)\n"
+    "{\n"
+    "    local float sums[WG];\n"
+    "    float a = 0;\n"
+    "    AT(x);\n"
+    "    x += (ulong)get_group_id(0) * n;\n"
+    "    for (int i = get_local_id(0); i < n; i += WG) a += x[i];\n"
+    "    a = group_sum(a, sums);\n"
+    "    if (get_local_id(0) == 0) means[get_group_id(0)] = a / n;\n"
+    "}\n"
+    "\n"
+    "/* What follows the colours, and the normalisation; y [n/length, channels, height, width].\n"
+    " * table: behind the bytes' values means and deviations of the channels; bits: 1 contrast and\n"
+    " * brightness, 2 erase with noise, 4 normalise */\n"
+    "kernel void augment_end(SET, MEM(y), global const float *means,\n"
+    "                        global const float *table, const int n, const int channels,\n"
+    "                        const int height, const int width, const int bits, const float noise,\n"
+    "                        const int cutout, const float fill, KEY)\n"
+    "{\n"
+    "    const int i = get_global_id(0), plane = height * width, length = channels * plane;\n"
+    "    const int e = i % length, py = e % plane / width, px = e % width, c = e / plane;\n"
+    "    AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *r = order + (ulong)(at + i / length) * record;\n"
+    "    global const float *f = (global const float *)(r + TONE);\n"
+    "    float v = y[i];\n"
+    "    if (bits & 1) v = means[i / length] + f[0] * (v - means[i / length]) + f[1];\n"
+    "    if (noise > 0) {\n"
+    "        const uint4 w = WORDS(r[SAMPLE], 3 + (uint)e / 4);\n"
+    "        const float2 two = e % 4 < 2 ? normals(w.x, w.y) : normals(w.z, w.w);\n"
+    "        v += noise * (e % 2 ? two.y : two.x);\n"
+    "    }\n"
+    "    if (py - r[ERASE] >= 0 && py - r[ERASE] < r[ERASE + 2] && px - r[ERASE + 1] >= 0 &&\n"
+    "        px - r[ERASE + 1] < r[ERASE + 3]) {\n"
+    "        v = fill;\n"
+    "        if (bits & 2)\n"
+    "            v = (float)(word_of(WORDS(r[SAMPLE], 0x40000000u + (uint)e / 4), e % 4) >> 8) /\n"
+    "                16777216.0f;\n"
+    "    }\n"
+    "    if (cutout > 0 && py >= r[CUT] && (uint)(py - r[CUT]) < (uint)cutout && px >= r[CUT + 1] &&\n"
+    "        (uint)(px - r[CUT + 1]) < (uint)cutout)\n"
+    "        v = fill;\n"
+    "    if (bits & 4) v = (v - table[channels * 256 + c]) / table[channels * 257 + c];\n"
+    "    y[i] = v;\n"
+    "}\n";
+
+/* One array of a set: rows first .. first + rows - 1, `each` of them in a piece. */
+enum { CVNCL_SET_PIECES = 64 };
+typedef struct cvncl_array {
+    cvncl_buffer piece[CVNCL_SET_PIECES];
+    size_t row_bytes;
+    int each;
+} cvncl_array;
+
+typedef struct cvncl_set {
+    cvncl_backend *b;
+    const cvn_data *data;
+    cvncl_array array[4];       /* images or bytes, labels, targets, weights */
+    int first, rows;
+    int channels, height, width;        /* of an image, where they are augmented */
+    int lines, columns;                 /* of elastic nodes, `step` pixels apart */
+    double step;
+    cvncl_buffer order, table, nodes, means;
+    int *records;               /* [count, record], on the host */
+    int record;
+    uint64_t seed, epoch;
+} cvncl_set;
+
+static void cvncl_drop_set(void *set)
+{
+    cvncl_set *s = (cvncl_set *)set;
+    for (int i = 0; i < 4 * CVNCL_SET_PIECES; i++)
+        cvncl_give_back(s->b, &s->array[i / CVNCL_SET_PIECES].piece[i % CVNCL_SET_PIECES]);
+    cvncl_give_back(s->b, &s->order);
+    cvncl_give_back(s->b, &s->table);
+    cvncl_give_back(s->b, &s->nodes);
+    cvncl_give_back(s->b, &s->means);
+    CONVNET_FREE(s->records);
+    CONVNET_FREE(s);
+}
+
+/* A new buffer with `bytes` of the host, or, from NULL, with anything; 0: no room. */
+static int cvncl_send(cvncl_backend *b, const void *from, size_t bytes, cvncl_buffer *to)
+{
+    if (bytes > b->max_alloc || bytes > b->memory - b->taken) return 0;
+    if (cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, to) != 0) return 0;
+    return !from || b->api.EnqueueWriteBuffer(b->queue, to->memory, 1, 0, bytes, from, 0, NULL,
+                                              NULL) == 0;
+}
+
+static int cvncl_send_array(cvncl_set *s, const void *from, size_t row_bytes, cvncl_array *a)
+{
+    const size_t most = cvni_min_size((size_t)s->b->base.piece / row_bytes, INT_MAX);
+    int piece = 0;
+    a->row_bytes = row_bytes;
+    a->each = (int)most;
+    if (!most) return 0;
+    for (int done = 0; done < s->rows; done += a->each, piece++) {
+        const size_t rows = (size_t)cvni_min(s->rows - done, a->each);
+        const unsigned char *p = (const unsigned char *)from +
+                                 ((size_t)s->first + (size_t)done) * row_bytes;
+        if (piece == CVNCL_SET_PIECES) return 0;
+        if (!cvncl_send(s->b, p, rows * row_bytes, &a->piece[piece])) return 0;
+    }
+    return 1;
+}
+
+/* The rows of the arrays that the set has. */
+static void cvncl_set_range(cvncl_set *s)
+{
+    size_t low = SIZE_MAX, high = 0;
+    for (int i = 0; i < s->data->count; i++) {
+        const size_t row = cvni_data_number(s->data, i);
+        low = cvni_min_size(low, row);
+        high = cvni_max_size(high, row);
+    }
+    s->first = (int)low;
+    s->rows = (int)(high - low + 1);
+}
+
+/* The values of normalised bytes; then mean and deviation of each channel. */
+static int cvncl_send_table(cvncl_set *s)
+{
+    const int channels = s->data->channels;
+    float *table = (float *)CONVNET_MALLOC((size_t)channels * 258 * sizeof(float));
+    int sent;
+    if (!table) return 0;
+    for (int c = 0; c < channels; c++) {
+        const float std = s->data->std[c];
+        cvni_byte_table(s->data->mean[c], std, table + 256 * c);
+        table[256 * channels + c] = s->data->mean[c];
+        table[257 * channels + c] = std != 0 ? std : 1;
+    }
+    sent = cvncl_send(s->b, table, (size_t)channels * 258 * sizeof(float), &s->table);
+    CONVNET_FREE(table);
+    return sent;
+}
+
+/* Which array an input is gathered from. */
+static int cvncl_array_of(const cvni_layer *l)
+{
+    return !l ? 3 : l->is_int ? 1 : l->op == &cvni_op_target ? 2 : 0;
+}
+
+static const void *cvncl_array_at(const cvn_data *d, int i)
+{
+    const void *at[4];
+    at[0] = d->bytes ? (const void *)d->bytes : (const void *)d->images;
+    at[1] = d->labels;
+    at[2] = d->targets;
+    at[3] = d->weights;
+    return at[i];
+}
+
+/* Lines and columns of elastic nodes for images of the set; 0: none. */
+static void cvncl_set_nodes(cvncl_set *s)
+{
+    const cvn_augment *a = s->data->augment;
+    const double sigma = a->elastic_sigma != 0 ? (double)a->elastic_sigma : 4.0;
+    if (a->elastic == 0) return;
+    s->step = sqrt(3.0) * sigma;
+    s->lines = (int)((s->height - 1) / s->step) + 4;
+    s->columns = (int)((s->width - 1) / s->step) + 4;
+}
+
+/* The augmentation's own memory, for batches of the net's size. */
+static int cvncl_send_room(const cvn_net *net, cvncl_set *s)
+{
+    const size_t batch = (size_t)net->max_batch;
+    const size_t nodes = cvni_mul_size(cvni_mul_size((size_t)s->lines, (size_t)s->columns), batch);
+    if (!cvncl_send(s->b, NULL, batch * sizeof(float), &s->means)) return 0;
+    if (!nodes) return 1;
+    return nodes <= INT_MAX && cvncl_send(s->b, NULL, nodes * 2 * sizeof(float), &s->nodes);
+}
+
+static int cvncl_fill_set(cvn_net *net, cvncl_set *s)
+{
+    const cvn_data *d = s->data;
+    const size_t bytes = cvni_mul_size((size_t)d->count, (size_t)s->record * sizeof(int));
+    cvncl_set_range(s);
+    s->records = (int *)CONVNET_MALLOC(bytes);
+    if (!s->records || !cvncl_send(s->b, NULL, bytes, &s->order)) return 0;
+    if (d->bytes && !cvncl_send_table(s)) return 0;
+    if (d->weights && !cvncl_send_array(s, d->weights, sizeof(float), &s->array[3])) return 0;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int i = cvncl_array_of(l);
+        const size_t bytes_each = i || !d->bytes ? sizeof(float) : 1;
+        if (!(l->op->flags & CVNI_SOURCE) || !l->y || s->array[i].each) continue;
+        if (!cvncl_array_at(d, i)) continue;
+        if (!cvncl_send_array(s, cvncl_array_at(d, i), cvni_batch_elements(l) * bytes_each,
+                              &s->array[i]))
+            return 0;
+    }
+    return s->record == 1 || cvncl_send_room(net, s);
+}
+
+static cvn_result cvncl_put_order(cvn_net *net, void *set, const int *order, uint64_t seed,
+                              uint64_t epoch);
+
+static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training)
+{
+    cvncl_set *s = (cvncl_set *)CONVNET_MALLOC(sizeof *s);
+    char text[200];
+    if (!s) return NULL;
+    memset(s, 0, sizeof *s);
+    s->b = cvncl_of(net);
+    s->data = data;
+    s->record = 1;
+    if (training && data->augment && cvni_first_input(net)) {
+        cvni_gather_job size;
+        cvni_image_size(data, cvni_first_input(net), &size);
+        s->record = CVNCL_RECORD;
+        s->channels = size.channels;
+        s->height = size.height;
+        s->width = size.width;
+        cvncl_set_nodes(s);
+    }
+    if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
+        cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
+        return s;
+    cvncl_drop_set(s);
+    snprintf(text, sizeof text, "the %d samples find no room on the device (%.0f of %.0f MiB are "
+             "taken): batches are sent one by one", data->count, cvncl_mib(cvncl_of(net)->taken),
+             cvncl_mib(cvncl_of(net)->memory));
+    cvni_warn(net, text);
+    return NULL;
+}
+
+/* ---- records ---- */
+
+typedef struct cvncl_record_job {
+    cvncl_set *s;
+    const int *order;           /* or NULL */
+} cvncl_record_job;
+
+static void cvncl_put_floats(int *to, const double *values, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const float value = (float)values[i];
+        memcpy(to + i, &value, sizeof value);
+    }
+}
+
+/* What is drawn for one sample; warp: where pixel (y, x) reads, as c + a*x + b*y, for x and for
+ * y. */
+static void cvncl_record(const cvncl_set *s, uint32_t sample, int *r)
+{
+    const cvn_augment *a = s->data->augment;
+    cvni_augment_key key;
+    cvni_augment_draw d;
+    cvni_image image;
+    cvni_warp p[2];
+    double warp[6], tone[4];
+    key.seed = s->seed;
+    key.epoch = s->epoch;
+    key.sample = sample;
+    d = cvni_draw_augment(a, &key, s->height, s->width);
+    memset(&image, 0, sizeof image);
+    memset(p, 0, sizeof p);
+    image.height = s->height;
+    image.width = s->width;
+    for (int y = 0; y < 2; y++) {
+        p[y].in = &image;
+        cvni_warp_row(&d, y, &p[y]);
+    }
+    warp[0] = p[0].sx;
+    warp[1] = p[0].step_x;
+    warp[2] = p[1].sx - p[0].sx;
+    warp[3] = p[0].sy;
+    warp[4] = p[0].step_y;
+    warp[5] = p[1].sy - p[0].sy;
+    tone[0] = (double)d.contrast;
+    tone[1] = (double)d.brightness;
+    tone[2] = (double)d.saturation;
+    tone[3] = (double)d.turn;
+    memcpy(r + CVNCL_SAMPLE, &sample, sizeof sample);
+    cvncl_put_floats(r + CVNCL_WARP, warp, 6);
+    cvncl_put_floats(r + CVNCL_TONE, tone, 4);
+    r[CVNCL_ERASE] = d.erase.top;
+    r[CVNCL_ERASE + 1] = d.erase.left;
+    r[CVNCL_ERASE + 2] = d.erase.height;
+    r[CVNCL_ERASE + 3] = d.erase.width;
+    r[CVNCL_CUT] = d.cut_y;
+    r[CVNCL_CUT + 1] = d.cut_x;
+}
+
+static void cvncl_records(void *context, int begin, int end, int worker)
+{
+    const cvncl_record_job *j = (const cvncl_record_job *)context;
+    (void)worker;
+    for (int i = begin; i < end; i++) {
+        const size_t number = cvni_data_number(j->s->data, j->order ? j->order[i] : i);
+        int *r = j->s->records + (size_t)i * (size_t)j->s->record;
+        r[CVNCL_ROW] = (int)(number - (size_t)j->s->first);
+        if (j->s->record > 1) cvncl_record(j->s, (uint32_t)number, r);
+    }
+}
+
+static cvn_result cvncl_put_order(cvn_net *net, void *set, const int *order, uint64_t seed,
+                              uint64_t epoch)
+{
+    cvncl_set *s = (cvncl_set *)set;
+    const int count = s->data->count;
+    const size_t bytes = (size_t)count * (size_t)s->record * sizeof(int);
+    cvncl_record_job j;
+    int32_t status;
+    s->seed = seed;
+    s->epoch = epoch;
+    j.s = s;
+    j.order = order;
+    cvni_parallel_for(net, count, (double)count * (s->record > 1 ? 3000 : 3), cvncl_records, &j);
+    status = s->b->api.EnqueueWriteBuffer(s->b->queue, s->order.memory, 1, 0, bytes, s->records, 0,
+                                          NULL, NULL);
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
+/* ---- a batch ---- */
+
+#define CVNCL_SET_FORMAT "biiii"
+
+/* Every piece of the set fills in the samples that it has. */
+static cvn_result cvncl_gather_plain(cvn_net *net, const cvncl_set *s, int i, float *to, int at,
+                                     int n)
+{
+    const cvncl_array *a = &s->array[i];
+    const int bytes = i == 0 && s->data->bytes;
+    const int length = (int)(a->row_bytes / (bytes ? 1 : sizeof(float)));
+    cvn_result result = CVN_OK;
+    for (int p = 0; p * (int64_t)a->each < s->rows && result == CVN_OK; p++) {
+        const int first = p * a->each;
+        const int rows = cvni_min(a->each, s->rows - first);
+        if (bytes)
+            result = cvncl_each(net, CVNCL_GATHER_BYTES, n * length, CVNCL_SET_FORMAT "bbpiii",
+                                s->order.memory, s->record, at, first, rows, a->piece[p].memory,
+                                s->table.memory, to, n * length, length,
+                                length / s->data->channels);
+        else
+            result = cvncl_each(net, CVNCL_GATHER_ROWS, n * length, CVNCL_SET_FORMAT "bpii",
+                                s->order.memory, s->record, at, first, rows, a->piece[p].memory,
+                                to, n * length, length);
+    }
+    return result;
+}
+
+static cvn_result cvncl_gather_augmented(cvn_net *net, const cvncl_set *s, cvni_layer *l, int at,
+                                         int n)
+{
+    const cvn_augment *g = s->data->augment;
+    const cvncl_array *a = &s->array[0];
+    const int bytes = s->data->bytes != NULL;
+    const int tones = g->contrast != 0 || g->brightness != 0;
+    const unsigned k0 = (unsigned)(s->seed & 0xFFFFFFFFu);
+    const unsigned k1 = (unsigned)(s->seed >> 32);
+    void *const nodes = s->nodes.memory ? s->nodes.memory : s->order.memory;
+    void *const table = s->table.memory ? s->table.memory : s->order.memory;
+    cvn_result result = CVN_OK;
+    const int plane = s->height * s->width;
+    const int all = n * s->channels * plane;
+    uint32_t c[4];
+    cvni_random_counter(CVNI_STREAM_AUGMENT, s->epoch, 0, 0, c);
+    if (s->lines) {
+        const int count = s->lines * s->columns;
+        result = cvncl_each(net, CVNCL_ELASTIC, n * count, CVNCL_SET_FORMAT "biifuuuu",
+                            s->order.memory, s->record, at, 0, s->rows, nodes, n * count, count,
+                            (double)g->elastic * (315.0 / 151.0), c[2], c[3], k0, k1);
+    }
+    for (int p = 0; p * (int64_t)a->each < s->rows && result == CVN_OK; p++)
+        result = cvncl_each(net, CVNCL_AUGMENT, n * plane, CVNCL_SET_FORMAT "bbibiifpiiiifii",
+                            s->order.memory, s->record, at, p * a->each,
+                            cvni_min(a->each, s->rows - p * a->each), a->piece[p].memory,
+                            a->piece[p].memory, bytes, nodes, s->lines, s->columns, s->step, l->y,
+                            n * plane, s->channels, s->height, s->width, (double)g->fill,
+                            g->crop_scale_min > 0,
+                            s->channels == 3 && (g->saturation != 0 || g->hue != 0));
+    if (tones && result == CVN_OK)
+        result = cvncl_groups(net, CVNCL_IMAGE_MEANS, n, "pbi", l->y, s->means.memory,
+                              s->channels * plane);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_AUGMENT_END, all, CVNCL_SET_FORMAT "pbbiiiiififuuuu",
+                      s->order.memory, s->record, at, 0, s->rows, l->y, s->means.memory, table,
+                      all, s->channels, s->height, s->width,
+                      tones | (g->erase_noise ? 2 : 0) | (bytes ? 4 : 0),
+                      (double)g->noise, g->cutout, (double)g->fill, c[2], c[3], k0, k1);
+}
+
+static cvn_result cvncl_gather(cvn_net *net, void *set, cvni_layer *l, int at, int n)
+{
+    const cvncl_set *s = (const cvncl_set *)set;
+    const int i = cvncl_array_of(l);
+    if (!s->array[i].each) return CVN_OK;
+    if (i == 0 && s->record > 1) return cvncl_gather_augmented(net, s, l, at, n);
+    return cvncl_gather_plain(net, s, i, l ? l->y : net->sample_weights, at, n);
 }
 
 /* ================================================================================================
@@ -4738,8 +9336,25 @@ struct cvncl_row {
 #define CVNCL_SHAPE_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_SHAPE, cvncl_##kind##_forward, \
                                     cvncl_##kind##_backward, NULL, cvncl_##kind##_table, NULL }
 #define CVNCL_REDUCE_ROW(kind) { &cvni_op_reduce_##kind, CVNCL_PROGRAM_SHAPE, \
-                                 cvncl_reduce_forward, cvncl_reduce_backward, cvncl_reduce_can, \
+                                 cvncl_reduce_forward, cvncl_reduce_backward, NULL, \
                                  cvncl_reduce_table, NULL }
+
+#define CVNCL_SELECT_ROW(op) CVNCL_ROW(op, GATHER, select, select, cvncl_select_table, NULL)
+#define CVNCL_GATHER_ROW(op, kind) \
+    CVNCL_ROW(op, GATHER, kind, kind, cvncl_gather_table, cvncl_gather_work)
+#define CVNCL_TOPK_ROW(result) { &cvni_topk_ops[CVNI_TOPK_##result], CVNCL_PROGRAM_GATHER, \
+                                 cvncl_topk_forward, cvncl_topk_backward, NULL, NULL, NULL }
+#define CVNCL_OPERATION_ROW(kind) { &cvni_operation_ops[CVNI_##kind], CVNCL_PROGRAM_LAYERS, \
+                                    cvncl_binary_forward, cvncl_binary_backward, NULL, \
+                                    cvncl_binary_table, NULL }
+#define CVNCL_FUNCTION_ROW(kind) { &cvni_function_ops[CVNI_##kind], CVNCL_PROGRAM_MAP, \
+                                   cvncl_map_forward, cvncl_map_backward, NULL, NULL, NULL }
+#define CVNCL_ROW_LOSS_ROW(name) { &cvni_##name##_loss.op, CVNCL_PROGRAM_LOSSES, \
+                                   cvncl_row_forward, cvncl_row_backward, NULL, NULL, \
+                                   cvncl_row_work }
+#define CVNCL_ROW(op, program, forward, backward, table, work) \
+    { &cvni_op_##op, CVNCL_PROGRAM_##program, cvncl_##forward##_forward, \
+      cvncl_##backward##_backward, NULL, table, work }
 
 static int cvncl_plain(const cvn_net *net, const cvni_layer *l)
 {
@@ -4750,7 +9365,7 @@ static int cvncl_plain(const cvn_net *net, const cvni_layer *l)
 static const cvncl_row cvncl_rows[] = {
     CVNCL_CONV_ROW(0), CVNCL_CONV_ROW(1), CVNCL_CONV_ROW(2), CVNCL_CONV_ROW(3), CVNCL_CONV_ROW(4),
     { &cvni_op_dense, CVNCL_PROGRAM_GEMM, cvncl_dense_forward, cvncl_dense_backward, cvncl_plain,
-      NULL, NULL },
+      NULL, cvncl_dense_work },
     CVNCL_POOL_ROW(maxpool, maxpool), CVNCL_POOL_ROW(global_maxpool, maxpool),
     CVNCL_POOL_ROW(adaptive_maxpool, maxpool), CVNCL_POOL_ROW(maxpool_indices, maxpool),
     CVNCL_POOL_ROW(avgpool, avgpool), CVNCL_POOL_ROW(global_avgpool, avgpool),
@@ -4788,32 +9403,118 @@ static const cvncl_row cvncl_rows[] = {
     { &cvni_op_maxout, CVNCL_PROGRAM_SHAPE, cvncl_gated_forward, cvncl_gated_backward, NULL, NULL,
       NULL },
     CVNCL_REDUCE_ROW(sum), CVNCL_REDUCE_ROW(mean), CVNCL_REDUCE_ROW(max), CVNCL_REDUCE_ROW(min),
+    CVNCL_REDUCE_ROW(prod),
     { &cvni_op_softmax_loss, CVNCL_PROGRAM_LOSS, cvncl_softmax_loss_forward,
       cvncl_softmax_loss_backward, NULL, cvncl_label_table, cvncl_label_work },
     CVNCL_PAIR_ROW(mse), CVNCL_PAIR_ROW(bce), CVNCL_PAIR_ROW(mae), CVNCL_PAIR_ROW(huber),
-    CVNCL_PAIR_ROW(smooth_l1), CVNCL_PAIR_ROW(msle), CVNCL_PAIR_ROW(hinge), CVNCL_PAIR_ROW(kl)
+    CVNCL_PAIR_ROW(smooth_l1), CVNCL_PAIR_ROW(msle), CVNCL_PAIR_ROW(hinge), CVNCL_PAIR_ROW(kl),
+    CVNCL_ROW(matmul, BATCH, matmul, matmul, NULL, NULL),
+#ifndef CONVNET_NO_SEQUENCES
+    CVNCL_ROW(attention, BATCH, attention, attention, NULL, cvncl_attention_work),
+    CVNCL_ROW(mha, BATCH, mha, mha, NULL, cvncl_attention_work),
+    CVNCL_ROW(rnn, SEQUENCE, rnn, rnn, NULL, NULL),
+    CVNCL_ROW(lstm, SEQUENCE, rnn, rnn, NULL, NULL),
+    CVNCL_ROW(gru, SEQUENCE, rnn, rnn, NULL, NULL),
+    CVNCL_ROW(rnn_state, SEQUENCE, rnn_state, rnn_state, NULL, NULL),
+#endif
+    CVNCL_ROW(embedding, SEQUENCE, embedding, embedding, NULL, cvncl_embedding_work),
+    CVNCL_ROW(parameter, SEQUENCE, parameter, parameter, NULL, NULL),
+    CVNCL_ROW(constant, SEQUENCE, parameter, parameter, NULL, NULL),
+    CVNCL_ROW(posenc, SEQUENCE, posenc, view, cvncl_posenc_table, NULL),
+    CVNCL_ROW(posemb, SEQUENCE, posemb, posemb, NULL, NULL),
+    CVNCL_ROW(gaussian_noise, SEQUENCE, noise, view, NULL, NULL),
+    CVNCL_ROW(reparameterize, SEQUENCE, noise, reparameterize, NULL, NULL),
+    CVNCL_PAIR_ROW(focal),
+    { &cvni_nll_loss.op, CVNCL_PROGRAM_LOSS, cvncl_label_forward, cvncl_label_backward, NULL,
+      cvncl_label_table, cvncl_label_work },
+    { &cvni_multi_margin_loss.op, CVNCL_PROGRAM_LOSS, cvncl_label_forward, cvncl_label_backward,
+      NULL, cvncl_label_table, cvncl_label_work },
+    CVNCL_ROW_LOSS_ROW(iou), CVNCL_ROW_LOSS_ROW(giou), CVNCL_ROW_LOSS_ROW(triplet),
+    CVNCL_ROW_LOSS_ROW(contrastive), CVNCL_ROW_LOSS_ROW(vae),
+    CVNCL_ROW(dice_loss, LOSSES, dice, dice, NULL, cvncl_dice_work),
+    CVNCL_ROW(total_variation, LOSSES, variation, variation, NULL, cvncl_pair_work),
+    CVNCL_ROW(soft_cross_entropy, LOSSES, soft, soft, NULL, cvncl_pair_work),
+    CVNCL_ROW(mean_loss, LOSS, mean_loss, mean_loss, NULL, cvncl_pair_work),
+    CVNCL_ROW(l1_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
+    CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
+    CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
+    CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work),
+    CVNCL_SELECT_ROW(slice_step), CVNCL_SELECT_ROW(tile), CVNCL_SELECT_ROW(pad_axes),
+    CVNCL_SELECT_ROW(index_select), CVNCL_SELECT_ROW(interpolate_nearest),
+    CVNCL_ROW(interpolate, GATHER, resample, resample, cvncl_resample_table, NULL),
+    CVNCL_TOPK_ROW(VALUES), CVNCL_TOPK_ROW(INDICES), CVNCL_TOPK_ROW(HARDMAX),
+    CVNCL_ROW(cumsum, GATHER, cumsum, cumsum, NULL, NULL),
+    CVNCL_GATHER_ROW(take, gather), CVNCL_GATHER_ROW(gather, gather),
+    CVNCL_GATHER_ROW(gather_nd, gather), CVNCL_GATHER_ROW(reverse_sequence, gather),
+    CVNCL_GATHER_ROW(scatter, scatter), CVNCL_GATHER_ROW(scatter_nd, scatter),
+    CVNCL_GATHER_ROW(scatter_reduce, scatter),
+    { &cvni_op_one_hot, CVNCL_PROGRAM_GATHER, cvncl_one_hot_forward, NULL, NULL, NULL, NULL },
+    CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
+    CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
+    CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
+    CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
+    CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
+    CVNCL_OPERATION_ROW(GREATER), CVNCL_OPERATION_ROW(GREATER_EQUAL), CVNCL_OPERATION_ROW(AND),
+    CVNCL_OPERATION_ROW(OR), CVNCL_OPERATION_ROW(XOR),
+    CVNCL_FUNCTION_ROW(RECIPROCAL), CVNCL_FUNCTION_ROW(ERF), CVNCL_FUNCTION_ROW(SIN),
+    CVNCL_FUNCTION_ROW(COS), CVNCL_FUNCTION_ROW(TAN), CVNCL_FUNCTION_ROW(ASIN),
+    CVNCL_FUNCTION_ROW(ACOS), CVNCL_FUNCTION_ROW(ATAN), CVNCL_FUNCTION_ROW(SINH),
+    CVNCL_FUNCTION_ROW(COSH), CVNCL_FUNCTION_ROW(ASINH), CVNCL_FUNCTION_ROW(ACOSH),
+    CVNCL_FUNCTION_ROW(ATANH), CVNCL_FUNCTION_ROW(THRESHOLD), CVNCL_FUNCTION_ROW(SHRINK),
+    CVNCL_FUNCTION_ROW(QUANTIZED), CVNCL_FUNCTION_ROW(ROUNDED), CVNCL_FUNCTION_ROW(FLOOR),
+    CVNCL_FUNCTION_ROW(CEIL), CVNCL_FUNCTION_ROW(ROUND), CVNCL_FUNCTION_ROW(TRUNC),
+    CVNCL_FUNCTION_ROW(SIGN), CVNCL_FUNCTION_ROW(IS_NAN), CVNCL_FUNCTION_ROW(IS_INF),
+    CVNCL_FUNCTION_ROW(NOT), CVNCL_FUNCTION_ROW(WRAPPED)
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
+
+/* Does a layer work in either order, that of its inputs (>>cl-memory)? Pools, elementwise
+ * functions, prelu, resizing; arithmetic of equal shapes; concat of channels. */
+static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
+{
+    const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
+    if (l->is_int) return 0;
+    if (l->op == &cvni_op_concat) return ((const cvni_concat_desc *)l->desc)->axis == 1;
+    if (row->forward == cvncl_binary_forward)
+        return cvni_same_shape(cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
+    return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
+           row->forward == cvncl_resize_forward;
+}
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "gemm", 0, { NULL } },            /* kernel by kernel: cvncl_get_built */
     { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
-                   cvncl_text_conv_store,
-                   cvncl_text_conv_down, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_conv_up, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_conv_weights, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_conv_sums, cvncl_text_depthwise } },
+                   cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
+                   cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
+                   cvncl_text_conv_order, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
-    { "map", 0, { cvncl_text_common, cvncl_text_map, cvncl_text_map_slope, cvncl_text_prelu } },
-    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_binary,
-                     cvncl_text_softmax, cvncl_text_dropout } },
+    { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,
+                  cvncl_text_prelu } },
+    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_operations,
+                     cvncl_text_binary, cvncl_text_softmax, cvncl_text_philox,
+                     cvncl_text_dropout } },
     { "shape", 0, { cvncl_text_common, cvncl_text_resize, cvncl_text_permute, cvncl_text_place,
                     cvncl_text_reduce } },
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
-                   cvncl_text_pair_loss } },
-    { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } }
+                   cvncl_text_labels, cvncl_text_pair_loss } },
+    { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
+    { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather_rows, cvncl_text_augment,
+                   cvncl_text_warp, cvncl_text_augment_end } },
+    { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
+                    cvncl_text_gemm_tiles, cvncl_text_batch_common,
+                    cvncl_text_batch_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                    cvncl_text_batch_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
+                    cvncl_text_batch_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
+    { "sequence", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_recurrent,
+                       cvncl_text_recurrent_back, cvncl_text_index, cvncl_text_embed,
+                       cvncl_text_noise } },
+    { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
+                     cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
+                     cvncl_text_ctc_back } },
+    { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
+                     cvncl_text_gather, cvncl_text_places } }
 };
 
 static const cvncl_program *cvncl_program_at(int number) { return &cvncl_programs[number]; }
@@ -4843,12 +9544,18 @@ static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 
 static cvn_result cvncl_forward(cvn_net *net, cvni_layer *l)
 {
-    return cvncl_rows[l->device_op - 1].forward(net, l);
+    cvn_result result;
+    const int swapped = cvncl_swap_in(net, l, 0, &result);
+    if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].forward(net, l);
+    return cvncl_swap_out(net, l, swapped, result);
 }
 
 static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 {
-    return cvncl_rows[l->device_op - 1].backward(net, l);
+    cvn_result result;
+    const int swapped = cvncl_swap_in(net, l, 1, &result);
+    if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].backward(net, l);
+    return cvncl_swap_out(net, l, swapped, result);
 }
 
 static void cvncl_fill_backend(cvn_backend *base)
@@ -4858,6 +9565,14 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->release = cvncl_release;
     base->push = cvncl_push;
     base->pull = cvncl_pull;
+    base->ask = cvncl_ask;
+    base->answer = cvncl_answer;
+    base->keep = cvncl_keep;
+    base->drop = cvncl_drop_set;
+    base->order = cvncl_put_order;
+    base->gather = cvncl_gather;
+    base->push_tensor = cvncl_push_tensor;
+    base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;
     base->forward = cvncl_forward;
     base->backward = cvncl_backward;

@@ -2,7 +2,7 @@
  *     cc -O2 -fopenmp -o build/02_mnist_lenet examples/02_mnist_lenet.c -lm
  *     build/02_mnist_lenet DIR [EPOCHS]   trains (5 epochs), writes 02_mnist_lenet.safetensors
  *     build/02_mnist_lenet DIR 0 FILE     only evaluates weights: build/lenet.safetensors
- *     CONVNET_CL=1 build/02_mnist_lenet ...           the same on the first GPU (convnet_cl.h)
+ *     build/02_mnist_lenet ... --device cl            the same on the first GPU (convnet_cl.h)
  * Prints progress and the test accuracy. DIR holds the four unpacked files train-images-idx3-ubyte,
  * train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte.
  * Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998. */
@@ -13,6 +13,7 @@
 #include "../convnet_cl.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int load(cvn_data *data, const char *dir, const char *set)
 {
@@ -57,24 +58,36 @@ static cvn_result train(cvn_net *net, cvn_data *data, const cvn_data *test, int 
     return result < 0 ? result : cvn_save(net, "build/02_mnist_lenet.safetensors");
 }
 
+/* The last words "--device cl", or "--device PLATFORM:DEVICE" (numbers that cvncl_info prints), or
+ * CONVNET_CL in the environment: the net runs there (convnet_cl.h), if there is one. */
+static cvn_backend *device_of(int *argc, char **argv)
+{
+    cvncl_desc desc = cvncl_defaults();
+    const int named = *argc > 2 && !strcmp(argv[*argc - 2], "--device");
+    if (!named) return getenv("CONVNET_CL") ? cvncl_open(NULL) : NULL;
+    *argc -= 2;
+    if (strchr(argv[*argc + 1], ':')) desc.device = argv[*argc + 1];
+    return cvncl_open(&desc);
+}
+
 int main(int argc, char **argv)
 {
+    cvn_backend *device = device_of(&argc, argv);
     const int epochs = argc > 2 ? atoi(argv[2]) : 5;
     cvn_data training = { 0 };
     cvn_data test = { 0 };
     cvn_metrics metrics = { 0 };
-    cvn_backend *device = NULL;
     cvn_net *net = NULL;
     cvn_result result = CVN_ERROR_FILE;
     if (argc < 2 || (argc < 4 && epochs < 1)) {
-        fprintf(stderr, "usage: %s DIR [EPOCHS] [WEIGHTS]\n", argv[0]);
+        fprintf(stderr, "usage: %s DIR [EPOCHS] [WEIGHTS] [--device cl]\n", argv[0]);
+        cvncl_close(device);
         return 1;
     }
     if (load(&training, argv[1], "train") && load(&test, argv[1], "t10k")) {
         cvn_data_normalize_as(&test, &training);         /* the net is to see test images as it saw
                                                           * the others */
         net = lenet5();
-        if (getenv("CONVNET_CL")) device = cvncl_open(NULL);
         if (device && cvn_use_backend(net, device) < 0) puts(cvn_error(net));
         result = cvn_build(net, 64);
         if (result == CVN_OK)

@@ -1,7 +1,7 @@
 /* ResNet-20 on CIFAR-10: residual blocks, batch norm, augmentation, SGD; minutes an epoch.
  *     cc -O2 -fopenmp -o build/03_cifar10 examples/03_cifar10.c -lm
  *     build/03_cifar10 DIR [EPOCHS]       30 epochs; writes weights and curves to build/
- *     CONVNET_CL=1 build/03_cifar10 ...   the same on the first GPU (convnet_cl.h)
+ *     build/03_cifar10 ... --device cl    the same on the first GPU (convnet_cl.h)
  * Prints progress and the test accuracy. DIR holds test_batch.bin and as many of data_batch_1.bin
  * ... data_batch_5.bin as there are ("binary version"). Source: K. He et al., Deep Residual
  * Learning for Image Recognition, arXiv:1512.03385, section 4.2; shortcuts that change the shape
@@ -13,6 +13,7 @@
 #include "../convnet_cl.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Convolution without bias, which the batch norm behind it would only take away again. */
 static cvn_node conv_bn(cvn_net *net, cvn_node x, int filters, int kernel, int stride)
@@ -106,23 +107,35 @@ static cvn_result train(cvn_net *net, cvn_data *training, const cvn_data *test, 
     return result == CVN_OK ? cvn_history_save_svg(net, "build/03_cifar10.svg") : result;
 }
 
+/* The last words "--device cl", or "--device PLATFORM:DEVICE" (numbers that cvncl_info prints), or
+ * CONVNET_CL in the environment: the net runs there (convnet_cl.h), if there is one. */
+static cvn_backend *device_of(int *argc, char **argv)
+{
+    cvncl_desc desc = cvncl_defaults();
+    const int named = *argc > 2 && !strcmp(argv[*argc - 2], "--device");
+    if (!named) return getenv("CONVNET_CL") ? cvncl_open(NULL) : NULL;
+    *argc -= 2;
+    if (strchr(argv[*argc + 1], ':')) desc.device = argv[*argc + 1];
+    return cvncl_open(&desc);
+}
+
 int main(int argc, char **argv)
 {
+    cvn_backend *device = device_of(&argc, argv);
     cvn_data training = { 0 };
     cvn_data test = { 0 };
     cvn_metrics metrics = { 0 };
-    cvn_backend *device = NULL;
     cvn_net *net = NULL;
     cvn_result result = CVN_ERROR_FILE;
     const int epochs = argc > 2 ? atoi(argv[2]) : 30;
     if (argc < 2 || epochs < 1) {
-        fprintf(stderr, "usage: %s DIR [EPOCHS]\n", argv[0]);
+        fprintf(stderr, "usage: %s DIR [EPOCHS] [--device cl]\n", argv[0]);
+        cvncl_close(device);
         return 1;
     }
     if (load(argv[1], &training, &test)) {
         cvn_data_normalize_as(&test, &training);
         net = resnet20();
-        if (getenv("CONVNET_CL")) device = cvncl_open(NULL);
         if (device && cvn_use_backend(net, device) < 0) puts(cvn_error(net));
         result = cvn_build(net, 128);
         printf("%d training images, %lu parameters\n", training.count,

@@ -23,7 +23,7 @@ typedef struct png_image {
 } png_image;
 
 /* A picture in dark grey; 0 when a side is outside 1..16384 or memory is out. */
-static int png_create(png_image *p, int width, int height)
+static inline int png_create(png_image *p, int width, int height)
 {
     p->pixels = NULL;
     if (width < 1 || height < 1 || width > 16384 || height > 16384) return 0;
@@ -34,13 +34,14 @@ static int png_create(png_image *p, int width, int height)
     return p->pixels != NULL;
 }
 
-static void png_free(png_image *p)
+static inline void png_free(png_image *p)
 {
     free(p->pixels);
     p->pixels = NULL;
 }
 
-static void png_rectangle(png_image *p, int left, int top, int size, const unsigned char color[3])
+static inline void png_rectangle(png_image *p, int left, int top, int size,
+                                 const unsigned char color[3])
 {
     for (int y = top < 0 ? 0 : top; y < top + size && y < p->height; y++) {
         for (int x = left < 0 ? 0 : left; x < left + size && x < p->width; x++) {
@@ -52,8 +53,8 @@ static void png_rectangle(png_image *p, int left, int top, int size, const unsig
 /* values [h, w] in squares of `enlarge` pixels, stretched to the whole contrast: from black to
  * white, or, when `with_sign`, negative ones blue, zero white, positive ones red. What lies outside
  * the picture is cut off. */
-static void png_tile(png_image *p, int left, int top, const float *values, int h, int w,
-                     int enlarge, int with_sign)
+static inline void png_tile(png_image *p, int left, int top, const float *values, int h, int w,
+                            int enlarge, int with_sign)
 {
     float low = values[0], high = values[0], largest;
     for (int i = 1; i < h * w; i++) {
@@ -82,13 +83,13 @@ typedef struct png_writer {
     int bit_count;
 } png_writer;
 
-static void png_put32(png_writer *w, uint32_t value)
+static inline void png_put32(png_writer *w, uint32_t value)
 {
     for (int shift = 24; shift >= 0; shift -= 8)
         w->bytes[w->count++] = (unsigned char)(value >> shift);
 }
 
-static void png_put_bits(png_writer *w, uint32_t value, int count)
+static inline void png_put_bits(png_writer *w, uint32_t value, int count)
 {
     w->bits |= value << w->bit_count;
     for (w->bit_count += count; w->bit_count >= 8; w->bit_count -= 8, w->bits >>= 8) {
@@ -97,12 +98,12 @@ static void png_put_bits(png_writer *w, uint32_t value, int count)
 }
 
 /* A Huffman code goes out with its highest bit first. */
-static void png_put_code(png_writer *w, uint32_t code, int count)
+static inline void png_put_code(png_writer *w, uint32_t code, int count)
 {
     for (int i = count - 1; i >= 0; i--) png_put_bits(w, code >> i & 1, 1);
 }
 
-static void png_put_symbol(png_writer *w, int symbol)
+static inline void png_put_symbol(png_writer *w, int symbol)
 {
     if (symbol < 144) png_put_code(w, (uint32_t)(0x30 + symbol), 8);
     else if (symbol < 256) png_put_code(w, (uint32_t)(0x190 + symbol - 144), 9);
@@ -112,7 +113,7 @@ static void png_put_symbol(png_writer *w, int symbol)
 
 /* zlib stream (RFC 1950). Matches: distance 3, lengths 3..10 (symbols 257..264) and 258 (symbol
  * 285). */
-static void png_deflate(png_writer *w, const unsigned char *data, size_t count)
+static inline void png_deflate(png_writer *w, const unsigned char *data, size_t count)
 {
     uint32_t a = 1, b = 0;
     size_t i = 0;
@@ -141,7 +142,7 @@ static void png_deflate(png_writer *w, const unsigned char *data, size_t count)
 }
 
 /* Ends the chunk whose type stands at `start`: its length goes before, its checksum behind. */
-static void png_end_chunk(png_writer *w, size_t start)
+static inline void png_end_chunk(png_writer *w, size_t start)
 {
     const uint32_t length = (uint32_t)(w->count - start - 4);
     uint32_t crc = 0xFFFFFFFFu;
@@ -154,7 +155,7 @@ static void png_end_chunk(png_writer *w, size_t start)
     png_put32(w, ~crc);
 }
 
-static size_t png_begin_chunk(png_writer *w, const char *type)
+static inline size_t png_begin_chunk(png_writer *w, const char *type)
 {
     png_put32(w, 0);
     memcpy(w->bytes + w->count, type, 4);
@@ -164,7 +165,7 @@ static size_t png_begin_chunk(png_writer *w, const char *type)
 
 /* Saves the picture; 0 when memory is out or the file cannot be written. A row is stored as its
  * difference to the one above. */
-static int png_save(const png_image *p, const char *path)
+static inline int png_save(const png_image *p, const char *path)
 {
     const size_t row = (size_t)p->width * 3;
     const size_t size = (row + 1) * (size_t)p->height;

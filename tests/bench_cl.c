@@ -1,10 +1,12 @@
 /* bench_cl.c - how fast convnet_cl.h is on this machine, as CSV: make bench-cl.
  *   what      peak (fused multiply-adds), copy, product, forward, backward data, backward weights,
- *             step
+ *             step; fit: an epoch of cvn_fit with its set of bytes, flips and shifts
  *   seconds   of one call, the median of five runs of 0.1 s or more behind one to warm up
- *   rate      TFLOP/s, GB/s, for steps samples/s; share: of the peak in the same run
+ *   rate      TFLOP/s, GB/s, for steps and fits samples/s
+ *   share     of the peak in the same run; a step has three products for each of the forward pass
  *   cpu       samples/s of the CPU engine with its best kernels
- * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL. */
+ * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL.
+ * tests/bench_cl_torch.py prints the same rows for PyTorch. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION
@@ -90,17 +92,22 @@ static void fill_inputs(cvn_net *net)
 
 /* ---- ceilings ---- */
 
-enum { PEAK_ITEMS = 1 << 18, PEAK_STEPS = 512, PEAK_CHAINS = 8 };
+enum { PEAK_ITEMS = 1 << 18, PEAK_STEPS = 512, PEAK_CHAINS = 32 };
 
 static const char peak_text[] =
     "kernel void peak(global float *x, const int steps)\n"
     "{\n"
     "    const size_t i = get_global_id(0);\n"
     "    const float a = x[i];\n"
-    "    float s[8] = { a, a + 1, a + 2, a + 3, a + 4, a + 5, a + 6, a + 7 };\n"
-    "    for (int k = 0; k < steps; k++)\n"
-    "        for (int j = 0; j < 8; j++) s[j] = fma(s[j], 0.999f, a);\n"
-    "    x[i] = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];\n"
+    "    const float16 b = a + 1;\n"
+    "    float16 s = a, t = b;\n"
+    "    for (int k = 0; k < steps; k++) {\n"
+    "        s = s * 0.999f + b;\n"
+    "        t = t * 0.999f + b;\n"
+    "    }\n"
+    "    s += t;\n"
+    "    x[i] = s.s0 + s.s1 + s.s2 + s.s3 + s.s4 + s.s5 + s.s6 + s.s7 + s.s8 + s.s9 + s.sa + s.sb +\n"
+    "           s.sc + s.sd + s.se + s.sf;\n"
     "}\n";
 
 static void call_peak(cvn_net *net, const void *what)
@@ -110,7 +117,7 @@ static void call_peak(cvn_net *net, const void *what)
     const size_t items = PEAK_ITEMS;
     void *kernel;
     memcpy(&kernel, what, sizeof kernel);
-    b->api.SetKernelArg(kernel, 0, sizeof(void *), &cvncl_net_of(net)->arena);
+    b->api.SetKernelArg(kernel, 0, sizeof(void *), &cvncl_net_of(net)->arena[0].memory);
     b->api.SetKernelArg(kernel, 1, sizeof steps, &steps);
     b->api.EnqueueNDRangeKernel(b->queue, kernel, 1, NULL, &items, NULL, 0, NULL, NULL);
 }
@@ -137,7 +144,7 @@ static void ceilings(cvn_backend *backend)
     fill_inputs(net);
     cvn_forward_eval(net);
     program = b->api.CreateProgramWithSource(b->context, 1, &text, NULL, &status);
-    b->api.BuildProgram(program, 1, &b->device, "-cl-std=CL1.2", NULL, NULL);
+    b->api.BuildProgram(program, 1, &b->device, "-cl-std=CL1.2 -cl-mad-enable", NULL, NULL);
     kernel = b->api.CreateKernel(program, "peak", &status);
     if (kernel) {
         s = seconds_of(net, call_peak, &kernel);
@@ -158,6 +165,15 @@ static void call_forward(cvn_net *net, const void *what)
     cvni_layer *l = &net->layers[2];
     (void)what;
     net->backend->forward(net, l);
+}
+
+/* As between other layers on the device: x is channels last, whatever its numbers. */
+static void call_conv(cvn_net *net, const void *what)
+{
+    cvni_layer *l = &net->layers[2];
+    (void)what;
+    cvncl_conv_pass(net, l, 0, net->layers[1].y, cvni_weights(net, l, 0), cvni_weights(net, l, 1),
+                    l->y, 0, NULL);
 }
 
 static void call_data(cvn_net *net, const void *what)
@@ -219,7 +235,7 @@ static void convolutions(cvn_backend *backend)
         snprintf(name, sizeof name, "%dx%dx%d^2 %d of %dx%d /%d", c->n, c->channels, c->size,
                  c->filters, c->kernel, c->kernel, c->stride);
         work = 2e-12 * cvn_macs(net) * c->n;
-        s = seconds_of(net, call_forward, NULL);
+        s = seconds_of(net, call_conv, NULL);
         row("forward", name, s, work / s, peak, 0);
         s = seconds_of(net, call_data, NULL);
         row("backward data", name, s, work / s, peak, 0);
@@ -240,11 +256,14 @@ static void build_lenet(cvn_net *net)
     cvn_softmax_loss(net, cvn_dense(net, cvn_relu(net, cvn_dense(net, x, 84)), 10));
 }
 
-/* A ResNet for images of 32 x 32: `blocks` of two convolutions for each of the stages. */
-static void build_resnet(cvn_net *net, int filters, int stages, int blocks)
+/* A ResNet for images of size x size: `blocks` of two convolutions for each of the stages. */
+static void build_resnet(cvn_net *net, int size, int filters, int stages, int blocks)
 {
-    cvn_node x = cvn_input(net, 3, 32, 32);
-    x = cvn_relu(net, cvn_batchnorm(net, cvn_conv2d(net, x, filters, 3, 1, 1)));
+    const int large = size > 64;
+    cvn_node x = cvn_input(net, 3, size, size);
+    x = cvn_conv2d(net, x, filters, large ? 7 : 3, large ? 2 : 1, large ? 3 : 1);
+    x = cvn_relu(net, cvn_batchnorm(net, x));
+    if (large) x = cvn_maxpool(net, x, 2, 2);
     for (int i = 0; i < stages * blocks; i++) {
         const int width = filters << i / blocks;
         const int stride = i && i % blocks == 0 ? 2 : 1;
@@ -253,7 +272,7 @@ static void build_resnet(cvn_net *net, int filters, int stages, int blocks)
         if (stride > 1) x = cvn_batchnorm(net, cvn_conv2d(net, x, width, 1, stride, 0));
         x = cvn_relu(net, cvn_add(net, y, x));
     }
-    cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, x), 10));
+    cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, x), large ? 1000 : 10));
 }
 
 static void call_step(cvn_net *net, const void *what)
@@ -264,28 +283,116 @@ static void call_step(cvn_net *net, const void *what)
     cvn_step(net);
 }
 
-static double step_rate(cvn_backend *backend, int kind, int batch, double *seconds)
+static void build_mlp(cvn_net *net)
+{
+    cvn_node x = cvn_flatten(net, cvn_input(net, 1, 28, 28));
+    x = cvn_relu(net, cvn_dense(net, cvn_relu(net, cvn_dense(net, x, 512)), 512));
+    cvn_softmax_loss(net, cvn_dense(net, x, 10));
+}
+
+static void build_small_vgg(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 3, 32, 32);
+    for (int filters = 32; filters <= 128; filters *= 2) {
+        x = cvn_relu(net, cvn_conv2d(net, x, filters, 3, 1, 1));
+        x = cvn_maxpool(net, cvn_relu(net, cvn_conv2d(net, x, filters, 3, 1, 1)), 2, 2);
+    }
+    cvn_softmax_loss(net, cvn_dense(net, x, 10));
+}
+
+static void build_resnet20(cvn_net *net) { build_resnet(net, 32, 16, 3, 3); }
+static void build_resnet18(cvn_net *net) { build_resnet(net, 32, 64, 4, 2); }
+static void build_resnet18_large(cvn_net *net) { build_resnet(net, 224, 64, 4, 2); }
+
+typedef struct step_case {
+    const char *name;
+    void (*build)(cvn_net *net);
+    int batch, small, cpu;              /* small: on a CPU, too; cpu: compared with the engine */
+} step_case;
+
+static const step_case step_cases[] = {
+    { "LeNet-5 batch 64", build_lenet, 64, 1, 1 },
+    { "MLP 784-512-512-10 batch 64", build_mlp, 64, 1, 1 },
+    { "small VGG batch 64", build_small_vgg, 64, 0, 1 },
+    { "ResNet-20 batch 128", build_resnet20, 128, 0, 1 },
+    { "ResNet-18 batch 128", build_resnet18, 128, 0, 0 },
+    { "ResNet-18 batch 512", build_resnet18, 512, 0, 0 },
+    { "ResNet-18 of 224 batch 64", build_resnet18_large, 64, 0, 0 }
+};
+enum { STEP_CASES = sizeof step_cases / sizeof step_cases[0] };
+
+static double step_rate(cvn_backend *backend, const step_case *c, double *seconds, double *work)
 {
     cvn_net *net = begin_net(backend);
-    if (kind == 0) build_lenet(net);
-    else if (kind == 1) build_resnet(net, 16, 3, 3);
-    else build_resnet(net, 64, 4, 2);
-    if (!built(net, batch)) return 0;
+    c->build(net);
+    if (!built(net, c->batch)) return 0;
     fill_inputs(net);
     *seconds = seconds_of(net, call_step, NULL);
+    *work = 6e-12 * cvn_macs(net) * c->batch;
     cvn_destroy(net);
-    return batch / *seconds;
+    return c->batch / *seconds;
 }
 
 static void steps(cvn_backend *backend)
 {
-    static const char *const names[] = { "LeNet-5 batch 64", "ResNet-20 batch 128",
-                                         "ResNet-18 batch 128" };
-    for (int kind = 0; kind < (small_only ? 1 : 3); kind++) {
-        double s = 0, ignored;
-        const int batch = kind ? 128 : 64;
-        const double rate = step_rate(backend, kind, batch, &s);
-        row("step", names[kind], s, rate, 0, kind < 2 ? step_rate(NULL, kind, batch, &ignored) : 0);
+    for (int i = 0; i < STEP_CASES; i++) {
+        const step_case *c = &step_cases[i];
+        double s = 0, own_s, work = 0, rate, own;
+        if (small_only && !c->small) continue;
+        rate = step_rate(backend, c, &s, &work);
+        if (rate == 0) continue;
+        own = c->cpu ? step_rate(NULL, c, &own_s, &work) : 0;
+        row("step", c->name, s, rate, peak > 0 ? rate * peak / (work / s) : 0, own);
+    }
+}
+
+/* ---- an epoch with its data ---- */
+
+static double fit_rate(cvn_backend *backend, int large, int samples, double *seconds)
+{
+    const int batch = large ? 512 : 128;
+    cvn_net *net = begin_net(backend);
+    unsigned char *bytes = (unsigned char *)malloc((size_t)samples * 3072);
+    int *labels = (int *)malloc((size_t)samples * sizeof *labels);
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_augment augment;
+    cvn_data data;
+    uint32_t state = 1;
+    memset(&data, 0, sizeof data);
+    memset(&augment, 0, sizeof augment);
+    build_resnet(net, 32, large ? 64 : 16, large ? 4 : 3, large ? 2 : 3);
+    *seconds = 0;
+    if (bytes && labels && built(net, batch)) {
+        for (int i = 0; i < samples * 3072; i++) {
+            state = state * 1664525u + 1013904223u;
+            bytes[i] = (unsigned char)(state >> 24);
+        }
+        for (int i = 0; i < samples; i++) labels[i] = i % 10;
+        augment.flip = 1;
+        augment.shift = 4;
+        data.augment = &augment;
+        data.bytes = bytes;
+        data.labels = labels;
+        data.count = samples;
+        data.channels = 3;
+        data.height = data.width = 32;
+        o.epochs = 2;                   /* the last one counts */
+        if (cvn_fit(net, &data, NULL, &o) == CVN_OK)
+            *seconds = (double)net->history[1].seconds;
+        cvn_destroy(net);
+    }
+    free(bytes);
+    free(labels);
+    return *seconds > 0 ? samples / *seconds : 0;
+}
+
+static void fits(cvn_backend *backend)
+{
+    const int samples = small_only ? 128 : 20480;
+    for (int large = 0; large < (small_only ? 1 : 2); large++) {
+        double s;
+        const double rate = fit_rate(backend, large, samples, &s);
+        row("fit", large ? "ResNet-18 batch 512" : "ResNet-20 batch 128", s, rate, 0, 0);
     }
 }
 
@@ -305,6 +412,7 @@ int main(int argc, char **argv)
     products(backend);
     convolutions(backend);
     steps(backend);
+    fits(backend);
     cvncl_close(backend);
     return 0;
 }

@@ -28,6 +28,9 @@ int main()
     cvn_pool_desc pool{};
     pool.kernel_h = 2;
     x = cvn_maxpool_ex(net, cvn_relu(net, x), pool);
+    cvn_groupnorm_desc group{};
+    group.groups = 2;
+    x = cvn_layernorm_ex(net, cvn_groupnorm_ex(net, x, group), cvn_layernorm_desc());
     cvn_softmax_loss_ex(net, cvn_dense(net, x, 2), cvn_softmax_loss_desc());
     cvn_set_optimizer(net, cvn_sgd(0.1f, 0.9f));
     if (cvn_build(net, 2) != CVN_OK) {

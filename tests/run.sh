@@ -286,7 +286,7 @@ for cc in gcc clang; do
         CONVNET_NO_DARKNET CONVNET_NO_EXPORT_C CONVNET_NO_ONNX CONVNET_NO_NPY CONVNET_NO_MODELS CONVNET_NO_TRAIN CONVNET_NO_SEQUENCES CONVNET_NO_AVX512 \
         "CONVNET_NO_TRAIN -DCONVNET_NO_STDIO" \
         "CONVNET_NO_TRAIN -DCONVNET_NO_SEQUENCES -DCONVNET_NO_AVX512 -DCONVNET_STATIC"; do
-        step "$cc, -D$macro" check $cc "-std=c99 $cstrict -D$macro" $out/implementation.c
+        step "$cc, -D$macro" check $cc "-std=c99 -O1 $cstrict -D$macro" $out/implementation.c
     done
     step "$cc, -DCONVNET_IMPLEMENTATION" check $cc "-std=c99 $cstrict -DCONVNET_IMPLEMENTATION" $out/plain.c
     step "$cc, two translation units" two_files $cc "-std=c99 -O1 $cstrict" $cc

@@ -1,7 +1,8 @@
 #!/bin/sh
 # run_cl.sh - convnet_cl.h on the OpenCL implementations that are here: make test-cl. Without any library; on the default
-# device; a smaller set on rusticl (local memory of 32 KiB) and under oclgrind, which must find no race and no access out
-# of bounds. What is not installed is skipped. The last line is N passed, N failed.
+# device; linked with the library (CONVNET_CL_LINK); a smaller set on rusticl (local memory of 32 KiB) and under oclgrind,
+# which must find no race and no access out of bounds. What is not installed is skipped. The last line is N passed, N
+# failed.
 #   CC, CFLAGS   compiler and flags
 
 CC=${CC:-cc}
@@ -29,6 +30,19 @@ run() {
 CONVNET_CL=0 run "CONVNET_CL=0"
 CONVNET_CL_LIB=/nowhere.so run "no OpenCL library"
 run "the default device"
+
+if printf '#include <CL/cl.h>\nint main(void) { return clFinish(0) == 0; }\n' |
+        $CC -x c - -o "$out/probe_cl" -lOpenCL 2>"$out/probe_cl.txt"; then
+    mv "$out/test_cl" "$out/test_cl_opened"
+    if $CC $CFLAGS -DCONVNET_CL_LINK -o "$out/test_cl" tests/test_cl.c -lOpenCL -lm; then
+        for name in by_hand fits_of_sets; do run "CONVNET_CL_LINK: $name" $name; done
+    else
+        failed=$((failed + 1))
+    fi
+    mv "$out/test_cl_opened" "$out/test_cl"
+else
+    echo "skipped: CONVNET_CL_LINK, no OpenCL headers and library (Debian: ocl-icd-opencl-dev)"
+fi
 
 if [ -f /etc/OpenCL/vendors/rusticl.icd ]; then
     OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd

@@ -2,6 +2,12 @@
  * losses, optimizers, whole training steps; device memory full of NaN before; a net without any
  * OpenCL. The device is the one of the environment's CONVNET_CL, else the first of any kind; where
  * there is none, the tests of kernels are skipped. */
+#ifndef _WIN32
+    #define _POSIX_C_SOURCE 200809L     /* mkdtemp, setenv */
+    #include <dirent.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+#endif
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION
@@ -9,6 +15,7 @@
 #include "test.h"
 
 static int local_memory;                /* cvncl_desc of the device under test */
+static size_t piece;
 static char **words;                    /* cases of a test begin with one of them; none: all */
 
 static int wanted(const char *name)
@@ -25,6 +32,7 @@ static cvn_backend *open_device(int host_layers)
     d.any_kind = 1;
     d.host_layers = host_layers;
     d.local_memory = local_memory;
+    d.piece = piece;
     return cvncl_open(&d);
 }
 
@@ -69,7 +77,8 @@ static float draw(uint32_t *state)
     return (float)(*state >> 8) / 8388608.0f - 1;
 }
 
-/* Labels run through 0, 1, 2; positive targets, as some losses need them. */
+/* Labels run through 0, 1, 2, lengths through 1, 2, 3; positive targets, as some losses need
+ * them. */
 static void fill_inputs(cvn_net *net, int n, uint32_t seed)
 {
     for (int id = 1; id < net->layer_count; id++) {
@@ -83,7 +92,7 @@ static void fill_inputs(cvn_net *net, int n, uint32_t seed)
         for (size_t i = 0; values && i < count; i++) {
             values[i] = draw(&seed);
             if (l->op == &cvni_op_target) values[i] = 0.5f + 0.4f * values[i];
-            if (l->is_int) ((int *)(void *)values)[i] = (int)(i % 3);
+            if (l->is_int) ((int *)(void *)values)[i] = (int)(i % 3) + !strcmp(l->name, "lengths");
         }
         if (l->is_int) cvn_set_labels(net, node, (const int *)(const void *)values, n);
         else cvn_set_input(net, node, values, n);
@@ -412,6 +421,13 @@ static void build_dropout(cvn_net *net)
     regress(net, cvn_drop_path(net, cvn_conv2d(net, x, 4, 1, 1, 0), 0.4f));
 }
 
+static cvn_node lengths_of(cvn_net *net)
+{
+    const cvn_node node = cvn_input_labels(net, NULL, 0);
+    cvn_name(net, node, "lengths");
+    return node;
+}
+
 static void build_losses(cvn_net *net)
 {
     cvn_softmax_loss_desc d = cvn_softmax_loss_defaults();
@@ -433,6 +449,60 @@ static void build_losses(cvn_net *net)
     cvn_msle_loss(net, p, cvn_target(net, p));
     cvn_hinge_loss(net, y, cvn_target(net, y));
     cvn_kl_div_loss(net, cvn_log_softmax(net, y), cvn_target(net, y));
+}
+
+static void build_row_losses(cvn_net *net)
+{
+    const int boxes[2] = { 3, 4 };
+    const cvn_node x = cvn_input_vector(net, 7);
+    const cvn_node box = cvn_reshape(net, cvn_dense(net, x, 12), boxes, 2);
+    const cvn_node other = cvn_reshape(net, cvn_dense(net, x, 12), boxes, 2);
+    const float far[4] = { 0, 0, 2, 2 };
+    const int corner[2] = { 1, 4 };
+    const cvn_node shift = cvn_constant(net, corner, 2, far);
+    const cvn_node a = cvn_dense(net, x, 5);
+    const cvn_node b = cvn_dense(net, x, 5);
+    const cvn_node same = cvn_sigmoid(net, cvn_dense(net, x, 1));
+    cvn_iou_loss(net, cvn_add(net, box, shift), cvn_add(net, other, shift));
+    cvn_giou_loss(net, cvn_add(net, box, shift), cvn_add(net, other, shift));
+    cvn_triplet_loss(net, a, b, cvn_dense(net, x, 5), 1);
+    cvn_contrastive_loss(net, a, b, same, 2);
+    cvn_vae_kl_loss(net, a, b);
+}
+
+static void build_more_losses(cvn_net *net)
+{
+    cvn_nll_loss_desc d = cvn_nll_loss_defaults();
+    const float weights[4] = { 1, 0.5f, 2, 3 };
+    const cvn_node image = cvn_conv2d(net, cvn_input(net, 2, 4, 5), 4, 3, 1, 1);
+    const cvn_node y = cvn_dense(net, image, 4);
+    const cvn_node p = cvn_sigmoid(net, image);
+    d.class_weights = weights;
+    d.ignore_index = 2;
+    cvn_nll_loss_ex(net, cvn_log_softmax(net, y), &d);
+    cvn_nll_loss_ex(net, cvn_log_softmax_axis(net, image, 1), NULL);
+    cvn_multi_margin_loss(net, y, cvn_input_labels(net, NULL, 0));
+    cvn_focal_with_logits_loss(net, y, cvn_target(net, y), 2, 0.25f);
+    cvn_focal_with_logits_loss(net, y, cvn_target(net, y), 1.5f, -1);
+    cvn_dice_loss(net, p, cvn_target(net, p), 1);
+    cvn_soft_cross_entropy_loss(net, image, cvn_target(net, image));
+    cvn_total_variation_loss(net, image);
+    cvn_mean_loss(net, cvn_square(net, y));
+    cvn_l1_penalty(net, y, 0.1f);
+    cvn_l2_penalty(net, image, 0.3f);
+    cvn_orthogonality_penalty(net, y, 0.2f);
+}
+
+static void build_ctc(cvn_net *net)
+{
+    const int steps[2] = { 7, 5 };
+    cvn_ctc_desc d = cvn_ctc_defaults();
+    const int most[1] = { 3 };
+    const cvn_node labels = cvn_input_labels(net, most, 1);
+    const cvn_node x = cvn_log_softmax(net, cvn_dense(net, cvn_input_tensor(net, steps, 2), 4));
+    d.blank = 3;
+    d.label_lengths = lengths_of(net);
+    cvn_ctc_loss(net, x, labels, &d);
 }
 
 static void build_group_norms(cvn_net *net)
@@ -481,6 +551,38 @@ static void build_axes(cvn_net *net)
     regress(net, cvn_stop_gradient(net, x));
 }
 
+/* Strides beyond the kernel and beyond the image: phases without a tap, positions without one. */
+static void build_strides(cvn_net *net)
+{
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 4, 11, 10), 20, 2, 3, 1);
+    cvn_node y = cvn_conv_transpose2d(net, cvn_conv2d(net, x, 5, 1, 1, 0), 3, 2, 3, 0);
+    regress(net, cvn_conv2d(net, x, 6, 3, 7, 1));
+    regress(net, cvn_conv2d(net, y, 17, 4, 4, 0));
+}
+
+/* Tensors in one order that layers want in the other: views, sums with an input, concat of both,
+ * what the device has no own kernel for. */
+static void build_orders(cvn_net *net)
+{
+    const int narrow[3] = { 3, 8, 6 };
+    const cvn_node in = cvn_input(net, 6, 4, 6);
+    const cvn_node x = bare_conv(net, in, 6, 3, 1);
+    const cvn_node y = cvn_relu(net, cvn_add(net, cvn_batchnorm(net, x), in));
+    const cvn_node flat = cvn_flatten(net, y);
+    cvn_node both[2];
+    regress(net, cvn_dense(net, cvn_tanh(net, flat), 5));
+    regress(net, cvn_conv2d(net, cvn_reshape(net, y, narrow, 3), 4, 3, 1, 1));
+    regress(net, cvn_conv2d(net, cvn_prelu(net, y, 6), 2, 3, 2, 1));
+    both[0] = in;
+    both[1] = cvn_sigmoid(net, x);
+    regress(net, cvn_concat_n(net, both, 2, 1));
+    regress(net, cvn_concat_n(net, both, 2, 2));
+    regress(net, cvn_conv2d(net, cvn_avgpool(net, in, 2, 1), 3, 2, 1, 0));
+    regress(net, cvn_mul(net, cvn_softmax_axis(net, x, 1), y));
+    regress(net, cvn_sub(net, in, cvn_maxpool(net, cvn_stop_gradient(net, y), 1, 1)));
+    regress(net, cvn_add(net, y, y));
+}
+
 /* Large enough for the large tiles. */
 static void build_large(cvn_net *net)
 {
@@ -488,10 +590,231 @@ static void build_large(cvn_net *net)
     regress(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 99, 3, 2, 1)));
 }
 
+/* kind 0 to 3: RNN, LSTM, GRU, RNN with relu. */
+static cvn_node recur(cvn_net *net, cvn_node x, int kind, cvn_rnn_desc d)
+{
+    d.relu = kind == 3;
+    return kind == 1 ? cvn_lstm_ex(net, x, &d) : kind == 2 ? cvn_gru_ex(net, x, &d)
+                                                           : cvn_rnn_ex(net, x, &d);
+}
+
+static void build_recurrent(cvn_net *net)
+{
+    const int steps[2] = { 4, 6 };
+    const int state[2] = { 1, 5 };
+    const cvn_node x = cvn_dense(net, cvn_input_tensor(net, steps, 2), 7);
+    const cvn_node h0 = cvn_tanh(net, cvn_dense(net, cvn_input_tensor(net, state, 2), 5));
+    for (int kind = 0; kind < 4; kind++) {
+        cvn_rnn_desc d = cvn_rnn_defaults();
+        cvn_node y;
+        d.hidden = 5;
+        regress(net, recur(net, x, kind, d));
+        d.h0 = h0;
+        if (kind == 1) d.c0 = cvn_scale(net, h0, 0.5f, 0.1f);
+        d.reverse = kind % 2;
+        y = recur(net, x, kind, d);
+        regress(net, cvn_last_step(net, y));
+        regress(net, cvn_rnn_state(net, y, kind == 1));
+    }
+}
+
+static void build_recurrent_layers(cvn_net *net)
+{
+    const int steps[2] = { 3, 6 };
+    const cvn_node x = cvn_dense(net, cvn_input_tensor(net, steps, 2), 7);
+    const cvn_node lengths = lengths_of(net);
+    for (int kind = 0; kind < 3; kind++) {
+        cvn_rnn_desc d = cvn_rnn_defaults();
+        d.hidden = 9;
+        d.layers = 3;
+        d.bidirectional = 1;
+        d.no_bias = kind == 0;
+        d.dropout = 0.3f;
+        d.lengths = lengths;
+        regress(net, recur(net, x, kind, d));
+    }
+}
+
+static void build_attention(cvn_net *net)
+{
+    const int queries[2] = { 5, 12 };
+    const int keys[2] = { 7, 12 };
+    cvn_attention_desc d = cvn_attention_defaults();
+    const cvn_node q = cvn_dense(net, cvn_input_tensor(net, queries, 2), 12);
+    const cvn_node k = cvn_dense(net, cvn_input_tensor(net, keys, 2), 12);
+    const cvn_node v = cvn_tanh(net, k);
+    d.heads = 3;
+    regress(net, cvn_scaled_dot_product_attention(net, q, k, v, &d));
+    regress(net, cvn_multihead_attention(net, q, k, v, 4));
+    regress(net, cvn_multihead_attention(net, q, k, k, 2));
+    d.causal = 1;
+    d.dropout = 0.3f;
+    regress(net, cvn_multihead_attention_ex(net, q, q, q, &d));
+    regress(net, cvn_scaled_dot_product_attention(net, q, q, q, &d));
+    d.no_bias = 1;
+    d.causal = 0;
+    d.lengths = lengths_of(net);
+    regress(net, cvn_multihead_attention_ex(net, q, k, v, &d));
+}
+
+static void build_matmul(cvn_net *net)
+{
+    const int a_dims[4] = { 2, 3, 5, 4 };
+    const int b_dims[4] = { 1, 3, 4, 5 };
+    const int c_dims[4] = { 2, 1, 5, 4 };
+    const int images[3] = { 6, 5, 4 };
+    const cvn_node x = cvn_input_vector(net, 6);
+    const cvn_node a = cvn_reshape(net, cvn_dense(net, x, 120), a_dims, 4);
+    const cvn_node b = cvn_reshape(net, cvn_dense(net, x, 60), b_dims, 4);
+    const cvn_node c = cvn_reshape(net, cvn_dense(net, x, 40), c_dims, 4);
+    regress(net, cvn_matmul(net, a, b, 0, 0));
+    regress(net, cvn_matmul(net, b, c, 0, 0));
+    regress(net, cvn_matmul(net, a, c, 0, 1));
+    regress(net, cvn_matmul(net, c, a, 1, 0));
+    regress(net, cvn_matmul(net, a, b, 1, 1));
+    regress(net, cvn_gram(net, cvn_slice(net, cvn_reshape(net, a, images, 3), 1, 0, 4)));
+}
+
+static void build_embedding(cvn_net *net)
+{
+    const int steps[1] = { 9 };
+    const int table[2] = { 9, 6 };
+    const int row[2] = { 1, 6 };
+    const float values[6] = { 1, -2, 3, 0.5f, 0, 2 };
+    cvn_init normal;
+    cvn_node x = cvn_embedding(net, cvn_input_labels(net, steps, 1), 7, 6);
+    normal.kind = CVN_INIT_NORMAL;
+    normal.a = 0;
+    normal.b = 1;
+    x = cvn_position_embedding(net, cvn_positional_encoding(net, x));
+    x = cvn_add(net, x, cvn_parameter(net, table, 2, normal));
+    regress(net, cvn_mul(net, x, cvn_constant(net, row, 2, values)));
+}
+
+static void build_noise(cvn_net *net)
+{
+    const cvn_node x = cvn_dense(net, cvn_input_vector(net, 5), 23);
+    regress(net, cvn_gaussian_noise(net, x, 0.7f));
+    regress(net, cvn_reparameterize(net, cvn_dense(net, x, 9), cvn_dense(net, x, 9)));
+}
+
+static void build_functions(cvn_net *net)
+{
+    const cvn_node h = cvn_scale(net, cvn_tanh(net, cvn_dense(net, cvn_input_vector(net, 19), 11)),
+                                 0.9f, 0.01f);
+    const cvn_node above = cvn_scale(net, h, 0.5f, 2);
+    cvn_node y[32];
+    int n = 0;
+    y[n++] = cvn_reciprocal(net, above);
+    y[n++] = cvn_erf(net, h);
+    y[n++] = cvn_sin(net, h);
+    y[n++] = cvn_cos(net, h);
+    y[n++] = cvn_tan(net, h);
+    y[n++] = cvn_asin(net, h);
+    y[n++] = cvn_acos(net, h);
+    y[n++] = cvn_atan(net, h);
+    y[n++] = cvn_sinh(net, h);
+    y[n++] = cvn_cosh(net, h);
+    y[n++] = cvn_asinh(net, h);
+    y[n++] = cvn_acosh(net, above);
+    y[n++] = cvn_atanh(net, h);
+    y[n++] = cvn_threshold(net, h, 0.1f, 0.3f);
+    y[n++] = cvn_shrink(net, h, 0.2f, 0.1f);
+    y[n++] = cvn_floor(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_ceil(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_round(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_trunc(net, cvn_scale(net, h, 5, 0));
+    y[n++] = cvn_sign(net, h);
+    y[n++] = cvn_is_nan(net, h);
+    y[n++] = cvn_is_inf(net, h);
+    y[n++] = cvn_not(net, h);
+    for (int i = 0; i < n; i++) regress(net, y[i]);
+}
+
+static void build_operations(cvn_net *net)
+{
+    const int dims[3] = { 4, 3, 5 };
+    const int row[3] = { 4, 1, 5 };
+    const cvn_node x = cvn_input_vector(net, 9);
+    const cvn_node a = cvn_scale(net, cvn_sigmoid(net, cvn_reshape(net, cvn_dense(net, x, 60), dims,
+                                                                   3)), 2, 0.1f);
+    const cvn_node b = cvn_scale(net, cvn_sigmoid(net, cvn_reshape(net, cvn_dense(net, x, 20), row,
+                                                                   3)), 1, 0.2f);
+    const cvn_node more = cvn_greater(net, a, b);
+    regress(net, cvn_power(net, a, b));
+    regress(net, cvn_remainder(net, cvn_neg(net, a), b));
+    regress(net, cvn_fmod(net, a, b));
+    regress(net, cvn_equal(net, a, a));
+    regress(net, cvn_greater_equal(net, b, a));
+    regress(net, cvn_and(net, more, a));
+    regress(net, cvn_or(net, more, b));
+    regress(net, cvn_xor(net, more, a));
+    regress(net, cvn_where(net, more, a, b));
+    regress(net, cvn_where(net, cvn_greater(net, b, cvn_neg(net, b)), b, a));
+    regress(net, cvn_reduce_prod(net, a, NULL, 0));
+    regress(net, cvn_cumsum(net, a, 2, 0, 1));
+    regress(net, cvn_cumsum(net, a, 1, 1, 0));
+}
+
+static void build_select(cvn_net *net)
+{
+    const int times[3] = { 1, 2, 3 };
+    const int pads[6] = { 0, 1, 1, 2, -1, 3 };
+    const int list[5] = { 3, 0, 0, -1, 2 };
+    const int sizes[2] = { 9, 3 };
+    const float scales[2] = { 0.6f, 1.7f };
+    cvn_interpolate_desc d = cvn_interpolate_defaults();
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 6), 4, 3, 1, 1);
+    cvn_node indices;
+    regress(net, cvn_slice_step(net, cvn_slice_step(net, x, 2, -1, 0, -2), 3, 1, 6, 2));
+    regress(net, cvn_tile(net, x, times, 3));
+    regress(net, cvn_pad_axes(net, x, pads, 3, CVN_PAD_REFLECT, 0));
+    regress(net, cvn_pad_axes(net, x, pads, 3, CVN_PAD_ZERO, 1.5f));
+    regress(net, cvn_index_select(net, x, 1, list, 5));
+    d.mode = CVN_NEAREST;
+    regress(net, cvn_interpolate(net, x, sizes, NULL, 2, &d));
+    d.mode = CVN_LINEAR;
+    d.antialias = 1;
+    regress(net, cvn_interpolate(net, x, NULL, scales, 2, &d));
+    d.mode = CVN_CUBIC;
+    d.antialias = 0;
+    regress(net, cvn_interpolate(net, x, sizes, NULL, 2, &d));
+    regress(net, cvn_topk(net, x, 3, 2, 0, &indices));
+    regress(net, indices);
+    regress(net, cvn_hardmax(net, x, 1));
+    regress(net, cvn_lrn(net, x, 3));
+}
+
+static void build_gather(cvn_net *net)
+{
+    const int sequence[2] = { 3, 5 };
+    const int list[1] = { 4 };
+    cvn_pool_desc pool = cvn_pool_defaults();
+    const cvn_node x = cvn_dense(net, cvn_input_tensor(net, sequence, 2), 5);
+    const cvn_node image = cvn_conv2d(net, cvn_input(net, 2, 5, 6), 3, 3, 1, 1);
+    const cvn_node index = cvn_input_labels(net, list, 1);
+    const cvn_node same = cvn_floor(net, cvn_scale(net, cvn_sigmoid(net, x), 2.9f, 0));
+    const cvn_node u = cvn_tanh(net, x);
+    const cvn_node lengths = lengths_of(net);
+    pool.kernel_h = 3;
+    pool.stride_h = 1;
+    regress(net, cvn_take(net, x, index, 1));
+    regress(net, cvn_gather(net, x, same, 1));
+    regress(net, cvn_reverse_sequence(net, x, lengths, 0, 1));
+    regress(net, cvn_scatter(net, x, same, u, 1, CVN_SCATTER_REPLACE));
+    regress(net, cvn_scatter(net, x, same, u, 1, CVN_SCATTER_ADD));
+    regress(net, cvn_scatter(net, x, same, u, 1, CVN_SCATTER_MAX));
+    regress(net, cvn_one_hot(net, index, 1, 4, 2, -1));
+    regress(net, cvn_maxunpool(net, cvn_maxpool_ex(net, image, &pool),
+                               cvn_maxpool_indices(net, image, &pool), 5, 6));
+}
+
 typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
     { "conv2d: tiles, strides, dilation, groups, 1x1", build_conv },
+    { "conv2d, strides beyond the kernel", build_strides },
+    { "orders: channels last and the host's", build_orders },
     { "depthwise and separable", build_depthwise },
     { "conv1d, conv3d, conv_transpose1d", build_conv_axes },
     { "conv_transpose2d", build_transposed },
@@ -506,7 +829,20 @@ static const layers_case layers_cases[] = {
     { "layer norm and its kin", build_group_norms },
     { "images of another size", build_images },
     { "axes: permute, slice, glu, maxout, reduce", build_axes },
-    { "large products", build_large }
+    { "large products", build_large },
+    { "recurrent layers", build_recurrent },
+    { "recurrent: layers, directions, lengths, dropout", build_recurrent_layers },
+    { "attention", build_attention },
+    { "matmul", build_matmul },
+    { "embedding, parameters, positions", build_embedding },
+    { "noise", build_noise },
+    { "losses of rows", build_row_losses },
+    { "losses: labels, samples, penalties", build_more_losses },
+    { "CTC", build_ctc },
+    { "functions", build_functions },
+    { "operations, where, products, running sums", build_operations },
+    { "select, interpolate, topk, LRN", build_select },
+    { "gather, scatter, unpooling", build_gather }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
@@ -588,6 +924,30 @@ static void build_resnet(cvn_net *net)
     cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, x), 10));
 }
 
+static void build_lstm(cvn_net *net)
+{
+    const int steps[2] = { 6, 8 };
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    const cvn_node x = cvn_input_tensor(net, steps, 2);
+    d.hidden = 20;
+    d.layers = 2;
+    d.dropout = 0.1f;
+    cvn_softmax_loss(net, cvn_dense(net, cvn_last_step(net, cvn_lstm_ex(net, x, &d)), 3));
+}
+
+static void build_transformer(cvn_net *net)
+{
+    const int steps[1] = { 8 };
+    cvn_node x = cvn_embedding(net, cvn_input_labels(net, steps, 1), 5, 12);
+    x = cvn_positional_encoding(net, x);
+    for (int i = 0; i < 2; i++) {
+        x = cvn_layernorm(net, cvn_add(net, x, cvn_multihead_attention(net, x, x, x, 3)));
+        x = cvn_layernorm(net, cvn_add(net, x, cvn_dense(net, cvn_gelu(net, cvn_dense(net, x, 24)),
+                                                         12)));
+    }
+    cvn_softmax_loss(net, cvn_dense(net, cvn_last_step(net, x), 3));
+}
+
 static void nets(void)
 {
     cvn_backend *b = open_device(0);
@@ -601,6 +961,14 @@ static void nets(void)
     if (wanted("ResNet-20")) {
         test_case("ResNet-20, three steps");
         check_steps(build_resnet, b, &sgd, 3, 4, 2e-3);
+    }
+    if (wanted("LSTM")) {
+        test_case("LSTM, ten steps");
+        check_steps(build_lstm, b, NULL, 10, 8, 5e-4);
+    }
+    if (wanted("transformer")) {
+        test_case("transformer, ten steps");
+        check_steps(build_transformer, b, &sgd, 10, 8, 5e-4);
     }
     cvncl_close(b);
 }
@@ -784,6 +1152,395 @@ static void fits_and_files(void)
     free(file);
     for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
     cvncl_close(b);
+}
+
+/* ---- sets of samples on the device ---- */
+
+enum { SAMPLES = 23, IMAGE = 3 * 13 * 17 };
+
+static void build_pictures(cvn_net *net)
+{
+    const cvn_node x = cvn_input(net, 3, 13, 17);
+    const cvn_node y = cvn_dense(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 4, 3, 1, 1)), 3);
+    cvn_softmax_loss(net, y);
+    regress(net, y);
+}
+
+typedef struct augment_case { const char *name; cvn_augment a; } augment_case;
+
+/* All ways of >>augment, alone and together. */
+static int augment_cases(augment_case *rows)
+{
+    int n = 0;
+    memset(rows, 0, 16 * sizeof *rows);
+    rows[n++].name = "nothing";
+    rows[n].name = "flip and shift";
+    rows[n].a.flip = rows[n].a.flip_vertical = 1;
+    rows[n].a.fill = 0.3f;
+    rows[n++].a.shift = 4;
+    rows[n].name = "rotate, scale, shear, translate";
+    rows[n].a.rotate = 30;
+    rows[n].a.scale = 0.3f;
+    rows[n].a.shear = 10;
+    rows[n++].a.translate = 0.2f;
+    rows[n].name = "crop";
+    rows[n].a.flip = 1;
+    rows[n++].a.crop_scale_min = 0.3f;
+    rows[n].name = "elastic";
+    rows[n].a.elastic = 1.5f;
+    rows[n++].a.elastic_sigma = 2;
+    rows[n].name = "saturation, hue";
+    rows[n].a.saturation = 0.7f;
+    rows[n++].a.hue = 0.4f;
+    rows[n].name = "contrast, brightness, noise";
+    rows[n].a.contrast = 0.4f;
+    rows[n].a.brightness = 0.2f;
+    rows[n++].a.noise = 0.1f;
+    rows[n].name = "erase, cutout";
+    rows[n].a.erase = 0.8f;
+    rows[n++].a.cutout = 5;
+    rows[n].name = "all, erase with noise";
+    rows[n].a = rows[2].a;
+    rows[n].a.flip = rows[n].a.erase_noise = 1;
+    rows[n].a.crop_scale_min = 0.5f;
+    rows[n].a.elastic = 1;
+    rows[n].a.hue = rows[n].a.contrast = 0.2f;
+    rows[n].a.noise = 0.05f;
+    rows[n++].a.erase = 1;
+    return n;
+}
+
+/* A view of 17 of the samples, shuffled, behind the first two. */
+static void fill_set(cvn_data *d, int as_bytes)
+{
+    static unsigned char bytes[SAMPLES * IMAGE];
+    static float images[SAMPLES * IMAGE], targets[SAMPLES * 3], weights[SAMPLES];
+    static int labels[SAMPLES], index[17];
+    uint32_t state = 5;
+    memset(d, 0, sizeof *d);
+    for (int i = 0; i < SAMPLES * IMAGE; i++) {
+        images[i] = draw(&state);
+        bytes[i] = (unsigned char)(127 + 120 * images[i]);
+    }
+    for (int i = 0; i < SAMPLES; i++) {
+        labels[i] = i % 3;
+        weights[i] = 1 + 0.5f * draw(&state);
+        for (int k = 0; k < 3; k++) targets[3 * i + k] = draw(&state);
+    }
+    for (int i = 0; i < 17; i++) index[i] = i * 7 % 17 + 3;
+    d->count = 17;
+    d->first = 2;
+    d->index = index;
+    if (as_bytes) d->bytes = bytes;
+    else d->images = images;
+    d->labels = labels;
+    d->targets = targets;
+    d->weights = weights;
+    d->channels = 3;
+    d->height = 13;
+    d->width = 17;
+    for (int c = 0; c < 3; c++) d->mean[c] = 0.4f + 0.05f * (float)c;
+    for (int c = 0; c < 3; c++) d->std[c] = 0.3f + 0.1f * (float)c;
+}
+
+/* Batches of an epoch, gathered on both sides. */
+static void check_gather(cvn_net *cpu, cvn_net *dev, const cvn_data *data, int training)
+{
+    int order[17];
+    for (int i = 0; i < 17; i++) order[i] = i * 5 % 17;
+    cvni_keep_set(dev, training, data);
+    if (!CHECKF(dev->kept[training] != NULL, "%s", cvn_error(dev))) return;
+    if (training)
+        CHECK(dev->backend->order(dev, dev->kept[1], order, 99, 3) == CVN_OK);
+    for (int first = 0; first < 12; first += cpu->max_batch) {
+        cvni_batch b;
+        memset(&b, 0, sizeof b);
+        b.index = training ? order + first : NULL;
+        b.first = first;
+        b.n = cpu->max_batch;
+        b.training = training;
+        b.seed = 99;
+        b.epoch = 3;
+        CHECKF(cvni_gather(cpu, data, &b) == CVN_OK, "%s", cvn_error(cpu));
+        CHECKF(cvni_gather(dev, data, &b) == CVN_OK, "%s", cvn_error(dev));
+        for (int id = 1; id < cpu->layer_count; id++) {
+            cvni_layer *l = &dev->layers[id];
+            const size_t n = cvni_elements(l->shape);
+            if (!(l->op->flags & CVNI_SOURCE)) continue;
+            memset(l->y, 255, n * sizeof(float));       /* what the device has */
+            CHECK(cvni_pull(dev, l->y, n * sizeof(float)) == CVN_OK);
+            if (l->is_int) CHECK(!memcmp(l->y, cpu->layers[id].y, n * sizeof(int)));
+            else CHECKF(distance(l->y, cpu->layers[id].y, n) < TOLERANCE, "%s: %g", l->name,
+                        distance(l->y, cpu->layers[id].y, n));
+        }
+        CHECK(cvni_pull(dev, dev->sample_weights, (size_t)b.n * sizeof(float)) == CVN_OK);
+        CHECK(!memcmp(dev->sample_weights, cpu->sample_weights, (size_t)b.n * sizeof(float)));
+    }
+    cvni_drop_set(dev, training);
+}
+
+static void sets(void)
+{
+    augment_case rows[16];
+    const int count = augment_cases(rows);
+    for (int small = 0; small < 2; small++) {
+        cvn_backend *b;
+        cvn_net *net[2];
+        piece = small ? 8192 + CVNCL_VECTOR : 0;       /* 3 rows of floats, 12 of bytes */
+        b = open_device(0);
+        for (int i = 0; i < 2; i++) net[i] = make_net(build_pictures, i ? b : NULL, NULL, small ? 2 : 6, 0);
+        for (int k = 0; k < 2 * count && net[0] && net[1]; k++) {
+            cvn_data data;
+            fill_set(&data, k % 2);
+            data.augment = &rows[k / 2].a;
+            if (small && k / 2 > 2) break;
+            test_case("%s, %s, %s", rows[k / 2].name, k % 2 ? "bytes" : "floats",
+                      small ? "in pieces" : "in one piece");
+            if (!wanted(rows[k / 2].name)) continue;
+            check_gather(net[0], net[1], &data, 1);
+            if (k < 2) check_gather(net[0], net[1], &data, 0);
+        }
+        for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+        CHECK(!((cvncl_backend *)b)->taken);
+        cvncl_close(b);
+    }
+    piece = 0;
+}
+
+/* cvn_fit with and without the set on the device: the same numbers. */
+static int stop_keeping;
+static void *keep_none(cvn_net *net, const cvn_data *data, int training)
+{
+    (void)net;
+    (void)data;
+    (void)training;
+    stop_keeping++;
+    return NULL;
+}
+
+static void fits_of_sets(void)
+{
+    cvn_backend *b = open_device(0);
+    cvn_augment flips;
+    cvn_data data;
+    cvn_net *net[3];
+    cvn_metrics m[3];
+    memset(&flips, 0, sizeof flips);
+    flips.flip = 1;
+    flips.shift = 2;
+    fill_set(&data, 1);
+    data.augment = &flips;
+    memset(m, 0, sizeof m);
+    for (int i = 0; i < 3; i++) {       /* the CPU, the device, the device with the host's set */
+        cvn_fit_options o = cvn_fit_defaults();
+        o.epochs = 2;
+        if (i == 2) b->keep = keep_none;
+        net[i] = make_net(build_pictures, i ? b : NULL, NULL, 6, 0);
+        CHECKF(cvn_fit(net[i], &data, &data, &o) == CVN_OK, "%s", cvn_error(net[i]));
+        CHECK(cvn_evaluate(net[i], &data, &m[i]) == CVN_OK);
+        for (int k = 0; k < 2 && i; k++) {
+            const cvn_history *h = &net[i]->history[k];
+            CHECK_NEAR(h->loss, net[0]->history[k].loss, 1e-4);
+            CHECK_NEAR(h->accuracy, net[0]->history[k].accuracy, 1e-6);
+            CHECK_NEAR(h->valid_loss, net[0]->history[k].valid_loss, 1e-4);
+        }
+    }
+    CHECK(stop_keeping == 2);
+    same_weights(net[1], net[0], 1e-3);
+    same_weights(net[2], net[1], 1e-4);
+    test_case("a loss that is not finite stops it; nothing has moved");
+    {
+        float *images = (float *)malloc(sizeof(float) * SAMPLES * IMAGE);
+        cvn_fit_options o = cvn_fit_defaults();
+        cvn_net *bad;
+        cvncl_fill_backend(b);          /* keep again */
+        bad = make_net(build_pictures, b, NULL, 6, 0);
+        fill_set(&data, 0);
+        memcpy(images, data.images, sizeof(float) * SAMPLES * IMAGE);
+        for (int i = 0; i < IMAGE; i++) images[9 * IMAGE + i] = HUGE_VALF;
+        data.images = images;
+        CHECK(cvn_fit(bad, &data, NULL, &o) == CVN_ERROR_NUMBER);
+        CHECKF(strstr(cvn_error(bad), "the data are not finite") != NULL, "%s", cvn_error(bad));
+        for (int i = 0; i < cvn_param_count(bad); i++) {
+            const cvn_param p = cvn_param_at(bad, i);
+            CHECK(cvni_all_finite(p.value, p.count));
+            for (size_t k = 0; p.gradient && k < p.count; k++) CHECK(p.gradient[k] == 0);
+        }
+        cvn_destroy(bad);
+        free(images);
+    }
+    for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
+    cvncl_close(b);
+}
+
+/* ---- memory in pieces, and what is told of it ---- */
+
+static void memory_in_pieces(void)
+{
+    const cvn_optimizer adam = cvn_adam(1e-3f);
+    cvncl_memory m;
+    cvn_backend *b;
+    cvn_net *net;
+    piece = 16384 + CVNCL_VECTOR;
+    b = open_device(0);
+    check_steps(build_engine, b, &adam, 3, BATCH, 2e-4);
+    net = make_net(build_engine, b, &adam, BATCH, 0);
+    CHECK(cvncl_memory_needed(net, BATCH, CVN_TRAIN, &m) == CVN_OK);
+    CHECK(m.pieces > 1 && m.piece == 16384 && m.net == net->plan.total && m.total > m.net);
+    CHECK(m.taken >= m.total && m.device > m.taken);
+    CHECK(m.pieces == cvncl_net_of(net)->pieces);
+    test_case("a tensor that is larger than a piece is named, with the sizes");
+    CHECK(cvn_build(net, 20 * BATCH) == CVN_ERROR_MEMORY);
+    CHECKF(strstr(cvn_error(net), "'conv") && strstr(cvn_error(net), "MiB in one piece"), "%s",
+           cvn_error(net));
+    test_case("a net that is larger than the device");
+    ((cvncl_backend *)b)->memory = 2 * m.taken;
+    CHECK(cvn_build(net, BATCH + 1) != CVN_OK || cvn_build(net, BATCH) == CVN_OK);
+    ((cvncl_backend *)b)->memory = m.taken + 100;
+    CHECK(cvn_build(net, BATCH) == CVN_ERROR_MEMORY);
+    CHECKF(strstr(cvn_error(net), "the device has") != NULL, "%s", cvn_error(net));
+    train(net, 1, BATCH);
+    cvn_destroy(net);
+    CHECK(!((cvncl_backend *)b)->taken);
+    cvncl_close(b);
+    piece = 0;
+}
+
+/* ---- programs: kept in files, and that do not build ---- */
+
+#ifndef _WIN32
+/* Hits of a net's programs with the cache as it is. */
+static int cache_hits(const char *folder)
+{
+    cvn_backend *b;
+    cvn_net *net;
+    int hits;
+    setenv("CONVNET_CL_CACHE", folder, 1);
+    b = open_device(0);
+    net = make_net(build_small, b, NULL, 4, 0);
+    train(net, 1, 4);
+    hits = ((cvncl_backend *)b)->cache_hits;
+    cvn_destroy(net);
+    cvncl_close(b);
+    unsetenv("CONVNET_CL_CACHE");
+    return hits;
+}
+
+/* Every file of the folder: removed, or with its last byte changed. */
+static int change_files(const char *folder, int remove_them)
+{
+    int count = 0;
+    DIR *d = opendir(folder);
+    for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+        char path[600];
+        FILE *f;
+        int last;
+        if (!strstr(e->d_name, ".bin")) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        count++;
+        if (remove_them) {
+            remove(path);
+            continue;
+        }
+        f = fopen(path, "r+b");
+        fseek(f, -1, SEEK_END);
+        last = fgetc(f);
+        fseek(f, -1, SEEK_END);
+        fputc(last ^ 1, f);
+        fclose(f);
+    }
+    if (d) closedir(d);
+    if (remove_them) rmdir(folder);
+    return count;
+}
+
+static void program_cache(void)
+{
+    char folder[] = "/tmp/convnet_cl_XXXXXX";
+    int programs;
+    if (!mkdtemp(folder)) SKIP("no folder for files");
+    CHECK(cache_hits(folder) == 0);
+    programs = cache_hits(folder);
+    CHECK(programs >= 4);
+    test_case("files that were damaged are as none, and are written anew");
+    CHECK(change_files(folder, 0) == programs);
+    CHECK(cache_hits(folder) == 0);
+    CHECK(cache_hits(folder) == programs);
+    test_case("no folder, a folder that cannot be made");
+    CHECK(cache_hits("0") == 0 && cache_hits("/nowhere/at/all") == 0);
+    CHECK(change_files(folder, 1) == programs);
+}
+
+/* The way that tuning takes for a class; *left: seconds that it still had. */
+static int tuned_way(const cvncl_class *c, int precision, double *left)
+{
+    cvncl_backend *b = (cvncl_backend *)open_device(0);
+    int way;
+    b->precision = precision;
+    b->tune_left = 0.5;
+    cvncl_tune(b, c);
+    way = cvncl_tuned(b, c);
+    if (way >= 0) CHECK(cvncl_way_fits(b, &cvncl_ways[way], c->layout, c->vector));
+    *left = b->tune_left;
+    cvncl_close(&b->base);
+    return way;
+}
+
+/* Found once, then read, as long as the file is whole and of this precision. */
+static void tuning(void)
+{
+    const cvncl_class c = { CVNCL_GEMM_KN, 4, 1, 48, 40, 100 };
+    const cvncl_class like = { CVNCL_GEMM_KN, 4, 1, 64, 64, 128 };
+    char folder[] = "/tmp/convnet_cl_XXXXXX";
+    double left;
+    int way;
+    if (!mkdtemp(folder)) SKIP("no folder for files");
+    setenv("CONVNET_CL_CACHE", folder, 1);
+    setenv("CONVNET_CL_TUNE", "fast", 1);
+    way = tuned_way(&c, CVNCL_FP32, &left);
+    CHECK(way >= 0 && left < 0.5);
+    CHECK(tuned_way(&like, CVNCL_FP32, &left) == way && left == 0.5);
+    test_case("another precision, a damaged file: tuned anew");
+    tuned_way(&c, CVNCL_TF32, &left);
+    CHECK(left < 0.5);
+    change_files(folder, 0);
+    CHECK(tuned_way(&c, CVNCL_FP32, &left) >= 0 && left < 0.5);
+    test_case("off");
+    setenv("CONVNET_CL_TUNE", "off", 1);
+    CHECK(tuned_way(&c, CVNCL_FP32, &left) == -1 && left == 0.5);
+    unsetenv("CONVNET_CL_TUNE");
+    unsetenv("CONVNET_CL_CACHE");
+    change_files(folder, 1);
+}
+#endif
+
+/* Device, driver, program, macros, and what the compiler says of it. */
+static void broken_programs(void)
+{
+    cvn_backend *base = open_device(0);
+    cvncl_backend *b = (cvncl_backend *)base;
+    const int group = b->group;
+    cvn_net *net = cvn_create(NULL);
+    const char *text;
+    cvn_use_backend(net, base);
+    build_small(net);
+    b->group = -3;              /* local memory of a negative size */
+    CHECK(cvn_build(net, 4) == CVN_ERROR_UNSUPPORTED);
+    text = cvn_error(net);
+    CHECK(strstr(text, b->name) && strstr(text, b->driver) && strstr(text, "program layers (") &&
+          strstr(text, "-DWG=-3"));
+    CHECKF(strstr(text, "does not build (-11): ") && strlen(strstr(text, "): ")) > 20, "%s", text);
+    b->group = group;
+    CHECKF(cvn_build(net, 4) == CVN_OK, "%s", cvn_error(net));
+    train(net, 1, 4);
+    test_case("a kernel that cannot be called");
+    b->group = 1 << 30;
+    CHECK(cvn_forward(net) != CVN_OK);
+    CHECKF(strstr(cvn_error(net), "kernel ") && strstr(cvn_error(net), " of program ") &&
+           strstr(cvn_error(net), "-DWG="), "%s", cvn_error(net));
+    b->group = group;
+    cvn_destroy(net);
+    cvncl_close(base);
 }
 
 /* ---- layers that the device lacks ---- */
@@ -1054,6 +1811,11 @@ static const test_row device_tests[] = {
     { "layers", layers }, { "optimizers", optimizers }, { "nets", nets },
     { "predictions", predictions }, { "by_hand", by_hand },
     { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
+    { "sets", sets }, { "fits_of_sets", fits_of_sets }, { "memory_in_pieces", memory_in_pieces },
+#ifndef _WIN32
+    { "program_cache", program_cache }, { "tuning", tuning },
+#endif
+    { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "failing_memory", failing_memory }, { "products", products },
     { "through_local_memory", through_local_memory }

@@ -1493,6 +1493,98 @@ static void mistakes_on_a_built_net(void)
     cvn_destroy(net);
 }
 
+/* A wrong call on an image [3, 8, 8], by number. */
+static void wrong_call(cvn_net *net, cvn_node x, int number)
+{
+    const cvn_node none = { 0 };
+    switch (number) {
+    case 0: cvn_conv2d(net, x, 0, 3, 1, 1); break;
+    case 1: cvn_conv2d(net, x, 4, 3, 0, 1); break;
+    case 2: cvn_upsample_nearest(net, x, 0); break;
+    case 3: cvn_softmax_axis(net, x, 0); break;
+    case 4: cvn_unflatten_batch(net, x, 0); break;
+    case 5: cvn_relu(net, cvn_find(net, "nobody")); break;
+    case 6: cvn_keep(net, none); break;
+    case 7: cvn_residual_basic(net, none, 8, 1); break;
+    case 8: cvn_freeze(net, none); break;
+    case 9: cvn_freeze_to(net, none); break;
+    case 10: cvn_lr_scale(net, none, 0.5f); break;
+    default: cvn_target(net, none);
+    }
+}
+
+/* A message has the numbers of the call, and nothing is lost before cvn_build. */
+static void messages_of_wrong_calls(void)
+{
+    static const char *const words[12] = {
+        "conv1: 0 filters", "stride 0 x 0", "factor 0", "axis 0;", "split by 0", "unknown name",
+        "cvn_keep: no node", "unknown name", "cvn_freeze: no node", "cvn_freeze_to: no node",
+        "cvn_lr_scale: no node", "target: no node"
+    };
+    for (int i = 0; i < 12; i++) {
+        cvn_net *net = cvn_create(NULL);
+        const cvn_node x = cvn_input(net, 3, 8, 8);
+        cvn_relu(net, x);
+        test_case("%s", words[i]);
+        wrong_call(net, x, i);
+        CHECK(cvn_build(net, 1) < 0);
+        CHECKF(strstr(cvn_error(net), words[i]) != NULL, "%s", cvn_error(net));
+        cvn_destroy(net);
+    }
+}
+
+/* cvn_set_input and cvn_set_labels say which of their arguments is wrong. */
+static void messages_of_wrong_inputs(void)
+{
+    const float x[2] = { 1, 2 };
+    const int label = 0;
+    cvn_net *net = cvn_create(NULL);
+    const cvn_node in = cvn_input_vector(net, 2);
+    cvn_softmax_loss(net, cvn_dense(net, in, 2));
+    CHECK(cvn_build(net, 1) == CVN_OK);
+    CHECK(cvn_set_input(net, cvn_find(net, "nobody"), x, 1) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "unknown name") != NULL, "%s", cvn_error(net));
+    CHECK(cvn_set_input(net, cvn_find(net, "labels1"), x, 1) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "'labels1' (labels) is no input of floats") != NULL, "%s",
+           cvn_error(net));
+    CHECK(cvn_set_labels(net, cvn_find(net, "fc1"), &label, 1) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "'fc1' (dense) is no input of ints") != NULL, "%s",
+           cvn_error(net));
+    CHECK(cvn_set_input(net, in, NULL, 1) == CVN_ERROR_ARGUMENT);
+    CHECKF(strstr(cvn_error(net), "no values") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+}
+
+/* Who looks at cvn_build alone is told why the net is empty. */
+static void message_of_an_empty_net(void)
+{
+    cvn_net *net = cvn_create(NULL);
+    CHECK(cvn_build(net, 1) == CVN_ERROR_STATE && strstr(cvn_error(net), "empty"));
+    cvn_destroy(net);
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_STDIO)
+    net = cvn_create(NULL);
+    cvn_load_onnx(net, "build/nobody.onnx");
+    CHECK(cvn_build(net, 1) == CVN_ERROR_STATE);
+    CHECKF(strstr(cvn_error(net), "nobody.onnx: cannot be opened") != NULL, "%s", cvn_error(net));
+    cvn_destroy(net);
+#endif
+}
+
+/* A name longer than the column moves the columns of all lines. */
+static void summary_is_aligned(void)
+{
+    char text[2000];
+    const char *first, *second;
+    cvn_net *net = cvn_create(NULL);
+    cvn_name(net, cvn_relu(net, cvn_input_vector(net, 2)), "a.name.that.is.longer.than.the.column");
+    cvn_summary(net, text, sizeof text);
+    first = strchr(text, '\n');
+    second = first ? strchr(first + 1, '\n') : NULL;
+    if (CHECK(first && second && strstr(second, "relu")))
+        CHECK(strstr(text, "type") - text == strstr(second, "relu") - (second + 1));
+    cvn_destroy(net);
+}
+
 int main(void)
 {
     RUN(philox_known_answers);
@@ -1536,5 +1628,9 @@ int main(void)
     RUN(check_keeps_gradients);
     RUN(scopes_count_for_themselves);
     RUN(mistakes_on_a_built_net);
+    RUN(messages_of_wrong_calls);
+    RUN(messages_of_wrong_inputs);
+    RUN(message_of_an_empty_net);
+    RUN(summary_is_aligned);
     return test_done();
 }

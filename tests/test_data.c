@@ -222,13 +222,13 @@ static void idx_messages(void)
     check_failed(&d, cvn_load_idx_memory(&d, images, IMAGES, other, LABELS + 1), CVN_ERROR_FORMAT,
                  "but 8 labels");
     check_failed(&d, cvn_load_idx_memory(&d, gzip, 20, NULL, 0), CVN_ERROR_FORMAT,
-                 "is gzip-compressed: unpack it");
+                 "gzip-compressed; unpack it");
     check_failed(&d, cvn_load_idx_memory(&d, xz, 20, NULL, 0), CVN_ERROR_FORMAT,
-                 "xz-compressed: unpack it first");
+                 "xz-compressed; unpack it first");
     check_failed(&d, cvn_load_idx_memory(&d, NULL, 0, NULL, 0), CVN_ERROR_ARGUMENT, "NULL");
     check_failed(&d, cvn_load_idx(&d, NULL, NULL), CVN_ERROR_ARGUMENT, "NULL");
     check_failed(&d, cvn_load_idx(&d, "build/test_data-none", NULL), CVN_ERROR_FILE,
-                 "open build/test_data-none");
+                 "test_data-none: cannot be opened");
     check_failed(&d, cvn_load_idx(&d, "build/test_data-images", "build/test_data-none"),
                  CVN_ERROR_FILE, "open");
     CHECK(cvn_load_idx(&d, "build", NULL) < 0 && is_zero(&d) && d.error[0]);       /* a folder */
@@ -318,7 +318,7 @@ static void cifar_bad(void)
     check_failed(&d, cvn_load_cifar10(&d, NULL, 1), CVN_ERROR_ARGUMENT, "no files");
     check_failed(&d, cvn_load_cifar10_memory(&d, NULL, SIZE), CVN_ERROR_ARGUMENT, "NULL");
     paths[1] = "build/test_data-none";
-    check_failed(&d, cvn_load_cifar10(&d, paths, 2), CVN_ERROR_FILE, "cannot open");
+    check_failed(&d, cvn_load_cifar10(&d, paths, 2), CVN_ERROR_FILE, "cannot be opened");
     fail_alloc = 1;
     check_failed(&d, cvn_load_cifar10(&d, paths, 1), CVN_ERROR_MEMORY, "no memory");
     fail_alloc = 0;

@@ -412,6 +412,33 @@ static void maxima(void)
         }
 }
 
+/* Windows of any kind, NaN among their elements. */
+static void windows(void)
+{
+    for (int n = 0; n <= 2 * WIDEST + 1; n++)
+        for (int how = 0; how < 72; how++) {
+            cvni_windows s;
+            s.n = n;
+            s.lines = 1 + how % 5;
+            s.rows = 1 + how % 3;
+            s.cols = 1 + how / 3 % 3;
+            s.stride = 1 + how % 4;
+            s.dilation = 1 + how / 36;
+            s.step = n * s.stride + 7;
+            s.x_line = s.stride * s.step;
+            s.y_line = n + how % 2;
+            fill(n + how);
+            for (int i = n % 11; i < ROOM && how % 2; i += 11) x[i] = NAN;
+            s.x = x + how % 5;
+            s.y = want;
+            plain->maxpool(&s);
+            s.y = y;
+            k->maxpool(&s);
+            CHECKF(memcmp(y, want, sizeof y) == 0, "%d x %d windows of %d x %d differ", s.lines, n,
+                   s.rows, s.cols);
+        }
+}
+
 /* ---- stencils: y to 1e-5, and no float beside its rows; sums of the lanes to 1e-5 of the sizes
  * of their terms ---- */
 
@@ -599,6 +626,7 @@ int main(void)
         RUN(winograd);
         RUN(stencils);
         RUN(maxima);
+        RUN(windows);
     }
     return test_done();
 }

@@ -893,12 +893,12 @@ static void test_check_labels(void)
         if (loss == 1) cvn_nll_loss(net, cvn_log_softmax(net, y), none);
         if (loss == 2) cvn_multi_margin_loss(net, y, none);
         build(net, 60);
-        c.labels[3] = -100;                             /* does not count */
+        c.labels[4] = -100;                             /* does not count */
         CHECK(cvn_check(net, &c.train, NULL, 0) == 0);
-        c.labels[3] = 3;
+        c.labels[4] = 3;
         check_says(net, &c.train, "1 of 60 labels are not in 0..2", "(one is 3)");
-        for (int i = 0; i < 60; i++) c.labels[i] = 1;
-        check_says(net, &c.train, "all 60 labels of the batch are 1", "all 60");
+        for (int i = 0; i < 120; i++) c.labels[i] = 1;
+        check_says(net, &c.train, "all 60 labels that were looked at are 1", "all 60");
         cvn_destroy(net);
     }
 }
@@ -986,6 +986,29 @@ static void test_check_net(void)
     for (size_t i = 0; i < p.count; i++) p.value[i] *= 1000;
     cvn_touch(net);
     check_says(net, &c.train, "loss", "loss");
+    cvn_destroy(net);
+}
+
+/* A set in the order of its classes, as a loader of folders makes it: cvn_fit shuffles, so that is
+ * no finding. */
+static void test_check_sorted(void)
+{
+    clouds c;
+    cvn_data sorted;
+    float x[2 * 120];
+    int labels[120], n = 0;
+    char text[400] = "";
+    cvn_net *const net = mlp(16);
+    make_sets(&c);
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < 120; i++) {
+            if (c.labels[i] != k) continue;
+            x[2 * n] = c.x[2 * i];
+            x[2 * n + 1] = c.x[2 * i + 1];
+            labels[n++] = k;
+        }
+    sorted = set_of(x, labels, 120);
+    CHECKF(cvn_check(net, &sorted, text, sizeof text) == 0, "%s", text);
     cvn_destroy(net);
 }
 
@@ -1109,6 +1132,166 @@ static void test_train_batch_target(void)
         CHECK_NEAR(w.value[3], 0, 1e-3);
         CHECK_NEAR(cvn_param_find(net, "fc1.bias").value[0], 0.5, 1e-3);
     }
+    cvn_destroy(net);
+}
+
+/* Bytes, weights, an index: batches by hand take the way of cvn_fit, to the last bit. */
+static void test_set_samples_is_fit(void)
+{
+    static unsigned char bytes[24 * 16];
+    int labels[24], index[20], order[20];
+    float weights[24];
+    uint32_t seed = 5;
+    cvn_data d;
+    cvn_fit_options o = cvn_fit_defaults();
+    cvn_net *nets[2];
+    memset(&d, 0, sizeof d);
+    for (int i = 0; i < 24 * 16; i++) bytes[i] = (unsigned char)(int)(127 + 100 * noise(&seed));
+    for (int i = 0; i < 24; i++) {
+        labels[i] = i % 3;
+        weights[i] = 0.5f + (float)(i % 4);
+    }
+    for (int i = 0; i < 20; i++) {
+        index[i] = (7 * i) % 22;
+        order[i] = i;
+    }
+    d.count = 20;
+    d.first = 2;
+    d.index = index;
+    d.bytes = bytes;
+    d.labels = labels;
+    d.weights = weights;
+    d.channels = 1;
+    d.height = d.width = 4;
+    d.mean[0] = 0.5f;
+    d.std[0] = 0.25f;
+    for (int k = 0; k < 2; k++) {
+        nets[k] = cvn_create(NULL);
+        cvn_softmax_loss(nets[k], cvn_dense(nets[k], cvn_input(nets[k], 1, 4, 4), 3));
+        build(nets[k], 8);
+    }
+    o.epochs = 1;
+    o.no_shuffle = 1;
+    CHECK(cvn_fit(nets[0], &d, NULL, &o) == CVN_OK);
+    for (int i = 0; i < 20; i += 8) {
+        CHECKF(cvn_set_samples(nets[1], &d, order + i, i < 16 ? 8 : 4, 1) == CVN_OK, "%s",
+               cvn_error(nets[1]));
+        CHECK(cvn_forward(nets[1]) == CVN_OK && cvn_backward(nets[1]) == CVN_OK);
+        CHECK(cvn_step(nets[1]) == CVN_OK);
+    }
+    CHECK(memcmp(cvn_flat_parameters(nets[0], NULL), cvn_flat_parameters(nets[1], NULL),
+                 51 * sizeof(float)) == 0);
+    for (int k = 0; k < 2; k++) cvn_destroy(nets[k]);
+}
+
+/* Augmented for training alone, anew with each training pass; what is wrong is said. */
+static void test_set_samples(void)
+{
+    float x[3 * 16], seen[2][16];
+    int labels[3] = { 0, 1, 2 };
+    const int one[1] = { 2 }, outside[1] = { 3 };
+    cvn_augment augment;
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node in = cvn_input(net, 1, 4, 4);
+    memset(&augment, 0, sizeof augment);
+    for (int i = 0; i < 3 * 16; i++) x[i] = (float)i;
+    d = set_of(x, labels, 3);
+    augment.noise = 1;
+    d.augment = &augment;
+    cvn_softmax_loss(net, cvn_dense(net, in, 3));
+    CHECK(cvn_set_samples(net, &d, one, 1, 0) == CVN_ERROR_STATE);
+    build(net, 2);
+    CHECK(cvn_set_samples(net, &d, one, 1, 0) == CVN_OK);
+    CHECK(memcmp(cvn_value(net, in), x + 32, 16 * sizeof(float)) == 0);
+    for (int k = 0; k < 2; k++) {
+        CHECK(cvn_set_samples(net, &d, one, 1, 1) == CVN_OK);
+        memcpy(seen[k], cvn_value(net, in), sizeof seen[k]);
+        CHECK(cvn_forward(net) == CVN_OK);
+    }
+    CHECK(memcmp(seen[0], x + 32, sizeof seen[0]) != 0 &&
+          memcmp(seen[0], seen[1], sizeof seen[0]) != 0);
+    CHECK(cvn_set_samples(net, &d, outside, 1, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(net, &d, NULL, 1, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(net, &d, labels, 3, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(net, NULL, one, 1, 0) == CVN_ERROR_ARGUMENT);
+    CHECK(cvn_set_samples(NULL, &d, one, 1, 0) < 0);
+    d.labels = NULL;
+    CHECK(cvn_set_samples(net, &d, one, 1, 0) == CVN_ERROR_ARGUMENT);
+    cvn_destroy(net);
+}
+
+/* A source of its own is asked for the numbers of the samples. */
+static void test_set_samples_of_a_source(void)
+{
+    clouds c;
+    source s;
+    cvn_data d;
+    cvn_net *const net = cvn_create(NULL);
+    cvn_softmax_loss_desc l = cvn_softmax_loss_defaults();
+    const int index[3] = { 5, 1, 4 };
+    make_sets(&c);
+    memset(&s, 0, sizeof s);
+    memset(&d, 0, sizeof d);
+    s.c = &c;
+    s.x = cvn_input_vector(net, 2);
+    s.labels = l.labels = cvn_input_labels(net, NULL, 0);
+    cvn_softmax_loss_ex(net, cvn_dense(net, s.x, 3), &l);
+    d.count = 6;
+    d.first = 10;
+    d.fill = fill;
+    d.user = &s;
+    build(net, 16);
+    CHECK(cvn_set_samples(net, &d, index, 3, 1) == CVN_OK && s.count == 3);
+    for (int i = 0; i < 3; i++) CHECK(s.asked[i] == 10 + index[i]);
+    CHECK(cvn_forward(net) == CVN_OK && cvn_backward(net) == CVN_OK);
+    cvn_destroy(net);
+}
+
+/* Who forgets the loss is told so, and does not train for nothing. */
+static void test_no_loss(void)
+{
+    clouds c;
+    float loss = 1;
+    const float seed[3] = { 1, 0, 0 };
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node x = cvn_input_vector(net, 2);
+    const cvn_node y = cvn_dense(net, x, 3);
+    make_sets(&c);
+    cvn_want_grad(net, y);
+    build(net, 4);
+    CHECK(cvn_train_batch(net, c.x, c.labels, 4, &loss) == CVN_ERROR_STATE);
+    CHECKF(strstr(cvn_error(net), "cvn_train_batch: the net has no loss") != NULL, "%s",
+           cvn_error(net));
+    CHECK(cvn_set_input(net, x, c.x, 1) == CVN_OK && cvn_forward(net) == CVN_OK);
+    CHECK(cvn_backward(net) == CVN_ERROR_STATE);
+    CHECK(cvn_backward_from(net, y, seed) == CVN_OK);
+    cvn_destroy(net);
+}
+
+/* A single output with a target: the two sides are the classes of the confusion matrix. */
+static void test_evaluate_binary(void)
+{
+    const float x[4] = { -2, -1, 1, 2 };
+    const float targets[4] = { 0, 1, 1, 1 };
+    int confusion[4] = { 9, 9, 9, 9 };
+    cvn_data d;
+    cvn_metrics m;
+    cvn_net *const net = cvn_create(NULL);
+    const cvn_node y = cvn_dense(net, cvn_input_vector(net, 1), 1);
+    cvn_bce_with_logits_loss(net, y, cvn_target(net, y));
+    build(net, 3);
+    cvn_param_find(net, "fc1.weight").value[0] = 1;
+    cvn_touch(net);
+    memset(&d, 0, sizeof d);
+    memset(&m, 0, sizeof m);
+    d.count = 4;
+    d.images = x;
+    d.targets = targets;
+    m.classes = 2;
+    m.confusion = confusion;
+    CHECK(cvn_evaluate(net, &d, &m) == CVN_OK && m.accuracy == 0.75);
+    CHECK(confusion[0] == 1 && confusion[1] == 0 && confusion[2] == 1 && confusion[3] == 2);
     cvn_destroy(net);
 }
 
@@ -1613,10 +1796,16 @@ int main(void)
     RUN(test_check_restores);
     RUN(test_check_data);
     RUN(test_check_net);
+    RUN(test_check_sorted);
     RUN(test_check_errors);
     RUN(test_gradient_accumulation);
     RUN(test_train_batch_is_three_calls);
     RUN(test_train_batch_target);
+    RUN(test_set_samples_is_fit);
+    RUN(test_set_samples);
+    RUN(test_set_samples_of_a_source);
+    RUN(test_no_loss);
+    RUN(test_evaluate_binary);
     RUN(test_several_losses);
     RUN(test_loss_weight_of_desc);
     RUN(test_weight_decay);
