@@ -2366,7 +2366,8 @@ CONVNET_API cvn_result cvn_data_statistics(const cvn_data *data, float *mean, fl
 CONVNET_API cvn_result cvn_data_normalize(cvn_data *data);
 
 /* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory
- * (data stays the owner); for validation (which cvn_fit does not augment).
+ * (data stays the owner); for validation (which cvn_fit does not augment). Of a set in the order of
+ * its classes that is the last class: take cvn_data_split_stratified.
  * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1] */
 CONVNET_API cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count);
 
