@@ -2366,7 +2366,8 @@ CONVNET_API cvn_result cvn_data_statistics(const cvn_data *data, float *mean, fl
 CONVNET_API cvn_result cvn_data_normalize(cvn_data *data);
 
 /* cvn_data_split - moves the last `count` samples of data into tail, a view of the same memory
- * (data stays the owner); for validation (which cvn_fit does not augment).
+ * (data stays the owner); for validation (which cvn_fit does not augment). Of a set in the order of
+ * its classes that is the last class: take cvn_data_split_stratified.
  * errors   CVN_ERROR_ARGUMENT, with a text in data->error: count not in [1, data->count - 1] */
 CONVNET_API cvn_result cvn_data_split(cvn_data *data, cvn_data *tail, int count);
 
@@ -2475,7 +2476,8 @@ typedef struct cvn_load_report {
     int missing;                    /* parameters without a tensor */
     int left_over;                  /* tensors without a parameter (integers are not counted) */
     int misfits;                    /* tensors of another shape or type than their parameter */
-    char text[4096];                /* all of these, one a line; what has no room is counted */
+    char text[4096];                /* all of these with their shapes, one a line; what has no room
+                                     * is counted */
 } cvn_load_report;
 
 /* by_order is for names that have nothing in common. The file's tensors are taken in the order of
@@ -31645,7 +31647,8 @@ static void cvni_list_misfits(const cvni_weights_file *f, cvni_misfits *m, cvn_l
         if (p->dead || (t && t->fits)) continue;
         counts->missing += !t;
         counts->misfits += t != NULL;
-        if (!t) cvni_misfit(m, "missing %s", p->name);
+        if (!t && m->lines) cvni_misfit(m, "missing %s %s", p->name, cvni_param_text(p, needs));
+        else if (!t) cvni_misfit(m, "missing %s", p->name);
         else
             cvni_misfit(m, "%s is %s, needs %s", p->name, cvni_tensor_text(t, is),
                         cvni_param_text(p, needs));
@@ -31655,7 +31658,9 @@ static void cvni_list_misfits(const cvni_weights_file *f, cvni_misfits *m, cvn_l
         if (t->param >= 0 || t->dtype->kind <= CVNI_DTYPE_UNSIGNED || !strncmp(t->name, "cvn.", 4))
             continue;
         counts->left_over++;
-        cvni_misfit(m, "left over %s", cvni_printable(t->name, name));
+        cvni_printable(t->name, name);
+        if (m->lines) cvni_misfit(m, "left over %s %s", name, cvni_tensor_text(t, is));
+        else cvni_misfit(m, "left over %s", name);
     }
     if (!m->left_out) return;
     cvni_print(&m->out, m->lines                  ? "%d more\n"
