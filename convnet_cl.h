@@ -35,7 +35,7 @@
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
  *     transposed convolutions; depthwise and separable ones
- *     max, average, global and adaptive pools, places of maxima
+ *     max, average, lp, global and adaptive pools, dilated ones too; places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; all functions of one element
  *     arithmetic and comparisons with broadcasting, where; concat, flatten, reshape and the
@@ -46,10 +46,12 @@
  *     spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
- *     all losses and penalties but yolo
+ *     all losses and penalties but cvn_yolo_loss
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
- * on the CPU in the midst of the others: copies there and back, a warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
+ * non_max_suppression, conv_transpose3d, convolutions with padding that is not zero) are an error of
+ * cvn_build that names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of
+ * the others: copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
@@ -970,7 +972,7 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS,
+    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1045,6 +1047,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
     { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_back", CVNCL_PROGRAM_SPECTRAL }
@@ -2837,13 +2840,15 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-pool   maximum and mean over windows
+ * >>cl-pool   maximum, mean and p-norm over windows
  * ============================================================================================== */
 
 static const char cvncl_text_pool[] =
     "/* One axis of a pool (convnet.h, >>pool): n, out, kernel (0: adaptive), stride, pads,\n"
-    " * exclude_pad. */\n"
+    " * exclude_pad, dilation: elements from one of a window to the next. */\n"
     "typedef struct { int begin, end; float size; } span;\n"
+    "\n"
+    "int reach(global const int *a) { return a[7] * (a[2] - 1) + 1; }\n"
     "\n"
     "span window(global const int *a, int i)\n"
     "{\n"
@@ -2855,9 +2860,10 @@ static const char cvncl_text_pool[] =
     "        s.size = s.end - s.begin;\n"
     "        return s;\n"
     "    }\n"
-    "    s.begin = max(first, 0);\n"
-    "    s.end = min(first + a[2], a[0]);\n"
-    "    s.size = a[6] ? s.end - s.begin : min(first + a[2], a[0] + a[5]) - first;\n"
+    "    s.begin = first < 0 ? first + (a[7] - 1 - first) / a[7] * a[7] : first;\n"
+    "    s.end = min(first + reach(a), a[0]);\n"
+    "    s.size = a[6] ? s.end - s.begin : min(first + reach(a), a[0] + a[5]) - first;\n"
+    "    s.size = ((int)s.size + a[7] - 1) / a[7];\n"
     "    return s;\n"
     "}\n"
     "\n"
@@ -2870,7 +2876,7 @@ static const char cvncl_text_pool[] =
     "        s.begin = (int)((long)h * a[1] / a[0]);\n"
     "        s.end = min((int)(((long)(h + 1) * a[1] + a[0] - 1) / a[0]), a[1]);\n"
     "    } else {\n"
-    "        s.begin = max((h + a[4] - a[2]) / a[3], 0);\n"
+    "        s.begin = max((h + a[4] - reach(a)) / a[3], 0);\n"
     "        s.end = min((h + a[4]) / a[3] + 1, a[1]);\n"
     "    }\n"
     "    return s;\n"
@@ -2889,8 +2895,8 @@ static const char cvncl_text_pool[] =
     "    int best = rows.begin * W + cols.begin;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    float top = x[best * step];\n"
-    "    for (int h = rows.begin; h < rows.end; h++)\n"
-    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k++) {\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
+    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k += a[15]) {\n"
     "            const float v = x[k * step];\n"
     "            if (!(v > top || (v != v && top == top))) continue;\n"
     "            best = k;\n"
@@ -2928,9 +2934,9 @@ static const char cvncl_text_avgpool[] =
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    float sum = 0;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
-    "    for (int h = rows.begin; h < rows.end; h++) {\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7]) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w++) line += x[(h * W + w) * step];\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15]) line += x[(h * W + w) * step];\n"
     "        sum += line;\n"
     "    }\n"
     "    y[i] = sum / (rows.size * cols.size);\n"
@@ -2949,13 +2955,55 @@ static const char cvncl_text_avgpool[] =
     "    float sum = 0;\n"
     "    for (int r = rows.begin; r < rows.end; r++) {\n"
     "        const span v = window(a, r);\n"
-    "        if (h < v.begin || h >= v.end) continue;\n"
+    "        if (h < v.begin || h >= v.end || (h - v.begin) % a[7]) continue;\n"
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
-    "            if (w < u.begin || w >= u.end) continue;\n"
+    "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
     "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_lppool[] =
+    "/* y = (sum of |x|^p)^(1/p) */\n"
+    "kernel void lppool(IN(x), OUT(y), INTS(a), const int n, const int step, const int p)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(a);\n"
+    "    if (i >= n) return;\n"
+    "    const int W = a[8], outs = a[1] * a[9], o = i / step % outs;\n"
+    "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
+    "    float sum = 0;\n"
+    "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
+    "            sum += pown(fabs(x[(h * W + w) * step]), p);\n"
+    "    y[i] = p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p);\n"
+    "}\n"
+    "\n"
+    "kernel void lppool_back(IN(x), IN(y), IN(dy), MEM(dx), INTS(a), const int n,\n"
+    "                        const int step, const int p, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(dy); AT(dx); AT(a);\n"
+    "    if (i >= n) return;\n"
+    "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
+    "    const int at = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
+    "    const int h = at / a[8], w = at % a[8];\n"
+    "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
+    "    float sum = 0;\n"
+    "    for (int r = rows.begin; r < rows.end; r++) {\n"
+    "        const span v = window(a, r);\n"
+    "        if (h < v.begin || h >= v.end || (h - v.begin) % a[7]) continue;\n"
+    "        for (int c = cols.begin; c < cols.end; c++) {\n"
+    "            const span u = window(a + 8, c);\n"
+    "            const int o = base + (r * a[9] + c) * step;\n"
+    "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
+    "            if (y[o] > 0) sum += dy[o] * pown(fabs(x[i]) / y[o], p - 1);\n"
+    "        }\n"
+    "    }\n"
+    "    sum = x[i] < 0 ? -sum : x[i] > 0 ? sum : 0;\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
@@ -2968,7 +3016,7 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
     a[1].out = l->shape.dim[l->shape.rank - 1];
     for (int i = 0; table && i < 2; i++) {
         const int axis[8] = { a[i].n, a[i].out, a[i].kernel, a[i].stride, a[i].pad0, a[i].pad1,
-                              a[i].exclude_pad, 0 };
+                              a[i].exclude_pad, a[i].dilation };
         memcpy(table + 8 * i, axis, sizeof axis);
     }
     return 16;
@@ -3009,6 +3057,26 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
     if (!dx) return CVN_OK;
     return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptiii", l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+}
+
+static cvn_result cvncl_lppool_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_LPPOOL, n, "pptiii", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
+                      ((const cvni_pool_layer *)l->desc)->p);
+}
+
+static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "pppptiiii", x->y, l->y, l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
+                      ((const cvni_pool_layer *)l->desc)->p, add);
 }
 
 /* ================================================================================================
@@ -8644,6 +8712,7 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_POOL_ROW(adaptive_maxpool, maxpool), CVNCL_POOL_ROW(maxpool_indices, maxpool),
     CVNCL_POOL_ROW(avgpool, avgpool), CVNCL_POOL_ROW(global_avgpool, avgpool),
     CVNCL_POOL_ROW(adaptive_avgpool, avgpool),
+    CVNCL_POOL_ROW(lppool, lppool), CVNCL_POOL_ROW(global_lppool, lppool),
     { &cvni_op_batchnorm, CVNCL_PROGRAM_NORM, cvncl_norm_forward, cvncl_norm_backward, NULL, NULL,
       cvncl_norm_work },
     CVNCL_MAP_ROW(relu), CVNCL_MAP_ROW(leaky_relu), CVNCL_MAP_ROW(relu6), CVNCL_MAP_ROW(elu),
@@ -8770,7 +8839,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                    cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
                    cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
                    cvncl_text_conv_order, cvncl_text_depthwise } },
-    { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
+    { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool, cvncl_text_lppool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
     { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,

@@ -305,6 +305,14 @@ static void build_pools(cvn_net *net)
     regress(net, cvn_avgpool_ex(net, x, &d));
     d.exclude_pad = 1;
     regress(net, cvn_avgpool_ex(net, x, &d));
+    d.dilation_h = 3;
+    d.dilation_w = 2;
+    regress(net, cvn_maxpool_ex(net, x, &d));
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    regress(net, cvn_lppool(net, x, 3, &d));
+    d.exclude_pad = 0;
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    regress(net, cvn_global_lppool(net, x, 2));
     regress(net, cvn_maxpool(net, x, 2, 2));
     regress(net, cvn_avgpool(net, x, 3, 1));
     y = cvn_adaptive_avgpool(net, x, 5, 4);
@@ -1559,7 +1567,7 @@ static void build_foreign(cvn_net *net)
     d.pad_mode = CVN_PAD_REFLECT;
     x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
     x = cvn_activation(net, cvn_conv2d(net, x, 5, 3, 1, 1), cubes, cubes_back, NULL);
-    x = cvn_relu(net, cvn_global_lppool(net, x, 2));
+    x = cvn_activation(net, cvn_global_avgpool(net, x), cubes, cubes_back, NULL);
     cvn_softmax_loss(net, cvn_dense(net, x, 3));
 }
 
