@@ -49,9 +49,9 @@
  *     all losses and penalties but cvn_yolo_loss
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
  * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
- * non_max_suppression, conv_transpose3d, convolutions with padding that is not zero) are an error of
- * cvn_build that names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of
- * the others: copies there and back, a warning each.
+ * non_max_suppression, convolutions with padding that is not zero) are an error of cvn_build that
+ * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
+ * copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
@@ -8706,6 +8706,7 @@ struct cvncl_row {
 
 static const cvncl_row cvncl_rows[] = {
     CVNCL_CONV_ROW(0), CVNCL_CONV_ROW(1), CVNCL_CONV_ROW(2), CVNCL_CONV_ROW(3), CVNCL_CONV_ROW(4),
+    CVNCL_CONV_ROW(5),
     { &cvni_op_dense, CVNCL_PROGRAM_GEMM, cvncl_dense_forward, cvncl_dense_backward, NULL, NULL,
       cvncl_dense_work },
     CVNCL_POOL_ROW(maxpool, maxpool), CVNCL_POOL_ROW(global_maxpool, maxpool),

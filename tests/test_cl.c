@@ -261,6 +261,7 @@ static void build_conv_axes(cvn_net *net)
     b = cvn_conv3d(net, cvn_conv3d(net, b, 3, 3, 1, 1), 4, 2, 2, 0);
     regress(net, a);
     regress(net, b);
+    regress(net, cvn_conv_transpose3d(net, b, 3, 3, 2, 1));
 }
 
 static void build_transposed(cvn_net *net)
@@ -854,7 +855,7 @@ static const layers_case layers_cases[] = {
     { "conv2d, strides beyond the kernel", build_strides },
     { "orders: channels last and the host's", build_orders },
     { "depthwise and separable", build_depthwise },
-    { "conv1d, conv3d, conv_transpose1d", build_conv_axes },
+    { "conv1d, conv3d, conv_transpose1d, conv_transpose3d", build_conv_axes },
     { "conv_transpose2d", build_transposed },
     { "dense", build_dense },
     { "pools", build_pools },
