@@ -3888,7 +3888,7 @@ static const char cvncl_text_operations[] =
     "    }\n"
     "}\n"
     "\n"
-    "/* y = a where the condition is not 0, else b; g, h: of the condition with a, with b */\n"
+    "/* y = a where the condition q is not 0, else b; g: tables of q with a, of q with b */\n"
     "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
     "                   const int nq, const int na, const int nb)\n"
     "{\n"
@@ -4927,12 +4927,14 @@ static cvn_result cvncl_matmul_backward(cvn_net *net, cvni_layer *l)
 
 #ifndef CONVNET_NO_SEQUENCES
 
-enum { CVNCL_ATTENTION_FLOATS = 1 << 24 };      /* of P at a time, if a sample has no more */
+#ifndef CVNCL_ATTENTION_FLOATS
+    #define CVNCL_ATTENTION_FLOATS (1 << 24)    /* of P at a time, unless one sample has more */
+#endif
 
 static int cvncl_attention_samples(const cvni_heads *a)
 {
     const double one = (double)a->heads * a->T * a->S;
-    return (int)cvni_max_size(1, (size_t)fmin(a->N, (double)CVNCL_ATTENTION_FLOATS / one));
+    return (int)cvni_max_size(1, (size_t)fmin(a->N, CVNCL_ATTENTION_FLOATS / one));
 }
 
 static size_t cvncl_attention_floats(const cvni_heads *a)
@@ -4948,8 +4950,7 @@ static size_t cvncl_attention_work(cvn_net *net, const cvni_layer *l)
     return 2 * cvncl_attention_floats(&a);
 }
 
-/* Products of all heads of `count` samples. An operand of rows: `rows` a sample, `ld` apart; NULL:
- * P or its gradient in the work. */
+/* Products of all heads of `count` samples. */
 static cvncl_batch cvncl_heads_product(const cvni_heads *a, int count)
 {
     cvncl_batch p;
@@ -4960,6 +4961,7 @@ static cvncl_batch cvncl_heads_product(const cvni_heads *a, int count)
     return p;
 }
 
+/* Steps of an operand: `rows` rows a sample, ld apart; ld 0: P or its gradient in the work. */
 static void cvncl_heads_steps(const cvni_heads *a, cvncl_batch *p, int which, int rows,
                               ptrdiff_t ld)
 {
@@ -5826,7 +5828,7 @@ static const char cvncl_text_select[] =
     "\n"
     "kernel void select_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
     "{\n"
-    "    const int i = get_global_id(0), axes = 5;\n"
+    "    const int i = get_global_id(0);\n"
     "    int rest = i, times = 1, all = 1, first[5], count[5];\n"
     "    float sum = 0;\n"
     "    AT(dy); AT(dx); AT(g);\n"
@@ -6845,9 +6847,8 @@ static cvn_result cvncl_spectral_forward(cvn_net *net, const cvni_layer *l)
     if (result == CVN_OK) result = cvncl_spectral_times(net, &d, v);
     if (result == CVN_OK)
         result = cvncl_groups(net, CVNCL_SPECTRAL_UNIT, 1, "wppii", 0, u, d.s, d.rows, iterates);
-    if (result == CVN_OK) result = cvncl_copy(net, u, (float *)d.normed + d.count, d.rows, 0, 1);
-    if (result == CVN_OK)
-        result = cvncl_copy(net, v, (float *)d.normed + d.count + d.rows, d.cols, 0, 1);
+    if (result == CVN_OK) result = cvncl_copy(net, u, d.normed + d.count, d.rows, 0, 1);
+    if (result == CVN_OK) result = cvncl_copy(net, v, d.normed + d.count + d.rows, d.cols, 0, 1);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_SPECTRAL_WEIGHT, (int)d.count, "pppi", d.w, d.s, d.normed,
                       (int)d.count);

@@ -11,6 +11,7 @@
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION
+#define CVNCL_ATTENTION_FLOATS 250      /* one, two or three samples of build_attention at a time */
 #include "../convnet_cl.h"
 #include "test.h"
 
