@@ -4923,6 +4923,46 @@ static cvn_result cvncl_matmul_backward(cvn_net *net, cvni_layer *l)
     return result;
 }
 
+/* ---- products of layers that are made of several ---- */
+
+/* y [rows, n] = x [rows, k] w^T + bias; w [n, k] */
+static cvn_result cvncl_project(cvn_net *net, int rows, int n, int k, const float *x,
+                                const float *w, const float *bias, float *y, int ldc)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    p.M = rows;
+    p.N = n;
+    p.K = p.am = p.bn = k;
+    p.ak = p.bk = 1;
+    p.ldc = ldc;
+    p.a = x;
+    p.b = w;
+    p.bias = bias;
+    p.c = y;
+    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
+}
+
+/* dx [rows, k] (+)= dy w; dy_step, dx_step: from row to row */
+static cvn_result cvncl_project_back(cvn_net *net, int rows, int n, int k, const float *dy,
+                                     int dy_step, const float *w, float *dx, int dx_step, int add)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    if (!dx) return CVN_OK;
+    p.M = rows;
+    p.N = p.bk = k;
+    p.K = n;
+    p.am = dy_step;
+    p.ldc = dx_step;
+    p.ak = p.bn = 1;
+    p.a = dy;
+    p.b = w;
+    p.c = dx;
+    p.add = add;
+    return cvncl_gemm(net, CVNCL_GEMM_KN, &p);
+}
+
 /* ---- attention ---- */
 
 #ifndef CONVNET_NO_SEQUENCES
@@ -5101,24 +5141,6 @@ static cvn_result cvncl_attention_backward(cvn_net *net, cvni_layer *l)
     return cvncl_heads_backward(&a);
 }
 
-/* y [rows, n] = x [rows, k] w^T + bias; w [n, k] */
-static cvn_result cvncl_project(cvn_net *net, int rows, int n, int k, const float *x,
-                                const float *w, const float *bias, float *y, int ldc)
-{
-    cvncl_product p;
-    memset(&p, 0, sizeof p);
-    p.M = rows;
-    p.N = n;
-    p.K = p.am = p.bn = k;
-    p.ak = p.bk = 1;
-    p.ldc = ldc;
-    p.a = x;
-    p.b = w;
-    p.bias = bias;
-    p.c = y;
-    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
-}
-
 /* dw [n, k] += dy^T x; x_step: from row to row of x */
 static cvn_result cvncl_project_weights(cvn_net *net, int rows, int n, int k, const float *dy,
                                         int dy_step, const float *x, int x_step, float *dw)
@@ -5136,26 +5158,6 @@ static cvn_result cvncl_project_weights(cvn_net *net, int rows, int n, int k, co
     p.b = x;
     p.c = dw;
     return cvncl_gemm(net, CVNCL_GEMM_MN, &p);
-}
-
-/* dx [rows, k] (+)= dy w; dy_step, dx_step: from row to row */
-static cvn_result cvncl_project_back(cvn_net *net, int rows, int n, int k, const float *dy,
-                                     int dy_step, const float *w, float *dx, int dx_step, int add)
-{
-    cvncl_product p;
-    memset(&p, 0, sizeof p);
-    if (!dx) return CVN_OK;
-    p.M = rows;
-    p.N = p.bk = k;
-    p.K = n;
-    p.am = dy_step;
-    p.ldc = dx_step;
-    p.ak = p.bn = 1;
-    p.a = dy;
-    p.b = w;
-    p.c = dx;
-    p.add = add;
-    return cvncl_gemm(net, CVNCL_GEMM_KN, &p);
 }
 
 /* db [width] += the sums of the columns of dy, rows of `step` floats */
@@ -6668,7 +6670,7 @@ static cvn_result cvncl_one_hot_forward(cvn_net *net, cvni_layer *l)
                       (double)d->on, (double)d->off);
 }
 
-#ifndef CONVNET_NO_ONNX
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
 static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
@@ -8794,7 +8796,7 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_GATHER_ROW(scatter, scatter), CVNCL_GATHER_ROW(scatter_nd, scatter),
     CVNCL_GATHER_ROW(scatter_reduce, scatter),
     { &cvni_op_one_hot, CVNCL_PROGRAM_GATHER, cvncl_one_hot_forward, NULL, NULL, NULL, NULL },
-#ifndef CONVNET_NO_ONNX
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
     { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
 #endif
     CVNCL_LAYER_ROW(yolo, view),
