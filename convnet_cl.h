@@ -37,7 +37,7 @@
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
  *     transposed convolutions; depthwise and separable ones
- *     max, average, global and adaptive pools, places of maxima
+ *     max, average, lp, global and adaptive pools, dilated ones too; places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; all functions of one element
  *     arithmetic and comparisons with broadcasting, where; concat, flatten, reshape and the
@@ -48,10 +48,12 @@
  *     spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
- *     all losses and penalties but yolo
+ *     all losses and penalties but cvn_yolo_loss
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
- * on the CPU in the midst of the others: copies there and back, a warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
+ * non_max_suppression, convolutions with padding that is not zero) are an error of cvn_build that
+ * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
+ * copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
@@ -1001,7 +1003,7 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS,
+    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1074,6 +1076,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
     { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_back", CVNCL_PROGRAM_SPECTRAL }
@@ -4065,13 +4068,15 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-pool   maximum and mean over windows
+ * >>cl-pool   maximum, mean and p-norm over windows
  * ============================================================================================== */
 
 static const char cvncl_text_pool[] =
     "/* One axis of a pool (convnet.h, >>pool): n, out, kernel (0: adaptive), stride, pads,\n"
-    " * exclude_pad. */\n"
+    " * exclude_pad, dilation: elements from one of a window to the next. */\n"
     "typedef struct { int begin, end; float size; } span;\n"
+    "\n"
+    "int reach(global const int *a) { return a[7] * (a[2] - 1) + 1; }\n"
     "\n"
     "span window(global const int *a, int i)\n"
     "{\n"
@@ -4083,9 +4088,10 @@ static const char cvncl_text_pool[] =
     "        s.size = s.end - s.begin;\n"
     "        return s;\n"
     "    }\n"
-    "    s.begin = max(first, 0);\n"
-    "    s.end = min(first + a[2], a[0]);\n"
-    "    s.size = a[6] ? s.end - s.begin : min(first + a[2], a[0] + a[5]) - first;\n"
+    "    s.begin = first < 0 ? first + (a[7] - 1 - first) / a[7] * a[7] : first;\n"
+    "    s.end = min(first + reach(a), a[0]);\n"
+    "    s.size = a[6] ? s.end - s.begin : min(first + reach(a), a[0] + a[5]) - first;\n"
+    "    s.size = ((int)s.size + a[7] - 1) / a[7];\n"
     "    return s;\n"
     "}\n"
     "\n"
@@ -4098,7 +4104,7 @@ static const char cvncl_text_pool[] =
     "        s.begin = (int)((long)h * a[1] / a[0]);\n"
     "        s.end = min((int)(((long)(h + 1) * a[1] + a[0] - 1) / a[0]), a[1]);\n"
     "    } else {\n"
-    "        s.begin = max((h + a[4] - a[2]) / a[3], 0);\n"
+    "        s.begin = max((h + a[4] - reach(a)) / a[3], 0);\n"
     "        s.end = min((h + a[4]) / a[3] + 1, a[1]);\n"
     "    }\n"
     "    return s;\n"
@@ -4117,8 +4123,8 @@ static const char cvncl_text_pool[] =
     "    int best = rows.begin * W + cols.begin;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    float top = x[best * step];\n"
-    "    for (int h = rows.begin; h < rows.end; h++)\n"
-    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k++) {\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
+    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k += a[15]) {\n"
     "            const float v = x[k * step];\n"
     "            if (!(v > top || (v != v && top == top))) continue;\n"
     "            best = k;\n"
@@ -4156,9 +4162,9 @@ static const char cvncl_text_avgpool[] =
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    float sum = 0;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
-    "    for (int h = rows.begin; h < rows.end; h++) {\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7]) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w++) line += x[(h * W + w) * step];\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15]) line += x[(h * W + w) * step];\n"
     "        sum += line;\n"
     "    }\n"
     "    y[i] = sum / (rows.size * cols.size);\n"
@@ -4177,13 +4183,55 @@ static const char cvncl_text_avgpool[] =
     "    float sum = 0;\n"
     "    for (int r = rows.begin; r < rows.end; r++) {\n"
     "        const span v = window(a, r);\n"
-    "        if (h < v.begin || h >= v.end) continue;\n"
+    "        if (h < v.begin || h >= v.end || (h - v.begin) % a[7]) continue;\n"
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
-    "            if (w < u.begin || w >= u.end) continue;\n"
+    "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
     "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_lppool[] =
+    "/* y = (sum of |x|^p)^(1/p) */\n"
+    "kernel void lppool(IN(x), OUT(y), INTS(a), const int n, const int step, const int p)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(a);\n"
+    "    if (i >= n) return;\n"
+    "    const int W = a[8], outs = a[1] * a[9], o = i / step % outs;\n"
+    "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
+    "    float sum = 0;\n"
+    "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
+    "            sum += pown(fabs(x[(h * W + w) * step]), p);\n"
+    "    y[i] = p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p);\n"
+    "}\n"
+    "\n"
+    "kernel void lppool_back(IN(x), IN(y), IN(dy), MEM(dx), INTS(a), const int n,\n"
+    "                        const int step, const int p, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(dy); AT(dx); AT(a);\n"
+    "    if (i >= n) return;\n"
+    "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
+    "    const int at = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
+    "    const int h = at / a[8], w = at % a[8];\n"
+    "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
+    "    float sum = 0;\n"
+    "    for (int r = rows.begin; r < rows.end; r++) {\n"
+    "        const span v = window(a, r);\n"
+    "        if (h < v.begin || h >= v.end || (h - v.begin) % a[7]) continue;\n"
+    "        for (int c = cols.begin; c < cols.end; c++) {\n"
+    "            const span u = window(a + 8, c);\n"
+    "            const int o = base + (r * a[9] + c) * step;\n"
+    "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
+    "            if (y[o] > 0) sum += dy[o] * pown(fabs(x[i]) / y[o], p - 1);\n"
+    "        }\n"
+    "    }\n"
+    "    sum = x[i] < 0 ? -sum : x[i] > 0 ? sum : 0;\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
@@ -4196,7 +4244,7 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
     a[1].out = l->shape.dim[l->shape.rank - 1];
     for (int i = 0; table && i < 2; i++) {
         const int axis[8] = { a[i].n, a[i].out, a[i].kernel, a[i].stride, a[i].pad0, a[i].pad1,
-                              a[i].exclude_pad, 0 };
+                              a[i].exclude_pad, a[i].dilation };
         memcpy(table + 8 * i, axis, sizeof axis);
     }
     return 16;
@@ -4237,6 +4285,26 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
     if (!dx) return CVN_OK;
     return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptiii", l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+}
+
+static cvn_result cvncl_lppool_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_LPPOOL, n, "pptiii", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
+                      ((const cvni_pool_layer *)l->desc)->p);
+}
+
+static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "pppptiiii", x->y, l->y, l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
+                      ((const cvni_pool_layer *)l->desc)->p, add);
 }
 
 /* ================================================================================================
@@ -5054,7 +5122,7 @@ static const char cvncl_text_operations[] =
     "    }\n"
     "}\n"
     "\n"
-    "/* y = a where the condition is not 0, else b; g, h: of the condition with a, with b */\n"
+    "/* y = a where the condition q is not 0, else b; g: tables of q with a, of q with b */\n"
     "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
     "                   const int nq, const int na, const int nb)\n"
     "{\n"
@@ -6089,16 +6157,58 @@ static cvn_result cvncl_matmul_backward(cvn_net *net, cvni_layer *l)
     return result;
 }
 
+/* ---- products of layers that are made of several ---- */
+
+/* y [rows, n] = x [rows, k] w^T + bias; w [n, k] */
+static cvn_result cvncl_project(cvn_net *net, int rows, int n, int k, const float *x,
+                                const float *w, const float *bias, float *y, int ldc)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    p.M = rows;
+    p.N = n;
+    p.K = p.am = p.bn = k;
+    p.ak = p.bk = 1;
+    p.ldc = ldc;
+    p.a = x;
+    p.b = w;
+    p.bias = bias;
+    p.c = y;
+    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
+}
+
+/* dx [rows, k] (+)= dy w; dy_step, dx_step: from row to row */
+static cvn_result cvncl_project_back(cvn_net *net, int rows, int n, int k, const float *dy,
+                                     int dy_step, const float *w, float *dx, int dx_step, int add)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    if (!dx) return CVN_OK;
+    p.M = rows;
+    p.N = p.bk = k;
+    p.K = n;
+    p.am = dy_step;
+    p.ldc = dx_step;
+    p.ak = p.bn = 1;
+    p.a = dy;
+    p.b = w;
+    p.c = dx;
+    p.add = add;
+    return cvncl_gemm(net, CVNCL_GEMM_KN, &p);
+}
+
 /* ---- attention ---- */
 
 #ifndef CONVNET_NO_SEQUENCES
 
-enum { CVNCL_ATTENTION_FLOATS = 1 << 24 };      /* of P at a time, if a sample has no more */
+#ifndef CVNCL_ATTENTION_FLOATS
+    #define CVNCL_ATTENTION_FLOATS (1 << 24)    /* of P at a time, unless one sample has more */
+#endif
 
 static int cvncl_attention_samples(const cvni_heads *a)
 {
     const double one = (double)a->heads * a->T * a->S;
-    return (int)cvni_max_size(1, (size_t)fmin(a->N, (double)CVNCL_ATTENTION_FLOATS / one));
+    return (int)cvni_max_size(1, (size_t)fmin(a->N, CVNCL_ATTENTION_FLOATS / one));
 }
 
 static size_t cvncl_attention_floats(const cvni_heads *a)
@@ -6114,8 +6224,7 @@ static size_t cvncl_attention_work(cvn_net *net, const cvni_layer *l)
     return 2 * cvncl_attention_floats(&a);
 }
 
-/* Products of all heads of `count` samples. An operand of rows: `rows` a sample, `ld` apart; NULL:
- * P or its gradient in the work. */
+/* Products of all heads of `count` samples. */
 static cvncl_batch cvncl_heads_product(const cvni_heads *a, int count)
 {
     cvncl_batch p;
@@ -6126,6 +6235,7 @@ static cvncl_batch cvncl_heads_product(const cvni_heads *a, int count)
     return p;
 }
 
+/* Steps of an operand: `rows` rows a sample, ld apart; ld 0: P or its gradient in the work. */
 static void cvncl_heads_steps(const cvni_heads *a, cvncl_batch *p, int which, int rows,
                               ptrdiff_t ld)
 {
@@ -6265,24 +6375,6 @@ static cvn_result cvncl_attention_backward(cvn_net *net, cvni_layer *l)
     return cvncl_heads_backward(&a);
 }
 
-/* y [rows, n] = x [rows, k] w^T + bias; w [n, k] */
-static cvn_result cvncl_project(cvn_net *net, int rows, int n, int k, const float *x,
-                                const float *w, const float *bias, float *y, int ldc)
-{
-    cvncl_product p;
-    memset(&p, 0, sizeof p);
-    p.M = rows;
-    p.N = n;
-    p.K = p.am = p.bn = k;
-    p.ak = p.bk = 1;
-    p.ldc = ldc;
-    p.a = x;
-    p.b = w;
-    p.bias = bias;
-    p.c = y;
-    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
-}
-
 /* dw [n, k] += dy^T x; x_step: from row to row of x */
 static cvn_result cvncl_project_weights(cvn_net *net, int rows, int n, int k, const float *dy,
                                         int dy_step, const float *x, int x_step, float *dw)
@@ -6300,26 +6392,6 @@ static cvn_result cvncl_project_weights(cvn_net *net, int rows, int n, int k, co
     p.b = x;
     p.c = dw;
     return cvncl_gemm(net, CVNCL_GEMM_MN, &p);
-}
-
-/* dx [rows, k] (+)= dy w; dy_step, dx_step: from row to row */
-static cvn_result cvncl_project_back(cvn_net *net, int rows, int n, int k, const float *dy,
-                                     int dy_step, const float *w, float *dx, int dx_step, int add)
-{
-    cvncl_product p;
-    memset(&p, 0, sizeof p);
-    if (!dx) return CVN_OK;
-    p.M = rows;
-    p.N = p.bk = k;
-    p.K = n;
-    p.am = dy_step;
-    p.ldc = dx_step;
-    p.ak = p.bn = 1;
-    p.a = dy;
-    p.b = w;
-    p.c = dx;
-    p.add = add;
-    return cvncl_gemm(net, CVNCL_GEMM_KN, &p);
 }
 
 /* db [width] += the sums of the columns of dy, rows of `step` floats */
@@ -6992,7 +7064,7 @@ static const char cvncl_text_select[] =
     "\n"
     "kernel void select_back(IN(dy), MEM(dx), INTS(g), const int n, const int add)\n"
     "{\n"
-    "    const int i = get_global_id(0), axes = 5;\n"
+    "    const int i = get_global_id(0);\n"
     "    int rest = i, times = 1, all = 1, first[5], count[5];\n"
     "    float sum = 0;\n"
     "    AT(dy); AT(dx); AT(g);\n"
@@ -7832,7 +7904,7 @@ static cvn_result cvncl_one_hot_forward(cvn_net *net, cvni_layer *l)
                       (double)d->on, (double)d->off);
 }
 
-#ifndef CONVNET_NO_ONNX
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
 static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
@@ -8011,9 +8083,8 @@ static cvn_result cvncl_spectral_forward(cvn_net *net, const cvni_layer *l)
     if (result == CVN_OK) result = cvncl_spectral_times(net, &d, v);
     if (result == CVN_OK)
         result = cvncl_groups(net, CVNCL_SPECTRAL_UNIT, 1, "wppii", 0, u, d.s, d.rows, iterates);
-    if (result == CVN_OK) result = cvncl_copy(net, u, (float *)d.normed + d.count, d.rows, 0, 1);
-    if (result == CVN_OK)
-        result = cvncl_copy(net, v, (float *)d.normed + d.count + d.rows, d.cols, 0, 1);
+    if (result == CVN_OK) result = cvncl_copy(net, u, d.normed + d.count, d.rows, 0, 1);
+    if (result == CVN_OK) result = cvncl_copy(net, v, d.normed + d.count + d.rows, d.cols, 0, 1);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_SPECTRAL_WEIGHT, (int)d.count, "pppi", d.w, d.s, d.normed,
                       (int)d.count);
@@ -9872,12 +9943,14 @@ struct cvncl_row {
 
 static const cvncl_row cvncl_rows[] = {
     CVNCL_CONV_ROW(0), CVNCL_CONV_ROW(1), CVNCL_CONV_ROW(2), CVNCL_CONV_ROW(3), CVNCL_CONV_ROW(4),
+    CVNCL_CONV_ROW(5),
     { &cvni_op_dense, CVNCL_PROGRAM_GEMM, cvncl_dense_forward, cvncl_dense_backward, NULL, NULL,
       cvncl_dense_work },
     CVNCL_POOL_ROW(maxpool, maxpool), CVNCL_POOL_ROW(global_maxpool, maxpool),
     CVNCL_POOL_ROW(adaptive_maxpool, maxpool), CVNCL_POOL_ROW(maxpool_indices, maxpool),
     CVNCL_POOL_ROW(avgpool, avgpool), CVNCL_POOL_ROW(global_avgpool, avgpool),
     CVNCL_POOL_ROW(adaptive_avgpool, avgpool),
+    CVNCL_POOL_ROW(lppool, lppool), CVNCL_POOL_ROW(global_lppool, lppool),
     { &cvni_op_batchnorm, CVNCL_PROGRAM_NORM, cvncl_norm_forward, cvncl_norm_backward, NULL, NULL,
       cvncl_norm_work },
     CVNCL_MAP_ROW(relu), CVNCL_MAP_ROW(leaky_relu), CVNCL_MAP_ROW(relu6), CVNCL_MAP_ROW(elu),
@@ -9957,7 +10030,7 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_GATHER_ROW(scatter, scatter), CVNCL_GATHER_ROW(scatter_nd, scatter),
     CVNCL_GATHER_ROW(scatter_reduce, scatter),
     { &cvni_op_one_hot, CVNCL_PROGRAM_GATHER, cvncl_one_hot_forward, NULL, NULL, NULL, NULL },
-#ifndef CONVNET_NO_ONNX
+#if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
     { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
 #endif
     CVNCL_LAYER_ROW(yolo, view),
@@ -10001,7 +10074,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                    cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
                    cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
                    cvncl_text_conv_plain_weights, cvncl_text_conv_order, cvncl_text_depthwise } },
-    { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
+    { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool, cvncl_text_lppool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
     { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,

@@ -206,6 +206,7 @@ compile_snippet() {
 printf '#define CONVNET_IMPLEMENTATION\n#include "../../convnet.h"\n' >$out/implementation.c
 printf '#include "../../convnet.h"\n#include "../../convnet.h"\n' >$out/plain.c
 cp $out/implementation.c $out/implementation.cc
+(cat $out/implementation.c; printf '#define CONVNET_CL_IMPLEMENTATION\n#include "../../convnet_cl.h"\n') >$out/device.c
 cp $out/plain.c $out/plain.cc
 
 # README.md names each function that makes a node, or the function whose _ex it is.
@@ -310,6 +311,9 @@ for cc in gcc clang; do
         "CONVNET_NO_TRAIN -DCONVNET_NO_STDIO" \
         "CONVNET_NO_TRAIN -DCONVNET_NO_SEQUENCES -DCONVNET_NO_AVX512 -DCONVNET_STATIC"; do
         step "$cc, -D$macro" check $cc "-std=c99 -O1 $cstrict -D$macro" $out/implementation.c
+    done
+    for macro in CONVNET_STATIC CONVNET_NO_SEQUENCES CONVNET_NO_ONNX "CONVNET_NO_MODELS -DCONVNET_NO_SEQUENCES"; do
+        step "$cc, convnet_cl.h, -D$macro" check $cc "-std=c99 $cstrict -D$macro" $out/device.c
     done
     step "$cc, -DCONVNET_IMPLEMENTATION" check $cc "-std=c99 $cstrict -DCONVNET_IMPLEMENTATION" $out/plain.c
     step "$cc, two translation units" two_files $cc "-std=c99 -O1 $cstrict" $cc

@@ -48,7 +48,9 @@ if [ -f /etc/OpenCL/vendors/rusticl.icd ]; then
     OCL_ICD_VENDORS=/etc/OpenCL/vendors/rusticl.icd
     RUSTICL_ENABLE=llvmpipe
     export OCL_ICD_VENDORS RUSTICL_ENABLE
-    for name in conv2d dense pools batch losses dropout; do run "rusticl: $name" layers $name; done
+    for name in conv2d dense pools batch losses dropout recurrent attention gather; do
+        run "rusticl: $name" layers $name
+    done
     run "rusticl: sets" sets all
     run "rusticl: fits" fits_of_sets
 else
@@ -59,7 +61,7 @@ OCL_ICD_VENDORS=/usr/lib/oclgrind/liboclgrind-rt-icd.so
 OCLGRIND_DATA_RACES=1 OCLGRIND_CHECK_API=1 OCLGRIND_LOG=$out/oclgrind.txt
 export OCL_ICD_VENDORS OCLGRIND_DATA_RACES OCLGRIND_CHECK_API OCLGRIND_LOG
 if [ -f $OCL_ICD_VENDORS ] && "$out/test_cl" info | grep -q 'Oclgrind'; then
-    for name in conv_transpose2d "batch norm" losses sets; do
+    for name in conv_transpose2d "batch norm" losses embedding CTC sets; do
         case $name in
             sets) run "oclgrind: sets" sets all flip ;;
             *) run "oclgrind: $name" through_local_memory "$name" ;;

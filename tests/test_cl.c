@@ -11,6 +11,7 @@
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #define CONVNET_CL_IMPLEMENTATION
+#define CVNCL_ATTENTION_FLOATS 250      /* one, two or three samples of build_attention at a time */
 #include "../convnet_cl.h"
 #include "test.h"
 
@@ -261,6 +262,7 @@ static void build_conv_axes(cvn_net *net)
     b = cvn_conv3d(net, cvn_conv3d(net, b, 3, 3, 1, 1), 4, 2, 2, 0);
     regress(net, a);
     regress(net, b);
+    regress(net, cvn_conv_transpose3d(net, b, 3, 3, 2, 1));
 }
 
 static void build_transposed(cvn_net *net)
@@ -305,6 +307,14 @@ static void build_pools(cvn_net *net)
     regress(net, cvn_avgpool_ex(net, x, &d));
     d.exclude_pad = 1;
     regress(net, cvn_avgpool_ex(net, x, &d));
+    d.dilation_h = 3;
+    d.dilation_w = 2;
+    regress(net, cvn_maxpool_ex(net, x, &d));
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    regress(net, cvn_lppool(net, x, 3, &d));
+    d.exclude_pad = 0;
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    regress(net, cvn_global_lppool(net, x, 2));
     regress(net, cvn_maxpool(net, x, 2, 2));
     regress(net, cvn_avgpool(net, x, 3, 1));
     y = cvn_adaptive_avgpool(net, x, 5, 4);
@@ -846,7 +856,7 @@ static const layers_case layers_cases[] = {
     { "conv2d, strides beyond the kernel", build_strides },
     { "orders: channels last and the host's", build_orders },
     { "depthwise and separable", build_depthwise },
-    { "conv1d, conv3d, conv_transpose1d", build_conv_axes },
+    { "conv1d, conv3d, conv_transpose1d, conv_transpose3d", build_conv_axes },
     { "conv_transpose2d", build_transposed },
     { "dense", build_dense },
     { "pools", build_pools },
@@ -1602,7 +1612,7 @@ static void build_foreign(cvn_net *net)
     d.pad_mode = CVN_PAD_REFLECT;
     x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
     x = cvn_activation(net, cvn_conv2d(net, x, 5, 3, 1, 1), cubes, cubes_back, NULL);
-    x = cvn_relu(net, cvn_global_lppool(net, x, 2));
+    x = cvn_activation(net, cvn_global_avgpool(net, x), cubes, cubes_back, NULL);
     cvn_softmax_loss(net, cvn_dense(net, x, 3));
 }
 
