@@ -2107,7 +2107,7 @@ static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, 
     const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "pwiiii", dy, 0,
                                          slices * C, rows, C, cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
+    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
 }
 
 static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
@@ -2166,9 +2166,10 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
  *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
  *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
  *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
- *   that reach it: no product by a hole. Weights lie in the order that this reads, made once for
- *   each change of them: [group, tap, channel of the source, channel of the target padded to 16],
- *   the taps of a phase side by side, and behind all as many zeros as the source has channels.
+ *   that reach it: no product by a hole. Weights are put into the order that this reads once for
+ *   each step, and when the host has changed parameters: [group, tap, channel of the source, channel
+ *   of the target padded to 16], the taps of a phase side by side, and behind all as many zeros as
+ *   the source has channels, which stand for positions outside.
  *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
  *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
  *                                                                      tested: tests/test_cl.c */
@@ -2454,14 +2455,14 @@ static const char cvncl_text_conv_weights[] =
     "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
 
 static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by WN channels in vectors.\n"
-    " * One of y may run into the next position, or behind the tensor: every memory has room. */\n"
+    "/* Without local memory: an item sums WM positions, or channels, by WN channels at once. */\n"
     "#if !LOCAL\n"
     "#define GLUE_(a, b) a##b\n"
     "#define GLUE(a, b) GLUE_(a, b)\n"
     "#define WIDE GLUE(float, WN)\n"
     "#define LOAD GLUE(vload, WN)\n"
     "#define PUT GLUE(vstore, WN)\n"
+    "\n"
     "kernel void conv_gather(GATHER_PARAMS)\n"
     "{\n"
     "    const int z = get_global_id(2);\n"
@@ -2497,35 +2498,81 @@ static const char cvncl_text_conv_plain[] =
     "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
     "    }\n"
     "}\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_plain_weights[] =
+    "#if !LOCAL\n"
+    "#define INTS_WM GLUE(int, WM)\n"
+    "#define ROWS GLUE(vload, WM)\n"
+    "#define PUT_ROWS GLUE(vstore, WM)\n"
     "\n"
+    "/* source_of for WM rows at d, h, w; at: without the tap */\n"
+    "INTS_WM sources_of(global const int *g, INTS_WM at, INTS_WM d, INTS_WM h, INTS_WM w,\n"
+    "                   int4 tap)\n"
+    "{\n"
+    "    d += tap.x;\n"
+    "    h += tap.y;\n"
+    "    w += tap.z;\n"
+    "    at += (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    return select((INTS_WM)(-1), at,\n"
+    "                  d >= 0 & d < XD & h >= 0 & h < XH & w >= 0 & w < XW);\n"
+    "}\n"
+    "\n"
+    "/* A vector may run into the next position, but not behind the tensor. */\n"
+    "WIDE load_left(global const float *y, int left)\n"
+    "{\n"
+    "    float v[WN];\n"
+    "    if (left >= WN) return LOAD(0, y);\n"
+    "    for (int j = 0; j < WN; j++) v[j] = j < left ? y[j] : 0;\n"
+    "    return LOAD(0, v);\n"
+    "}\n"
+    "\n"
+    "/* Where a tap has fewer channels than an item rows, its rows are of several taps. */\n"
     "kernel void conv_weights(WEIGHTS_PARAMS)\n"
     "{\n"
     "    const int z = get_global_id(2);\n"
     "    WEIGHTS_SETUP\n"
     "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
-    "    const int blocks = (CI + WM - 1) / WM, block = tile / tiles, t = block / blocks;\n"
+    "    const int blocks = CI < WM ? 1 : (CI + WM - 1) / WM, block = tile / tiles;\n"
     "    const int c0 = block % blocks * WM;\n"
-    "    const int4 tap = vload4(t, TAP(0));\n"
+    "    const int m0 = CI < WM ? block * WM : block / blocks * CI + c0;\n"
+    "    const int rows = min(WM, CI < WM ? M - m0 : CI - c0);\n"
     "    WIDE sum[WM];\n"
-    "    int c[WM];\n"
+    "    int c[WM], d[WM], h[WM], v[WM];\n"
     "    int4 p = grid_point(PHASE(0), first);\n"
     "    for (int i = 0; i < WM; i++) {\n"
+    "        const int m = min(m0 + i, m0 + rows - 1), t = m / CI;\n"
     "        sum[i] = (WIDE)(0);\n"
-    "        c[i] = min(c0 + i, CI - 1);\n"
+    "        c[i] = m - t * CI;\n"
+    "        d[i] = TAP(t)[0];\n"
+    "        h[i] = TAP(t)[1];\n"
+    "        v[i] = TAP(t)[2];\n"
     "    }\n"
+    "    const INTS_WM all_d = ROWS(0, d), all_h = ROWS(0, h), all_w = ROWS(0, v);\n"
+    "    const INTS_WM all_at = (all_d * XH + all_h) * XW + all_w;\n"
+    "    const int end = positions * Y_ALL - group * CO - n0;\n"
     "    y += n0;\n"
     "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
-    "        const int from = source_of(g, p, tap);\n"
-    "        if (from < 0) continue;\n"
-    "        const WIDE b = LOAD(0, y + (size_t)q * Y_ALL);\n"
-    "        for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "        const int4 place = (int4)(p.y * X_STEP[0], p.z * X_STEP[1], p.w * X_STEP[2], 0);\n"
+    "        const int base = p.x * XD * XH * XW;\n"
+    "        if (CI >= WM) {\n"
+    "            const int from = source_of(g, p, (int4)(d[0], h[0], v[0], 0));\n"
+    "            if (from < 0) continue;\n"
+    "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "        } else {\n"
+    "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
+    "            int from[WM];\n"
+    "            PUT_ROWS(sources_of(g, all_at + base, all_d, all_h, all_w, place), 0, from);\n"
+    "            for (int i = 0; i < WM; i++)\n"
+    "                sum[i] += (from[i] < 0 ? 0 : x[(size_t)from[i] * X_ALL + c[i]]) * b;\n"
+    "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        float line[WN];\n"
     "        PUT(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j++)\n"
-    "            if (c0 + i < CI && n0 + j < N)\n"
-    "                part[(size_t)(t * CI + c0 + i) * N + n0 + j] = line[j];\n"
+    "            if (i < rows && n0 + j < N) part[(size_t)(m0 + i) * N + n0 + j] = line[j];\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -2788,7 +2835,8 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int slices = cvncl_conv_slices(b, &c);
     const int length = cvni_ceil_div(positions, slices);
     const int n = c.M * c.K;
-    const int rows = b->local ? c.K : c.taps * cvni_ceil_div(c.CG, b->tile[0].m) * b->tile[0].m;
+    const int item = b->tile[0].m;
+    const int rows = b->local || c.CG < item ? c.K : c.taps * cvni_ceil_div(c.CG, item) * item;
     cvn_result result;
     if (cvncl_is_depthwise(&c))
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
@@ -3033,23 +3081,25 @@ static const char cvncl_text_norm[] =
     "    part[n + i] = square - sum * mean;\n"
     "}\n"
     "\n"
-    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts */\n"
+    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts; a group each\n"
+    " * channel */\n"
     "kernel void norm_stats(IN(part), OUT(saved), MEM(mean), MEM(var), const int m, const int C,\n"
     "                       const int slices, const int length, const float eps,\n"
     "                       const float momentum, const int learn)\n"
     "{\n"
-    "    const int c = get_global_id(0), n = slices * C;\n"
-    "    float mu = 0, square = 0;\n"
+    "    local float shared[WG];\n"
+    "    const int c = get_group_id(0), n = slices * C;\n"
+    "    float sum = 0, square = 0;\n"
     "    AT(part); AT(saved); AT(mean); AT(var);\n"
-    "    if (c >= C) return;\n"
-    "    for (int s = 0; s < slices; s++)\n"
-    "        mu += part[s * C + c] * clamp(m - s * length, 0, length);\n"
-    "    mu /= m;\n"
-    "    for (int s = 0; s < slices; s++) {\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG)\n"
+    "        sum += part[s * C + c] * clamp(m - s * length, 0, length);\n"
+    "    const float mu = group_sum(sum, shared) / m;\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG) {\n"
     "        const float d = part[s * C + c] - mu;\n"
     "        square += part[n + s * C + c] + d * d * clamp(m - s * length, 0, length);\n"
     "    }\n"
-    "    square = max(square, 0.0f);\n"
+    "    square = max(group_sum(square, shared), 0.0f);\n"
+    "    if (get_local_id(0) != 0) return;\n"
     "    saved[c] = mu;\n"
     "    saved[C + c] = 1 / sqrt(square / m + eps);\n"
     "    if (!learn) return;\n"
@@ -3112,20 +3162,22 @@ static const char cvncl_text_norm_back[] =
     "    part[n + id] = dot;\n"
     "}\n"
     "\n"
-    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx */\n"
+    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
     "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
     "                      const int C, const int slices, const int batch)\n"
     "{\n"
-    "    const int c = get_global_id(0);\n"
+    "    local float shared[WG];\n"
+    "    const int c = get_group_id(0);\n"
     "    float sum = 0, dot = 0;\n"
     "    AT(part); AT(f); AT(back); AT(dweight); AT(dbias);\n"
-    "    if (c >= C) return;\n"
-    "    for (int s = 0; s < slices; s++) {\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG) {\n"
     "        sum += part[s * C + c];\n"
     "        dot += part[(slices + s) * C + c];\n"
     "    }\n"
     "    const float scale = f[c], s = f[3 * C + c];\n"
-    "    dot *= s;\n"
+    "    sum = group_sum(sum, shared);\n"
+    "    dot = group_sum(dot, shared) * s;\n"
+    "    if (get_local_id(0) != 0) return;\n"
     "    if (HAS(dweight)) dweight[c] += dot;\n"
     "    if (HAS(dbias)) dbias[c] += sum;\n"
     "    back[c] = scale;\n"
@@ -3180,10 +3232,10 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
             result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "pwiiii", j.x->y, 7 * j.C,
                                 slices * j.C, m, j.C, length);
         if (result == CVN_OK)
-            result = cvncl_each(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
-                                cvni_norm_param(net, l, CVNI_NORM_MEAN),
-                                cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
-                                (double)d->eps, (double)d->momentum, !net->again);
+            result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
+                                  cvni_norm_param(net, l, CVNI_NORM_MEAN),
+                                  cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
+                                  (double)d->eps, (double)d->momentum, !net->again);
     }
     if (result == CVN_OK) result = cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
@@ -3204,10 +3256,10 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
                             j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
                             cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
     if (result == CVN_OK)
-        result = cvncl_each(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
-                            affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
-                            affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
-                            slices, cvni_norm_uses_batch(net, l));
+        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
+                              affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
+                              affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
+                              slices, cvni_norm_uses_batch(net, l));
     if (!j.dx || result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "pppwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
                       4 * j.C, m * j.C, j.C, j.add);
@@ -3730,14 +3782,16 @@ static const char cvncl_text_copy[] =
     "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
     "\n"
+    "/* out[c] += all parts; a group each column */\n"
     "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
     "{\n"
-    "    const int c = get_global_id(0);\n"
+    "    local float shared[WG];\n"
+    "    const int c = get_group_id(0);\n"
     "    float sum = 0;\n"
     "    AT(part); AT(out);\n"
-    "    if (c >= C) return;\n"
-    "    for (int s = 0; s < slices; s++) sum += part[s * C + c];\n"
-    "    out[c] += sum;\n"
+    "    for (int s = get_local_id(0); s < slices; s += WG) sum += part[s * C + c];\n"
+    "    sum = group_sum(sum, shared);\n"
+    "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
     "\n"
     "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
@@ -8377,7 +8431,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
                    cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
                    cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
-                   cvncl_text_conv_order, cvncl_text_depthwise } },
+                   cvncl_text_conv_plain_weights, cvncl_text_conv_order, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },

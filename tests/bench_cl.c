@@ -4,7 +4,8 @@
  *   seconds   of one call, the median of five runs of 0.1 s or more behind one to warm up
  *   rate      TFLOP/s, GB/s, for steps and fits samples/s
  *   share     of the peak in the same run; a step has three products for each of the forward pass
- *   cpu       samples/s of the CPU engine with its best kernels
+ *   cpu       samples/s of the CPU engine with its best kernels; small convolutions: the rate of
+ *             its plain C kernels, in turns with the device
  * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL.
  * tests/bench_cl_torch.py prints the same rows for PyTorch. */
 #define CONVNET_IMPLEMENTATION
@@ -212,37 +213,72 @@ typedef struct conv_case { int n, channels, size, filters, kernel, stride; } con
 
 static const conv_case convs[] = {
     { 16, 16, 32, 16, 3, 1 }, { 16, 32, 16, 64, 3, 2 }, { 16, 64, 8, 64, 1, 1 },
+    { 8, 3, 64, 64, 7, 2 },
     { 128, 64, 32, 64, 3, 1 }, { 128, 128, 16, 128, 3, 1 }, { 128, 256, 8, 256, 3, 1 },
     { 128, 512, 4, 512, 3, 1 }, { 128, 64, 32, 128, 3, 2 }, { 64, 3, 224, 64, 7, 2 },
     { 64, 64, 56, 64, 3, 1 }, { 64, 256, 56, 64, 1, 1 }, { 64, 64, 56, 256, 1, 1 },
     { 64, 128, 28, 128, 3, 1 }, { 64, 512, 7, 512, 3, 1 }
 };
 
+/* The CPU's passes; the backward pass has one half at a time. */
+static void call_cpu(cvn_net *net, const void *what)
+{
+    cvni_layer *l = &net->layers[2];
+    (void)what;
+    l->op->forward(net, l);
+}
+
+static void call_cpu_back(cvn_net *net, const void *what)
+{
+    cvni_layer *l = &net->layers[2];
+    net->layers[1].place.grad = what != NULL;
+    net->layers[1].grad_written = 0;
+    l->frozen = what != NULL;
+    l->op->backward(net, l);
+}
+
+static cvn_net *conv_net(cvn_backend *backend, const conv_case *c)
+{
+    cvn_desc d = cvn_desc_defaults();
+    cvn_net *net;
+    cvn_node x, y;
+    if (!backend) d.isa = "c";
+    net = cvn_create(&d);
+    if (backend) cvn_use_backend(net, backend);
+    x = cvn_input(net, c->channels, c->size, c->size);
+    y = cvn_conv2d(net, x, c->filters, c->kernel, c->stride, c->kernel / 2);
+    cvn_want_grad(net, x);
+    cvn_want_grad(net, y);
+    if (!built(net, c->n)) return NULL;
+    fill_inputs(net);
+    cvn_forward(net);
+    return net;
+}
+
 static void convolutions(cvn_backend *backend)
 {
-    const int count = small_only ? 3 : (int)(sizeof convs / sizeof convs[0]);
+    static const char *const names[3] = { "forward", "backward data", "backward weights" };
+    static const call_fn calls[3] = { call_conv, call_data, call_weights };
+    const int count = small_only ? 4 : (int)(sizeof convs / sizeof convs[0]);
     for (int i = 0; i < count; i++) {
         const conv_case *c = &convs[i];
-        cvn_net *net = begin_net(backend);
-        const cvn_node x = cvn_input(net, c->channels, c->size, c->size);
-        const cvn_node y = cvn_conv2d(net, x, c->filters, c->kernel, c->stride, c->kernel / 2);
+        cvn_net *net = conv_net(backend, c);
+        cvn_net *cpu = small_only ? conv_net(NULL, c) : NULL;
         char name[64];
-        double s, work;
-        cvn_want_grad(net, x);
-        cvn_want_grad(net, y);
-        if (!built(net, c->n)) return;
-        fill_inputs(net);
-        cvn_forward(net);
+        double work;
+        if (!net || (small_only && !cpu)) return;
         snprintf(name, sizeof name, "%dx%dx%d^2 %d of %dx%d /%d", c->n, c->channels, c->size,
                  c->filters, c->kernel, c->kernel, c->stride);
         work = 2e-12 * cvn_macs(net) * c->n;
-        s = seconds_of(net, call_conv, NULL);
-        row("forward", name, s, work / s, peak, 0);
-        s = seconds_of(net, call_data, NULL);
-        row("backward data", name, s, work / s, peak, 0);
-        s = seconds_of(net, call_weights, NULL);
-        row("backward weights", name, s, work / s, peak, 0);
+        for (int k = 0; k < 3; k++) {
+            const double s = seconds_of(net, calls[k], NULL);
+            double plain = 0;
+            if (cpu) plain = work / seconds_of(cpu, k ? call_cpu_back : call_cpu,
+                                               k == 1 ? (const void *)c : NULL);
+            row(names[k], name, s, work / s, peak, plain);
+        }
         cvn_destroy(net);
+        cvn_destroy(cpu);
     }
 }
 
