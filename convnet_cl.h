@@ -35,20 +35,23 @@
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
  *     transposed convolutions; depthwise and separable ones
- *     max, average, global and adaptive pools, places of maxima
+ *     max, average, lp, global and adaptive pools, dilated ones too; places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; all functions of one element
  *     arithmetic and comparisons with broadcasting, where; concat, flatten, reshape and the
  *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
  *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
  *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
- *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample;
+ *     spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
- *     all losses and penalties but yolo
+ *     all losses and penalties but cvn_yolo_loss
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
- * on the CPU in the midst of the others: copies there and back, a warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
+ * non_max_suppression, convolutions with padding that is not zero) are an error of cvn_build that
+ * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
+ * copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
@@ -376,7 +379,7 @@ enum {                          /* programs, in the order of cvncl_programs */
     CVNCL_PROGRAM_OPTIM, CVNCL_PROGRAM_DATA,
     /* whose layers need products, too: */
     CVNCL_PROGRAM_BATCH, CVNCL_PROGRAM_SEQUENCE, CVNCL_PROGRAM_LOSSES,
-    CVNCL_PROGRAM_GATHER,
+    CVNCL_PROGRAM_GATHER, CVNCL_PROGRAM_PLACES, CVNCL_PROGRAM_SPECTRAL,
     CVNCL_PROGRAMS
 };
 
@@ -973,6 +976,10 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
+    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
+    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
+    CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
 };
 
@@ -1041,7 +1048,15 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "one_hot", CVNCL_PROGRAM_GATHER }, { "unpool", CVNCL_PROGRAM_GATHER },
     { "unpool_back", CVNCL_PROGRAM_GATHER }, { "lrn", CVNCL_PROGRAM_GATHER },
     { "lrn_back", CVNCL_PROGRAM_GATHER },
-    { "choose", CVNCL_PROGRAM_LAYERS }
+    { "choose", CVNCL_PROGRAM_LAYERS },
+    { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
+    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
+    { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
+    { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
+    { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
+    { "spectral_back", CVNCL_PROGRAM_SPECTRAL }
 };
 
 /* An OpenCL call that failed: what was done, where, the status. */
@@ -1725,11 +1740,17 @@ static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
     return d->landing ? CVN_OK : cvncl_fail(net, "memory of the host for results", status);
 }
 
-static cvn_result cvncl_need_layer(cvn_net *net, int program)
+/* The program of a layer and those of others that its calls use. */
+static cvn_result cvncl_need_layer(cvn_net *net, const cvni_layer *l)
 {
-    const cvn_result result = cvncl_need(net, program);
-    const int products = program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES;
-    return result == CVN_OK && products ? cvncl_need(net, CVNCL_PROGRAM_GEMM) : result;
+    const int program = cvncl_program_of(cvncl_find(net, l));
+    cvn_result result = cvncl_need(net, program);
+    if (result == CVN_OK && program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES)
+        result = cvncl_need(net, CVNCL_PROGRAM_GEMM);
+    if (result == CVN_OK && program == CVNCL_PROGRAM_LOSSES)
+        result = cvncl_need(net, CVNCL_PROGRAM_LOSS);
+    if (result == CVN_OK && l->spectral) result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL);
+    return result;
 }
 
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
@@ -1739,7 +1760,7 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM);
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
         if (cvncl_runs(net, plan, id))
-            result = cvncl_need_layer(net, cvncl_program_of(cvncl_find(net, &net->layers[id])));
+            result = cvncl_need_layer(net, &net->layers[id]);
     if (result != CVN_OK) return result;
     result = cvncl_make_orders(net, plan, d);
     if (result != CVN_OK) return result;
@@ -2757,7 +2778,7 @@ static int cvncl_conv_can(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     (void)net;
-    return !l->spectral && d->pad_mode == CVN_PAD_ZERO;
+    return d->pad_mode == CVN_PAD_ZERO;
 }
 
 /* The weights in the order of a gather, made anew where they have changed; `at`: where. */
@@ -2768,7 +2789,7 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
     const int n = (int)cvncl_packed_floats(net, l, up);
     *at = p->at;
-    if (p->version == d->version) return CVN_OK;
+    if (p->version == d->version && !l->spectral) return CVN_OK;
     p->version = d->version;
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
@@ -2879,13 +2900,15 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-pool   maximum and mean over windows
+ * >>cl-pool   maximum, mean and p-norm over windows
  * ============================================================================================== */
 
 static const char cvncl_text_pool[] =
     "/* One axis of a pool (convnet.h, >>pool): n, out, kernel (0: adaptive), stride, pads,\n"
-    " * exclude_pad. */\n"
+    " * exclude_pad, dilation: elements from one of a window to the next. */\n"
     "typedef struct { int begin, end; float size; } span;\n"
+    "\n"
+    "int reach(global const int *a) { return a[7] * (a[2] - 1) + 1; }\n"
     "\n"
     "span window(global const int *a, int i)\n"
     "{\n"
@@ -2897,9 +2920,10 @@ static const char cvncl_text_pool[] =
     "        s.size = s.end - s.begin;\n"
     "        return s;\n"
     "    }\n"
-    "    s.begin = max(first, 0);\n"
-    "    s.end = min(first + a[2], a[0]);\n"
-    "    s.size = a[6] ? s.end - s.begin : min(first + a[2], a[0] + a[5]) - first;\n"
+    "    s.begin = first < 0 ? first + (a[7] - 1 - first) / a[7] * a[7] : first;\n"
+    "    s.end = min(first + reach(a), a[0]);\n"
+    "    s.size = a[6] ? s.end - s.begin : min(first + reach(a), a[0] + a[5]) - first;\n"
+    "    s.size = ((int)s.size + a[7] - 1) / a[7];\n"
     "    return s;\n"
     "}\n"
     "\n"
@@ -2912,7 +2936,7 @@ static const char cvncl_text_pool[] =
     "        s.begin = (int)((long)h * a[1] / a[0]);\n"
     "        s.end = min((int)(((long)(h + 1) * a[1] + a[0] - 1) / a[0]), a[1]);\n"
     "    } else {\n"
-    "        s.begin = max((h + a[4] - a[2]) / a[3], 0);\n"
+    "        s.begin = max((h + a[4] - reach(a)) / a[3], 0);\n"
     "        s.end = min((h + a[4]) / a[3] + 1, a[1]);\n"
     "    }\n"
     "    return s;\n"
@@ -2931,8 +2955,8 @@ static const char cvncl_text_pool[] =
     "    int best = rows.begin * W + cols.begin;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    float top = x[best * step];\n"
-    "    for (int h = rows.begin; h < rows.end; h++)\n"
-    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k++) {\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
+    "        for (int k = h * W + cols.begin; k < h * W + cols.end; k += a[15]) {\n"
     "            const float v = x[k * step];\n"
     "            if (!(v > top || (v != v && top == top))) continue;\n"
     "            best = k;\n"
@@ -2970,9 +2994,9 @@ static const char cvncl_text_avgpool[] =
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    float sum = 0;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
-    "    for (int h = rows.begin; h < rows.end; h++) {\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7]) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w++) line += x[(h * W + w) * step];\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15]) line += x[(h * W + w) * step];\n"
     "        sum += line;\n"
     "    }\n"
     "    y[i] = sum / (rows.size * cols.size);\n"
@@ -2991,13 +3015,55 @@ static const char cvncl_text_avgpool[] =
     "    float sum = 0;\n"
     "    for (int r = rows.begin; r < rows.end; r++) {\n"
     "        const span v = window(a, r);\n"
-    "        if (h < v.begin || h >= v.end) continue;\n"
+    "        if (h < v.begin || h >= v.end || (h - v.begin) % a[7]) continue;\n"
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
-    "            if (w < u.begin || w >= u.end) continue;\n"
+    "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
     "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_lppool[] =
+    "/* y = (sum of |x|^p)^(1/p) */\n"
+    "kernel void lppool(IN(x), OUT(y), INTS(a), const int n, const int step, const int p)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(a);\n"
+    "    if (i >= n) return;\n"
+    "    const int W = a[8], outs = a[1] * a[9], o = i / step % outs;\n"
+    "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
+    "    float sum = 0;\n"
+    "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
+    "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
+    "            sum += pown(fabs(x[(h * W + w) * step]), p);\n"
+    "    y[i] = p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p);\n"
+    "}\n"
+    "\n"
+    "kernel void lppool_back(IN(x), IN(y), IN(dy), MEM(dx), INTS(a), const int n,\n"
+    "                        const int step, const int p, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(dy); AT(dx); AT(a);\n"
+    "    if (i >= n) return;\n"
+    "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
+    "    const int at = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
+    "    const int h = at / a[8], w = at % a[8];\n"
+    "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
+    "    float sum = 0;\n"
+    "    for (int r = rows.begin; r < rows.end; r++) {\n"
+    "        const span v = window(a, r);\n"
+    "        if (h < v.begin || h >= v.end || (h - v.begin) % a[7]) continue;\n"
+    "        for (int c = cols.begin; c < cols.end; c++) {\n"
+    "            const span u = window(a + 8, c);\n"
+    "            const int o = base + (r * a[9] + c) * step;\n"
+    "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
+    "            if (y[o] > 0) sum += dy[o] * pown(fabs(x[i]) / y[o], p - 1);\n"
+    "        }\n"
+    "    }\n"
+    "    sum = x[i] < 0 ? -sum : x[i] > 0 ? sum : 0;\n"
     "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
@@ -3010,7 +3076,7 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
     a[1].out = l->shape.dim[l->shape.rank - 1];
     for (int i = 0; table && i < 2; i++) {
         const int axis[8] = { a[i].n, a[i].out, a[i].kernel, a[i].stride, a[i].pad0, a[i].pad1,
-                              a[i].exclude_pad, 0 };
+                              a[i].exclude_pad, a[i].dilation };
         memcpy(table + 8 * i, axis, sizeof axis);
     }
     return 16;
@@ -3051,6 +3117,26 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
     if (!dx) return CVN_OK;
     return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptiii", l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+}
+
+static cvn_result cvncl_lppool_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_LPPOOL, n, "pptiii", cvni_in(net, l, 0)->y, l->y,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
+                      ((const cvni_pool_layer *)l->desc)->p);
+}
+
+static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    if (!dx) return CVN_OK;
+    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "pppptiiii", x->y, l->y, l->dy, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
+                      ((const cvni_pool_layer *)l->desc)->p, add);
 }
 
 /* ================================================================================================
@@ -4912,7 +4998,7 @@ enum { CVNCL_ATTENTION_FLOATS = 1 << 24 };      /* of P at a time, if a sample h
 static int cvncl_attention_samples(const cvni_heads *a)
 {
     const double one = (double)a->heads * a->T * a->S;
-    return (int)cvni_max_size(1, (size_t)fmin(a->N, CVNCL_ATTENTION_FLOATS / one));
+    return (int)cvni_max_size(1, (size_t)fmin(a->N, (double)CVNCL_ATTENTION_FLOATS / one));
 }
 
 static size_t cvncl_attention_floats(const cvni_heads *a)
@@ -5777,7 +5863,7 @@ static cvn_result cvncl_reparameterize_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-gather   elements chosen: axis by axis, by rank, at indices; axes of another length; LRN
+ * >>cl-gather   elements chosen: axis by axis, by rank, at indices; resampling; LRN; spectral norm
  * ==============================================================================================
  *   What is read several times gets its gradient as a sum over those that read it, in order: by
  *   lists in the tables where the places are known, by chains of equal places in the work where
@@ -5990,6 +6076,14 @@ static const char cvncl_text_gather[] =
     "}\n";
 
 static const char cvncl_text_places[] =
+    "/* numbers as labels, -1 where one is none: below 0, from `limit` on, not a number */\n"
+    "kernel void as_labels(IN(x), OUT(y), const int n, const float limit)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i < n) ((global int *)y)[i] = x[i] >= 0 && x[i] < limit ? (int)x[i] : -1;\n"
+    "}\n"
+    "\n"
     "kernel void one_hot(IN(x), OUT(y), const int n, const int length, const int inner,\n"
     "                    const int is_int, const float on, const float off)\n"
     "{\n"
@@ -6058,6 +6152,303 @@ static const char cvncl_text_places[] =
     "    const float g = dy[i] * pow(k + alpha / size * sum, -beta) -\n"
     "                    2 * alpha * beta / size * x[i] * all;\n"
     "    dx[i] = add ? dx[i] + g : g;\n"
+    "}\n";
+
+static const char cvncl_text_roi[] =
+    "/* Weights of the cells of an axis of a box (convnet.h, >>roi): [cells, n], then the first\n"
+    " * and the last + 1 of those that are not 0, [cells, 2]; an item a cell. A box has the table\n"
+    " * of its rows, then that of its columns; one that is not finite has ranges of -1. */\n"
+    "kernel void roi_weights(IN(boxes), OUT(table), const int count, const int height,\n"
+    "                        const int width, const int H, const int W, const float scale,\n"
+    "                        const int aligned, const int ratio)\n"
+    "{\n"
+    "    const int t = get_global_id(0), cells = height + width, b = t / cells;\n"
+    "    const int axis = t % cells >= height, p = axis ? t % cells - height : t % cells;\n"
+    "    const int n = axis ? W : H, all = axis ? width : height;\n"
+    "    AT(boxes); AT(table);\n"
+    "    if (t >= count) return;\n"
+    "    table += (size_t)b * (height * (H + 2) + width * (W + 2));\n"
+    "    if (axis) table += height * (H + 2);\n"
+    "    global float *range = table + all * n + 2 * p, *weight = table + p * n;\n"
+    "    float edge[4];\n"
+    "    bool fine = true;\n"
+    "    for (int i = 0; i < 4; i++) {\n"
+    "        fine = fine && isfinite(boxes[4 * b + i]);\n"
+    "        edge[i] = clamp(boxes[4 * b + i] * scale - (aligned ? 0.5f : 0), -0x1p30f, 0x1p30f);\n"
+    "    }\n"
+    "    float side = axis ? edge[2] - edge[0] : edge[3] - edge[1];\n"
+    "    if (!aligned && side < 1) side = 1;\n"
+    "    const float bin = side / all, parts = ratio ? ratio : ceil(bin);\n"
+    "    const float first = (axis ? edge[0] : edge[1]) + p * bin, step = bin / parts;\n"
+    "    int low = n, high = 0;\n"
+    "    for (int i = 0; i < n; i++) weight[i] = 0;\n"
+    "    for (float i = step > 0 ? fmax(0.0f, floor((-1 - first) / step - 1)) : 0;\n"
+    "         fine && i < parts; i++) {\n"
+    "        const float at = first + (i + 0.5f) * step;\n"
+    "        if (at > n && step > 0) break;\n"
+    "        if (at < -1 || at > n) continue;\n"
+    "        const int below = min((int)fmax(at, 0.0f), n - 1);\n"
+    "        const float above = below == n - 1 ? 0 : fmax(at, 0.0f) - below;\n"
+    "        weight[below] += (1 - above) / parts;\n"
+    "        if (above > 0) weight[below + 1] += above / parts;\n"
+    "        low = min(low, below);\n"
+    "        high = max(high, min(below + 2, n));\n"
+    "    }\n"
+    "    range[0] = fine ? min(low, high) : -1;\n"
+    "    range[1] = fine ? high : -1;\n"
+    "}\n"
+    "\n"
+    "#define ROI_PARAMS \\\n"
+    "    const int C, const int H, const int W, const int R, const int height, const int width\n"
+    "#define ROI_SIZE (height * (H + 2) + width * (W + 2))\n"
+    "\n"
+    "kernel void roi(IN(x), IN(table), OUT(y), const int n, ROI_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0), q = i % width, p = i / width % height;\n"
+    "    const int c = i / width / height % C, b = i / width / height / C;\n"
+    "    AT(x); AT(table); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    table += (size_t)b * ROI_SIZE;\n"
+    "    global const float *rows = table + height * H + 2 * p;\n"
+    "    global const float *cols = table + height * (H + 2) + width * W + 2 * q;\n"
+    "    float sum = rows[0] < 0 ? NAN : 0;\n"
+    "    x += (size_t)(b / R * C + c) * H * W;\n"
+    "    for (int h = (int)rows[0]; h < (int)rows[1]; h++) {\n"
+    "        float line = 0;\n"
+    "        for (int w = (int)cols[0]; w < (int)cols[1]; w++)\n"
+    "            line += table[height * (H + 2) + q * W + w] * x[h * W + w];\n"
+    "        sum += table[p * H + h] * line;\n"
+    "    }\n"
+    "    y[i] = sum;\n"
+    "}\n"
+    "\n"
+    "/* an item each element of x: over all boxes and the cells that reach it, in order */\n"
+    "kernel void roi_back(IN(table), IN(dy), MEM(dx), const int n, ROI_PARAMS, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), w = i % W, h = i / W % H, c = i / W / H % C;\n"
+    "    const int sample = i / W / H / C;\n"
+    "    float sum = 0;\n"
+    "    AT(table); AT(dy); AT(dx);\n"
+    "    if (i >= n) return;\n"
+    "    for (int b = sample * R; b < (sample + 1) * R; b++) {\n"
+    "        global const float *rows = table + (size_t)b * ROI_SIZE;\n"
+    "        global const float *cols = rows + height * (H + 2);\n"
+    "        global const float *g = dy + ((size_t)b * C + c) * height * width;\n"
+    "        if (rows[height * H] < 0) continue;\n"
+    "        for (int p = 0; p < height; p++) {\n"
+    "            float line = 0;\n"
+    "            if (rows[p * H + h] == 0) continue;\n"
+    "            for (int q = 0; q < width; q++) line += cols[q * W + w] * g[p * width + q];\n"
+    "            sum += rows[p * H + h] * line;\n"
+    "        }\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static const char cvncl_text_grid[] =
+    "/* Values at computed places: convnet.h, >>resample. */\n"
+    "#define GRID_PARAMS \\\n"
+    "    IN(grid), const int n, const int C, const int axes, const int D, const int H, \\\n"
+    "    const int W, const int plane, const int points, const int mode, const int pad, \\\n"
+    "    const int align\n"
+    "#define GRID_POINT(t) grid_point(grid, t, axes, D, H, W, mode, pad, align)\n"
+    "\n"
+    "typedef struct {\n"
+    "    int taps, lost, at[3][4], size[3];\n"
+    "    float weight[3][4], slope[3][4];\n"
+    "} point;\n"
+    "\n"
+    "/* modes: 0 nearest, 1 linear, 2 cubic; weight of an element `d` away, or its slope */\n"
+    "float kernel_weight(int mode, float d)\n"
+    "{\n"
+    "    const float a = -0.75f;\n"
+    "    d = fabs(d);\n"
+    "    if (mode != 2) return d < 1 ? 1 - d : 0;\n"
+    "    if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;\n"
+    "    return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;\n"
+    "}\n"
+    "\n"
+    "float kernel_slope(int mode, float d)\n"
+    "{\n"
+    "    const float a = -0.75f, sign = d < 0 ? -1 : 1;\n"
+    "    d = fabs(d);\n"
+    "    if (mode != 2) return -sign;\n"
+    "    return d < 1 ? sign * (3 * (a + 2) * d - 2 * (a + 3)) * d\n"
+    "                 : sign * ((3 * a * d - 10 * a) * d + 8 * a);\n"
+    "}\n"
+    "\n"
+    "/* pads: 0 zero, 1 reflect, 2 replicate */\n"
+    "int border(int i, int n, int pad, int align)\n"
+    "{\n"
+    "    const int period = align ? 2 * (n - 1) : 2 * n;\n"
+    "    if (i >= 0 && i < n) return i;\n"
+    "    if (pad == 0) return -1;\n"
+    "    if (pad == 2) return i < 0 ? 0 : n - 1;\n"
+    "    if (!period) return 0;\n"
+    "    i = (i % period + period) % period;\n"
+    "    return i < n ? i : period - (align ? 0 : 1) - i;\n"
+    "}\n"
+    "\n"
+    "point grid_point(global const float *grid, int t, int axes, int D, int H, int W, int mode,\n"
+    "                 int pad, int align)\n"
+    "{\n"
+    "    const int size[3] = { axes == 3 ? D : H, axes == 3 ? H : W, W };\n"
+    "    point p;\n"
+    "    p.taps = mode == 0 ? 1 : mode == 1 ? 2 : 4;\n"
+    "    p.lost = 0;\n"
+    "    for (int i = 0; i < axes; i++) {\n"
+    "        const int n = p.size[i] = size[i];\n"
+    "        const float g = grid[t * axes + axes - 1 - i];\n"
+    "        const float factor = align ? 0.5f * (n - 1) : 0.5f * n;\n"
+    "        const float at = clamp((g + 1) * factor - (align ? 0 : 0.5f), -0x1p29f, 0x1p29f);\n"
+    "        const int first = (int)(mode == 0 ? rint(at) : floor(at) - p.taps / 2 + 1);\n"
+    "        if (!isfinite(g)) p.lost = 1;\n"
+    "        for (int k = 0; k < p.taps; k++) {\n"
+    "            const float away = first + k - at;\n"
+    "            p.at[i][k] = border(first + k, n, pad, align);\n"
+    "            p.weight[i][k] = mode == 0 ? 1 : kernel_weight(mode, away);\n"
+    "            p.slope[i][k] = mode == 0 ? 0 : -factor * kernel_slope(mode, away);\n"
+    "        }\n"
+    "    }\n"
+    "    return p;\n"
+    "}\n"
+    "\n"
+    "/* tap t: its place or -1, its weight; by >= 0: the derivative by that axis */\n"
+    "int tap(const point *p, int axes, int t, int by, float *weight)\n"
+    "{\n"
+    "    int place = 0;\n"
+    "    *weight = 1;\n"
+    "    for (int i = 0; i < axes; i++, t /= p->taps) {\n"
+    "        const int k = t % p->taps;\n"
+    "        if (p->at[i][k] < 0) return -1;\n"
+    "        place = place * p->size[i] + p->at[i][k];\n"
+    "        *weight *= i == by ? p->slope[i][k] : p->weight[i][k];\n"
+    "    }\n"
+    "    return place;\n"
+    "}\n"
+    "\n"
+    "#define TAPS(p) (p.taps * p.taps * (axes == 3 ? p.taps : 1))\n";
+
+static const char cvncl_text_grid_sample[] =
+    "kernel void grid_sample(IN(x), OUT(y), GRID_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / points / C, at = i % points;\n"
+    "    AT(x); AT(y); AT(grid);\n"
+    "    if (i >= n) return;\n"
+    "    const point p = GRID_POINT(s * points + at);\n"
+    "    float sum = p.lost ? NAN : 0, weight;\n"
+    "    x += (size_t)(i / points) * plane;\n"
+    "    for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
+    "        const int place = tap(&p, axes, k, -1, &weight);\n"
+    "        if (place >= 0) sum += weight * x[place];\n"
+    "    }\n"
+    "    y[i] = sum;\n"
+    "}\n"
+    "\n"
+    "/* an item a plane of x, of which there are n, point after point */\n"
+    "kernel void grid_back(IN(dy), MEM(dx), GRID_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / C;\n"
+    "    AT(dy); AT(dx); AT(grid);\n"
+    "    if (i >= n) return;\n"
+    "    dx += (size_t)i * plane;\n"
+    "    dy += (size_t)i * points;\n"
+    "    for (int t = 0; t < points; t++) {\n"
+    "        const point p = GRID_POINT(s * points + t);\n"
+    "        float weight;\n"
+    "        for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
+    "            const int place = tap(&p, axes, k, -1, &weight);\n"
+    "            if (place >= 0) dx[place] += weight * dy[t];\n"
+    "        }\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* an item a point, of which there are n */\n"
+    "kernel void grid_places_back(IN(x), IN(dy), MEM(dgrid), GRID_PARAMS, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / points;\n"
+    "    float sum[3] = { 0, 0, 0 }, slope;\n"
+    "    AT(x); AT(dy); AT(dgrid); AT(grid);\n"
+    "    if (i >= n) return;\n"
+    "    const point p = GRID_POINT(i);\n"
+    "    x += (size_t)s * C * plane;\n"
+    "    dy += (size_t)s * C * points + i % points;\n"
+    "    for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
+    "        const int place = tap(&p, axes, k, -1, &slope);\n"
+    "        float value = 0;\n"
+    "        for (int c = 0; place >= 0 && c < C; c++)\n"
+    "            value += x[(size_t)c * plane + place] * dy[(size_t)c * points];\n"
+    "        for (int a = 0; place >= 0 && a < axes; a++) {\n"
+    "            tap(&p, axes, k, a, &slope);\n"
+    "            sum[axes - 1 - a] += slope * value;\n"
+    "        }\n"
+    "    }\n"
+    "    for (int a = 0; a < axes; a++)\n"
+    "        dgrid[i * axes + a] = add ? dgrid[i * axes + a] + sum[a] : sum[a];\n"
+    "}\n";
+
+static const char cvncl_text_spectral[] =
+    "/* Weight [outer, rows, inner] over its largest singular value: convnet.h, >>spectral. */\n"
+    "#define SPECTRAL const int outer, const int rows, const int inner\n"
+    "\n"
+    "/* v = W^T u */\n"
+    "kernel void spectral_v(IN(w), IN(u), OUT(v), SPECTRAL)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(w); AT(u); AT(v);\n"
+    "    if (i >= outer * inner) return;\n"
+    "    w += (size_t)(i / inner) * rows * inner + i % inner;\n"
+    "    for (int r = 0; r < rows; r++) sum += u[r] * w[(size_t)r * inner];\n"
+    "    v[i] = sum;\n"
+    "}\n"
+    "\n"
+    "/* t = W v; a group a row */\n"
+    "kernel void spectral_u(IN(w), IN(v), OUT(t), SPECTRAL)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    const int r = get_group_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(w); AT(v); AT(t);\n"
+    "    for (int c = get_local_id(0); c < outer * inner; c += WG)\n"
+    "        sum += w[((size_t)(c / inner) * rows + r) * inner + c % inner] * v[c];\n"
+    "    sum = group_sum(sum, part);\n"
+    "    if (get_local_id(0) == 0) t[r] = sum;\n"
+    "}\n"
+    "\n"
+    "/* x = t/|t|, if it is asked for; s = x t of the x then; one group */\n"
+    "kernel void spectral_unit(IN(t), MEM(x), OUT(s), const int n, const int unit)\n"
+    "{\n"
+    "    local float part[WG];\n"
+    "    float sum = 0;\n"
+    "    AT(t); AT(x); AT(s);\n"
+    "    for (int i = get_local_id(0); unit && i < n; i += WG) sum += t[i] * t[i];\n"
+    "    const float length = fmax(sqrt(group_sum(sum, part)), 1e-12f);\n"
+    "    sum = 0;\n"
+    "    for (int i = get_local_id(0); i < n; i += WG) {\n"
+    "        if (unit) x[i] = t[i] / length;\n"
+    "        sum += x[i] * t[i];\n"
+    "    }\n"
+    "    sum = group_sum(sum, part);\n"
+    "    if (HAS(s) && get_local_id(0) == 0) s[0] = sum;\n"
+    "}\n"
+    "\n"
+    "kernel void spectral_weight(IN(w), IN(s), OUT(normed), const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(w); AT(s); AT(normed);\n"
+    "    if (i < n) normed[i] = w[i] / s[0];\n"
+    "}\n"
+    "\n"
+    "/* dw += (g - sum u v^T)/s */\n"
+    "kernel void spectral_back(IN(g), IN(sum), IN(u), IN(v), IN(s), MEM(dw), const int n,\n"
+    "                          SPECTRAL)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(g); AT(sum); AT(u); AT(v); AT(s); AT(dw);\n"
+    "    if (i >= n) return;\n"
+    "    const int o = i / inner / rows;\n"
+    "    dw[i] += (g[i] - sum[0] * u[i / inner % rows] * v[o * inner + i % inner]) / s[0];\n"
     "}\n";
 
 /* ---- axis by axis ---- */
@@ -6341,6 +6732,15 @@ static cvn_result cvncl_one_hot_forward(cvn_net *net, cvni_layer *l)
                       (double)d->on, (double)d->off);
 }
 
+#ifndef CONVNET_NO_ONNX
+static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
+{
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_AS_LABELS, n, "ppif", cvni_in(net, l, 0)->y, l->y, n,
+                      (double)CVNI_ONNX_EXACT);
+}
+#endif
+
 /* ---- max unpooling, local response ---- */
 
 static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
@@ -6400,6 +6800,136 @@ static cvn_result cvncl_lrn_backward(cvn_net *net, cvni_layer *l)
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_LRN_BACK, n, "pwppiiiifffi", x->y, 0, l->dy, dx, n, C, inner,
                       d->size, (double)d->alpha, (double)d->beta, (double)d->k, add);
+}
+
+/* ---- boxes, places ---- */
+
+static size_t cvncl_roi_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape x = cvni_in(net, l, 0)->shape;
+    const cvni_roi_desc *d = (const cvni_roi_desc *)l->desc;
+    const size_t one = (size_t)d->height * ((size_t)x.dim[2] + 2) +
+                       (size_t)d->width * ((size_t)x.dim[3] + 2);
+    return cvni_mul_size(one, cvni_mul_size((size_t)x.dim[0], (size_t)l->shape.dim[1]));
+}
+
+static cvn_result cvncl_roi_weights(cvn_net *net, const cvni_layer *l, const cvni_roi_job *j)
+{
+    const int count = l->shape.dim[0] * j->R * (j->d->height + j->d->width);
+    return cvncl_each(net, CVNCL_ROI_WEIGHTS, count, "pwiiiiifii", j->boxes, 0, count,
+                      j->d->height, j->d->width, j->H, j->W, (double)j->d->d.spatial_scale,
+                      j->d->d.aligned, j->d->d.sampling_ratio);
+}
+
+static cvn_result cvncl_roi_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_roi_job j = cvni_roi_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    const cvn_result result = cvncl_roi_weights(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_ROI, n, "pwpiiiiiii", j.x, 0, j.y, n, j.C, j.H, j.W, j.R,
+                      j.d->height, j.d->width);
+}
+
+static cvn_result cvncl_roi_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_roi_job j = cvni_roi_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int n = (int)cvni_elements(x->shape);
+    int add;
+    float *dx = cvni_gradient_for(x, &add);
+    const cvn_result result = dx ? cvncl_roi_weights(net, l, &j) : CVN_OK;
+    if (!dx || result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_ROI_BACK, n, "wppiiiiiiii", 0, j.dy, dx, n, j.C, j.H, j.W, j.R,
+                      j.d->height, j.d->width, add);
+}
+
+/* What follows the tensors of a kernel: GRID_PARAMS. */
+#define CVNCL_GRID "piiiiiiiiiii"
+#define CVNCL_GRID_ARGUMENTS(j, n) \
+    (j).grid, n, (j).C, (j).axes, (j).axes == 3 ? (j).size[0] : 1, (j).size[(j).axes - 2], \
+        (j).size[(j).axes - 1], (int)(j).plane, (int)(j).points, cvncl_grid_mode((j).d), \
+        cvncl_grid_pad((j).d), (j).d->align_corners
+
+static int cvncl_grid_mode(const cvni_grid_desc *d)
+{
+    return d->mode == CVN_NEAREST ? 0 : d->mode == CVN_LINEAR ? 1 : 2;
+}
+
+static int cvncl_grid_pad(const cvni_grid_desc *d)
+{
+    return d->pad_mode == CVN_PAD_ZERO ? 0 : d->pad_mode == CVN_PAD_REFLECT ? 1 : 2;
+}
+
+static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_grid_job j = cvni_grid_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "pp" CVNCL_GRID, j.x, j.y,
+                      CVNCL_GRID_ARGUMENTS(j, n));
+}
+
+static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_grid_job j = cvni_grid_job_of(net, l);
+    cvni_layer *x = cvni_in(net, l, 0);
+    const int all = (int)cvni_elements(x->shape);
+    const int planes = l->shape.dim[0] * j.C, points = l->shape.dim[0] * (int)j.points;
+    int add;
+    float *d = cvni_gradient_for(x, &add);
+    cvn_result result = CVN_OK;
+    if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
+    if (d && result == CVN_OK)
+        result = cvncl_each(net, CVNCL_GRID_BACK, planes, "pp" CVNCL_GRID, j.dy, d,
+                            CVNCL_GRID_ARGUMENTS(j, planes));
+    d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
+    if (!d) return result;
+    return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
+                      CVNCL_GRID_ARGUMENTS(j, points), add);
+}
+
+/* ---- spectral norm: around any layer ---- */
+
+static cvn_result cvncl_spectral_times(cvn_net *net, const cvni_spectral *d, const float *v)
+{
+    return cvncl_groups(net, CVNCL_SPECTRAL_U, d->rows, "ppwiii", d->w, v, 0, d->outer, d->rows,
+                        d->inner);
+}
+
+static cvn_result cvncl_spectral_forward(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    float *u = net->weights + net->params[l->spectral - 1].offset;
+    float *v = net->weights + net->params[l->spectral].offset;
+    const int iterates = net->training && !net->parent && !l->frozen;
+    cvn_result result = CVN_OK;
+    if (iterates)
+        result = cvncl_each(net, CVNCL_SPECTRAL_V, d.cols, "pppiii", d.w, u, d.v, d.outer, d.rows,
+                            d.inner);
+    if (iterates && result == CVN_OK)
+        result = cvncl_groups(net, CVNCL_SPECTRAL_UNIT, 1, "pppii", d.v, v, NULL, d.cols, 1);
+    if (result == CVN_OK) result = cvncl_spectral_times(net, &d, v);
+    if (result == CVN_OK)
+        result = cvncl_groups(net, CVNCL_SPECTRAL_UNIT, 1, "wppii", 0, u, d.s, d.rows, iterates);
+    if (result == CVN_OK) result = cvncl_copy(net, u, (float *)d.normed + d.count, d.rows, 0, 1);
+    if (result == CVN_OK)
+        result = cvncl_copy(net, v, (float *)d.normed + d.count + d.rows, d.cols, 0, 1);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SPECTRAL_WEIGHT, (int)d.count, "pppi", d.w, d.s, d.normed,
+                      (int)d.count);
+}
+
+static cvn_result cvncl_spectral_backward(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_spectral d = cvni_spectral_of(net, l);
+    float *dw = net->grads + net->params[l->param[0]].offset;
+    const int n = (int)d.count;
+    cvn_result result;
+    if (!cvni_weights_grad(net, l, 0)) return CVN_OK;
+    result = cvncl_groups(net, CVNCL_SPECTRAL_UNIT, 1, "ppwii", l->normed_grad, d.normed, 0, n, 0);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_SPECTRAL_BACK, n, "pwppppiiii", l->normed_grad, 0, d.u, d.v, d.s,
+                      dw, n, d.outer, d.rows, d.inner);
 }
 
 /* ================================================================================================
@@ -8298,20 +8828,16 @@ struct cvncl_row {
     { &cvni_op_##op, CVNCL_PROGRAM_##program, cvncl_##forward##_forward, \
       cvncl_##backward##_backward, NULL, table, work }
 
-static int cvncl_plain(const cvn_net *net, const cvni_layer *l)
-{
-    (void)net;
-    return !l->spectral;
-}
-
 static const cvncl_row cvncl_rows[] = {
     CVNCL_CONV_ROW(0), CVNCL_CONV_ROW(1), CVNCL_CONV_ROW(2), CVNCL_CONV_ROW(3), CVNCL_CONV_ROW(4),
-    { &cvni_op_dense, CVNCL_PROGRAM_GEMM, cvncl_dense_forward, cvncl_dense_backward, cvncl_plain,
-      NULL, cvncl_dense_work },
+    CVNCL_CONV_ROW(5),
+    { &cvni_op_dense, CVNCL_PROGRAM_GEMM, cvncl_dense_forward, cvncl_dense_backward, NULL, NULL,
+      cvncl_dense_work },
     CVNCL_POOL_ROW(maxpool, maxpool), CVNCL_POOL_ROW(global_maxpool, maxpool),
     CVNCL_POOL_ROW(adaptive_maxpool, maxpool), CVNCL_POOL_ROW(maxpool_indices, maxpool),
     CVNCL_POOL_ROW(avgpool, avgpool), CVNCL_POOL_ROW(global_avgpool, avgpool),
     CVNCL_POOL_ROW(adaptive_avgpool, avgpool),
+    CVNCL_POOL_ROW(lppool, lppool), CVNCL_POOL_ROW(global_lppool, lppool),
     { &cvni_op_batchnorm, CVNCL_PROGRAM_NORM, cvncl_norm_forward, cvncl_norm_backward, NULL, NULL,
       cvncl_norm_work },
     CVNCL_MAP_ROW(relu), CVNCL_MAP_ROW(leaky_relu), CVNCL_MAP_ROW(relu6), CVNCL_MAP_ROW(elu),
@@ -8391,8 +8917,14 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_GATHER_ROW(scatter, scatter), CVNCL_GATHER_ROW(scatter_nd, scatter),
     CVNCL_GATHER_ROW(scatter_reduce, scatter),
     { &cvni_op_one_hot, CVNCL_PROGRAM_GATHER, cvncl_one_hot_forward, NULL, NULL, NULL, NULL },
+#ifndef CONVNET_NO_ONNX
+    { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
+#endif
+    CVNCL_LAYER_ROW(yolo, view),
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
+    CVNCL_ROW(roi_align, PLACES, roi, roi, NULL, cvncl_roi_work),
+    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, NULL),
     CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
     CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
     CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
@@ -8432,7 +8964,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                    cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
                    cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
                    cvncl_text_conv_plain_weights, cvncl_text_conv_order, cvncl_text_depthwise } },
-    { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool } },
+    { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool, cvncl_text_lppool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
     { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,
@@ -8459,7 +8991,10 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
                      cvncl_text_ctc_back } },
     { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
-                     cvncl_text_gather, cvncl_text_places } }
+                     cvncl_text_gather, cvncl_text_places } },
+    { "places", 0, { cvncl_text_common, cvncl_text_roi, cvncl_text_grid,
+                     cvncl_text_grid_sample } },
+    { "spectral", 0, { cvncl_text_common, cvncl_text_spectral } }
 };
 
 static const cvncl_program *cvncl_program_at(int number) { return &cvncl_programs[number]; }
@@ -8484,23 +9019,31 @@ static int cvncl_table_of(const cvn_net *net, const cvni_layer *l, int *table)
 static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 {
     const int number = cvncl_find(net, l);
-    return number && cvncl_rows[number - 1].work ? cvncl_rows[number - 1].work(net, l) : 0;
+    const size_t work = number && cvncl_rows[number - 1].work ? cvncl_rows[number - 1].work(net, l)
+                                                              : 0;
+    return l->spectral ? cvni_max_size(work, (size_t)cvni_spectral_of(net, l).rows) : work;
 }
 
 static cvn_result cvncl_forward(cvn_net *net, cvni_layer *l)
 {
-    cvn_result result;
-    const int swapped = cvncl_swap_in(net, l, 0, &result);
+    int swapped = 0;
+    cvn_result result = CVN_OK;
+    if (l->normed && !net->again) result = cvncl_spectral_forward(net, l);
+    if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 0, &result);
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].forward(net, l);
     return cvncl_swap_out(net, l, swapped, result);
 }
 
 static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 {
-    cvn_result result;
-    const int swapped = cvncl_swap_in(net, l, 1, &result);
+    const int n = l->normed_grad ? (int)net->params[l->param[0]].count : 0;
+    int swapped = 0;
+    cvn_result result = CVN_OK;
+    if (n) result = cvncl_each(net, CVNCL_FILL, n, "pif", l->normed_grad, n, 0.0);
+    if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 1, &result);
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].backward(net, l);
-    return cvncl_swap_out(net, l, swapped, result);
+    result = cvncl_swap_out(net, l, swapped, result);
+    return n && result == CVN_OK ? cvncl_spectral_backward(net, l) : result;
 }
 
 static void cvncl_fill_backend(cvn_backend *base)

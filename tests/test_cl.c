@@ -261,6 +261,7 @@ static void build_conv_axes(cvn_net *net)
     b = cvn_conv3d(net, cvn_conv3d(net, b, 3, 3, 1, 1), 4, 2, 2, 0);
     regress(net, a);
     regress(net, b);
+    regress(net, cvn_conv_transpose3d(net, b, 3, 3, 2, 1));
 }
 
 static void build_transposed(cvn_net *net)
@@ -305,6 +306,14 @@ static void build_pools(cvn_net *net)
     regress(net, cvn_avgpool_ex(net, x, &d));
     d.exclude_pad = 1;
     regress(net, cvn_avgpool_ex(net, x, &d));
+    d.dilation_h = 3;
+    d.dilation_w = 2;
+    regress(net, cvn_maxpool_ex(net, x, &d));
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    regress(net, cvn_lppool(net, x, 3, &d));
+    d.exclude_pad = 0;
+    regress(net, cvn_avgpool_ex(net, x, &d));
+    regress(net, cvn_global_lppool(net, x, 2));
     regress(net, cvn_maxpool(net, x, 2, 2));
     regress(net, cvn_avgpool(net, x, 3, 1));
     y = cvn_adaptive_avgpool(net, x, 5, 4);
@@ -809,6 +818,36 @@ static void build_gather(cvn_net *net)
                                cvn_maxpool_indices(net, image, &pool), 5, 6));
 }
 
+static void build_places(cvn_net *net)
+{
+    const int boxes[2] = { 3, 4 };
+    const int places[3] = { 3, 4, 2 };
+    cvn_roi_align_desc d = cvn_roi_align_defaults();
+    const cvn_node vector = cvn_input_vector(net, 6);
+    const cvn_node image = cvn_conv2d(net, cvn_input(net, 2, 7, 8), 3, 3, 1, 1);
+    const cvn_node box = cvn_reshape(net, cvn_scale(net, cvn_dense(net, vector, 12), 4, 3), boxes,
+                                     2);
+    const cvn_node grid = cvn_reshape(net, cvn_scale(net, cvn_dense(net, vector, 24), 1.5f, 0),
+                                      places, 3);
+    regress(net, cvn_roi_align(net, image, box, 3, 2, NULL));
+    d.aligned = 1;
+    d.sampling_ratio = 3;
+    d.spatial_scale = 0.7f;
+    regress(net, cvn_roi_align(net, image, box, 2, 4, &d));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_LINEAR, CVN_PAD_ZERO, 0));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_CUBIC, CVN_PAD_REFLECT, 1));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_LINEAR, CVN_PAD_REFLECT, 0));
+    regress(net, cvn_grid_sample(net, image, grid, CVN_NEAREST, CVN_PAD_REPLICATE, 0));
+}
+
+static void build_spectral(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 3, 5, 6);
+    x = cvn_relu(net, cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1)));
+    x = cvn_relu(net, cvn_spectral_norm(net, cvn_conv_transpose2d(net, x, 4, 2, 2, 0)));
+    regress(net, cvn_spectral_norm(net, cvn_dense(net, x, 7)));
+}
+
 typedef struct layers_case { const char *name; build_fn build; } layers_case;
 
 static const layers_case layers_cases[] = {
@@ -816,7 +855,7 @@ static const layers_case layers_cases[] = {
     { "conv2d, strides beyond the kernel", build_strides },
     { "orders: channels last and the host's", build_orders },
     { "depthwise and separable", build_depthwise },
-    { "conv1d, conv3d, conv_transpose1d", build_conv_axes },
+    { "conv1d, conv3d, conv_transpose1d, conv_transpose3d", build_conv_axes },
     { "conv_transpose2d", build_transposed },
     { "dense", build_dense },
     { "pools", build_pools },
@@ -842,7 +881,9 @@ static const layers_case layers_cases[] = {
     { "functions", build_functions },
     { "operations, where, products, running sums", build_operations },
     { "select, interpolate, topk, LRN", build_select },
-    { "gather, scatter, unpooling", build_gather }
+    { "gather, scatter, unpooling", build_gather },
+    { "boxes, places", build_places },
+    { "spectral norm", build_spectral }
 };
 enum { LAYERS_CASES = sizeof layers_cases / sizeof layers_cases[0] };
 
@@ -1536,6 +1577,20 @@ static void broken_programs(void)
 
 /* ---- layers that the device lacks ---- */
 
+static void cubes(void *user, int n, const float *x, float *y)
+{
+    (void)user;
+    for (int i = 0; i < n; i++) y[i] = x[i] * x[i] * x[i];
+}
+
+static void cubes_back(void *user, int n, const float *x, const float *y, const float *dy,
+                       float *dx)
+{
+    (void)user;
+    (void)y;
+    for (int i = 0; i < n; i++) dx[i] = 3 * x[i] * x[i] * dy[i];
+}
+
 static void build_foreign(cvn_net *net)
 {
     cvn_conv2d_desc d = cvn_conv2d_defaults();
@@ -1545,8 +1600,8 @@ static void build_foreign(cvn_net *net)
     d.pad_top = d.pad_left = d.pad_bottom = d.pad_right = 1;
     d.pad_mode = CVN_PAD_REFLECT;
     x = cvn_relu(net, cvn_conv2d_ex(net, cvn_conv2d(net, x, 3, 1, 1, 0), &d));
-    x = cvn_spectral_norm(net, cvn_conv2d(net, x, 5, 3, 1, 1));
-    x = cvn_relu(net, cvn_lrn(net, x, 3));
+    x = cvn_activation(net, cvn_conv2d(net, x, 5, 3, 1, 1), cubes, cubes_back, NULL);
+    x = cvn_activation(net, cvn_global_avgpool(net, x), cubes, cubes_back, NULL);
     cvn_softmax_loss(net, cvn_dense(net, x, 3));
 }
 
@@ -1600,6 +1655,42 @@ static void errors_on_the_device(void)
     CHECK(cvn_build(net, 3000000) == CVN_ERROR_MEMORY);
     CHECK(cvn_train_batch(net, x, labels, BATCH, &loss) == CVN_OK);
     cvn_destroy(net);
+    cvncl_close(b);
+}
+
+static void build_words(cvn_net *net)
+{
+    const int steps[1] = { 2 };
+    regress(net, cvn_embedding(net, cvn_input_labels(net, steps, 1), 2, 3));
+}
+
+static void build_lengths(cvn_net *net)
+{
+    const int steps[2] = { 2, 3 };
+    cvn_rnn_desc d = cvn_rnn_defaults();
+    d.hidden = 3;
+    d.lengths = lengths_of(net);
+    regress(net, cvn_gru_ex(net, cvn_input_tensor(net, steps, 2), &d));
+}
+
+static void build_taken(cvn_net *net)
+{
+    const int steps[2] = { 2, 3 };
+    const cvn_node x = cvn_input_tensor(net, steps, 2);
+    regress(net, cvn_gather(net, x, cvn_scale(net, x, 9, 0), 1));
+}
+
+/* What would leave a kernel's memory is found before it runs. */
+static void bad_indices(void)
+{
+    const build_fn build[3] = { build_words, build_lengths, build_taken };
+    cvn_backend *b = open_device(0);
+    for (int i = 0; i < 3; i++) {
+        cvn_net *net = make_net(build[i], b, NULL, 4, 0);
+        fill_inputs(net, 4, 3);
+        CHECK(cvn_forward(net) == CVN_ERROR_ARGUMENT && strlen(cvn_error(net)) > 0);
+        cvn_destroy(net);
+    }
     cvncl_close(b);
 }
 
@@ -1707,7 +1798,8 @@ static const test_row device_tests[] = {
 #endif
     { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
-    { "failing_memory", failing_memory }, { "through_local_memory", through_local_memory }
+    { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
+    { "through_local_memory", through_local_memory }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
