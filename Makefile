@@ -29,6 +29,7 @@ help:
 	@echo 'make test-cl     convnet_cl.h on all OpenCL implementations that are here'
 	@echo 'make bench       how fast it is: products, convolutions, training, prediction (6 minutes)'
 	@echo 'make bench-cl    the same of an OpenCL device, as CSV'
+	@echo 'make build/probe_cl   what a new OpenCL device can; see tests/probe_cl.c'
 	@echo 'make clean       remove build/'
 
 demo: build/demo
@@ -64,7 +65,7 @@ build/%: tests/%.c convnet.h $(wildcard tests/*.h) | build
 	$(CC) $(CFLAGS) $(OPENMP) -DCONVNET_IMPLEMENTATION= -o $@ $< $(LIBS) -lm
 
 build/05_own_images build/detect: LIBS = -lstb
-build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl: LIBS = $(DL)
-build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl: convnet_cl.h
+build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl build/probe_cl: LIBS = $(DL)
+build/02_mnist_lenet build/03_cifar10 build/test_cl build/bench_cl build/probe_cl: convnet_cl.h
 
 .PHONY: help demo examples test test-cl bench bench-cl clean

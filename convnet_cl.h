@@ -23,14 +23,16 @@
  * Environment:  CONVNET_CL=0       no device;  =1: the first GPU;  =PLATFORM:DEVICE: numbers that
  *                                  cvncl_info prints, of any kind. It goes before cvncl_desc
  *               CONVNET_CL_LIB     path of the OpenCL library, or of a driver
- *               CONVNET_CL_CACHE   folder where built programs are kept; =0: nowhere. Not set: one
- *                                  in the user's cache folder, unless the driver has its own cache
+ *               CONVNET_CL_CACHE   folder where built programs and what tuning has found are kept;
+ *                                  =0: nowhere. Not set: one in the user's cache folder; programs
+ *                                  only where the driver has no cache of its own
+ *               CONVNET_CL_TUNE    off, fast or full, before cvncl_desc.tune
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
- *     kernels and their calls, a family each:  >>cl-gemm  >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map
- *     >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed  >>cl-gather  >>cl-loss
- *     >>cl-optim  >>cl-data;  >>cl-table
+ *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-tune  >>cl-conv  >>cl-pool
+ *     >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed
+ *     >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
@@ -79,6 +81,17 @@ extern "C" {
  * >>cl-api   open, close, ask
  * ============================================================================================== */
 
+/* What products may round their factors to; sums are float32. */
+enum { CVNCL_FP32, CVNCL_TF32, CVNCL_BF16 };
+
+/* Time spent on finding the fastest kernels for a net's products, in cvn_build. */
+enum {
+    CVNCL_TUNE_DEFAULT,         /* off on a CPU, else fast */
+    CVNCL_TUNE_OFF,
+    CVNCL_TUNE_FAST,            /* 3 s for all nets of a backend */
+    CVNCL_TUNE_FULL             /* all candidates, a minute or more */
+};
+
 typedef struct cvncl_desc {
     const char *device;         /* "PLATFORM:DEVICE", numbers that cvncl_info prints; NULL: the
                                  * first GPU */
@@ -87,6 +100,9 @@ typedef struct cvncl_desc {
     int local_memory;           /* products: 0 as suits the device, 1 through local memory, -1
                                  * without */
     size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
+    int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
+                                 * (7 bits): dense layers on matrix units, where there are such */
+    int tune;                   /* CVNCL_TUNE_... */
 } cvncl_desc;
 
 CONVNET_API cvncl_desc cvncl_defaults(void);
@@ -173,9 +189,10 @@ enum {
     CVNCL_DEVICE_TYPE = 0x1000, CVNCL_DEVICE_UNITS = 0x1002, CVNCL_DEVICE_GROUP = 0x1004,
     CVNCL_DEVICE_MAX_ALLOC = 0x1010, CVNCL_DEVICE_MEMORY = 0x101F, CVNCL_DEVICE_LOCAL_TYPE = 0x1022,
     CVNCL_DEVICE_LOCAL = 0x1023, CVNCL_DEVICE_AVAILABLE = 0x1027, CVNCL_DEVICE_NAME = 0x102B,
+    CVNCL_DEVICE_VENDOR_ID = 0x1001, CVNCL_DEVICE_EXTENSIONS = 0x1030,
     CVNCL_DRIVER_VERSION = 0x102D, CVNCL_BUILD_LOG = 0x1183,
     CVNCL_BINARY_SIZES = 0x1165, CVNCL_BINARIES = 0x1166,
-    CVNCL_GPU = 4,                      /* bit of the device type */
+    CVNCL_CPU = 2, CVNCL_GPU = 4,       /* bits of the device type */
     CVNCL_READ_WRITE = 1, CVNCL_READ_ONLY = 4, CVNCL_HOST_MEMORY = 16,
     CVNCL_MAP_BOTH = 3
 };
@@ -405,6 +422,15 @@ typedef struct cvncl_backend {
     int local;                  /* products go through local memory */
     int units;
     cvncl_tile tile[CVNCL_TILES];
+    /* products, >>cl-gemm and >>cl-tune: */
+    uint64_t max_group, local_bytes;
+    int is_cpu, register_option, precision;
+    int emulate;                /* matrix units by plain C, for tests */
+    int tune, choices_read;
+    double tune_left;           /* seconds */
+    const struct cvncl_vendor *vendor;
+    struct cvncl_built *built;
+    struct cvncl_choice *choices;
     void *program[CVNCL_PROGRAMS][CVNCL_TILES];
     void *kernel[CVNCL_MAX_KERNELS][CVNCL_TILES];
 } cvncl_backend;
@@ -502,6 +528,9 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
     b->tile[1] = b->local ? large : plain;
 }
 
+static void cvncl_measure_products(cvncl_backend *b, const cvncl_desc *d);   /* >>cl-tune */
+static void cvncl_close_products(cvncl_backend *b);
+
 static void cvncl_refuse(cvncl_backend *b, const char *why) { b->base.unusable = why; }
 
 /* Library, device, context and queue; what fails is the reason. */
@@ -530,6 +559,7 @@ static void cvncl_start(cvncl_backend *b, const cvncl_desc *d)
         return;
     }
     cvncl_measure(b, d);
+    cvncl_measure_products(b, d);
     b->context = b->api.CreateContext(NULL, 1, &b->device, NULL, NULL, &status);
     if (b->context)
         b->queue = b->api.CreateCommandQueue(b->context, b->device, 0, &status);
@@ -567,6 +597,7 @@ void cvncl_close(cvn_backend *backend)
 {
     cvncl_backend *b = (cvncl_backend *)backend;
     if (!b) return;
+    cvncl_close_products(b);
     for (int i = 0; i < CVNCL_MAX_KERNELS * CVNCL_TILES; i++)
         if (b->kernel[i / CVNCL_TILES][i % CVNCL_TILES])
             b->api.ReleaseKernel(b->kernel[i / CVNCL_TILES][i % CVNCL_TILES]);
@@ -625,7 +656,7 @@ int cvncl_info(const cvn_backend *backend, char *text, size_t size)
 }
 
 /* ================================================================================================
- * >>cl-cache   files that spare the next run work: built programs
+ * >>cl-cache   files that spare the next run work: built programs, what tuning has found
  * ==============================================================================================
  *   A file is the key it belongs to, a line with the checksum of what follows, and what follows;
  *   its name is a hash of the key. Another key, another checksum, a folder that cannot be read or
@@ -948,7 +979,6 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_GEMM_KK, CVNCL_GEMM_KN, CVNCL_GEMM_MN,
     CVNCL_CONV_GATHER, CVNCL_CONV_WEIGHTS, CVNCL_CONV_PACK, CVNCL_CONV_REDUCE,
     CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
@@ -986,8 +1016,6 @@ enum {                          /* in the order of cvncl_kernels */
 typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
-    { "gemm_kk", CVNCL_PROGRAM_GEMM }, { "gemm_kn", CVNCL_PROGRAM_GEMM },
-    { "gemm_mn", CVNCL_PROGRAM_GEMM },
     { "conv_gather", CVNCL_PROGRAM_CONV }, { "conv_weights", CVNCL_PROGRAM_CONV },
     { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
     { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
@@ -1193,6 +1221,7 @@ static cvn_result cvncl_need(cvn_net *net, int program)
     const cvncl_backend *b = cvncl_of(net);
     const int sizes = cvncl_program_at(program)->tiled && b->local ? CVNCL_TILES : 1;
     cvn_result result = CVN_OK;
+    if (!cvncl_program_at(program)->text[0]) return CVN_OK;
     for (int size = 0; size < sizes && result == CVN_OK; size++)
         if (!b->program[program][size]) result = cvncl_build(net, program, size);
     return result;
@@ -1402,6 +1431,8 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
 
 static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan *plan,
                              void **device);
+
+static cvn_result cvncl_need_products(cvn_net *net, int train);     /* >>cl-gemm */
 
 enum { CVNCL_SLICES = 64 };     /* groups that sum over all parameters */
 
@@ -1761,6 +1792,7 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
         if (cvncl_runs(net, plan, id))
             result = cvncl_need_layer(net, &net->layers[id]);
+    if (result == CVN_OK) result = cvncl_need_products(net, plan->state > plan->grads);
     if (result != CVN_OK) return result;
     result = cvncl_make_orders(net, plan, d);
     if (result != CVN_OK) return result;
@@ -2020,69 +2052,494 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
 
 /* ================================================================================================
  * >>cl-gemm   products of matrices; dense layers
- * ============================================================================================== */
+ * ==============================================================================================
+ *   A way to multiply is a kernel with its tile. ROWS: an item has rows of vectors of columns;
+ *   DOTS: sums along k, a vector each, where both matrices lie along k; TILED: through local
+ *   memory; MMA: on matrix units (>>cl-mma). A kernel is built when a shape first needs it, for
+ *   one layout of the matrices. Which way goes with which device and shape: cvncl_vendors, or
+ *   what >>cl-tune has measured. ROWS and TILED add up in the order of k, so tiles do not change
+ *   results. */
 
-static const char cvncl_text_gemm_common[] =
-    "/* c[z][m][n] (+)= sum over k of a[z][m][k] b[z][k][n] + bias[n]; strides in elements */\n"
-    "#define GEMM_PARAMS \\\n"
-    "    IN(pa), IN(pb), IN(bias), MEM(c), const int M, const int N, const int K, \\\n"
-    "    const int am, const int ak, const int az, const int bk, const int bn, const int bz, \\\n"
-    "    const int ldc, const int cz, const int add, const float slope, const float most\n"
-    "#define GEMM_SETUP \\\n"
-    "    const int first = 0, last = K; \\\n"
-    "    AT(pa); AT(pb); AT(bias); AT(c); \\\n"
-    "    pa += (size_t)z * az; pb += (size_t)z * bz; c += (size_t)z * cz;\n"
-    "#define GEMM_STORE(m, n, v) \\\n"
-    "    c[(m) * ldc + (n)] = add ? c[(m) * ldc + (n)] + v \\\n"
-    "                             : clamped(HAS(bias) ? v + bias[n] : v, slope, most)\n";
+static const char cvncl_text_product[] =
+    "/* c[z][m][n] = act(sum over k of a[z][m][k] b[z][k][n] + bias[n] + with[z][m][n]); with may\n"
+    " * be c. a lies [M, K] (A_K) or [K, M], b [N, K] (B_K) or [K, N]; ld: elements from line to\n"
+    " * line. A tile is TM x TN, of it WM x WN an item's or a warp's. VEC 4: lines of a and b\n"
+    " * begin at 16 bytes and have a multiple of 4 elements. */\n"
+    "#define PARAMS \\\n"
+    "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), const int M, const int N, const int K, \\\n"
+    "    const int lda, const int az, const int ldb, const int bz, const int ldc, \\\n"
+    "    const int cz, const float slope, const float most\n"
+    "#define SETUP \\\n"
+    "    const int z = get_group_id(2); \\\n"
+    "    AT(a); AT(b); AT(bias); AT(with); AT(c); \\\n"
+    "    a += (size_t)z * az; b += (size_t)z * bz; c += (size_t)z * cz; with += (size_t)z * cz;\n"
+    "#define A(m, k) a[A_K ? (size_t)(m) * lda + (k) : (size_t)(k) * lda + (m)]\n"
+    "#define B(k, n) b[B_K ? (size_t)(n) * ldb + (k) : (size_t)(k) * ldb + (n)]\n"
+    "#define PLACE(m, n) ((size_t)(m) * ldc + (n))\n"
+    "#define IX (TN / WN)\n"
+    "#define IY (TM / WM)\n"
+    "#if UNROLL\n"
+    "#define EACH(i, n) _Pragma(\"unroll\") for (int i = 0; i < (n); i++)\n"
+    "#else\n"
+    "#define EACH(i, n) for (int i = 0; i < (n); i++)\n"
+    "#endif\n";
 
-static const char cvncl_text_gemm_kk[] =
-    "#define NAME gemm_kk\n"
-    "#define PARAMS GEMM_PARAMS\n"
-    "#define SETUP GEMM_SETUP\n"
-    "#define A_FAST_K 1\n"
-    "#define B_FAST_K 1\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((m) * am)\n"
-    "#define A_DEEP(k) ((k) * ak)\n"
-    "#define A_AT(row, deep) pa[(row) + (deep)]\n"
-    "#define B_TYPE int\n"
-    "#define B_COLUMN(n) ((n) * bn)\n"
-    "#define B_DEEP(k) ((k) * bk)\n"
-    "#define B_AT(deep, column) pb[(deep) + (column)]\n"
-    "#define STORE GEMM_STORE\n";
+static const char cvncl_text_plain[] =
+    "#define STORE(m, n, v) \\\n"
+    "    c[PLACE(m, n)] = clamped((v) + (HAS(bias) ? bias[n] : 0) + \\\n"
+    "                                 (HAS(with) ? with[PLACE(m, n)] : 0), slope, most)\n"
+    "\n"
+    "#if DOTS\n"
+    "/* Sums along k, a vector wide; lines beyond the edge are the last one again. */\n"
+    "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    const int m0 = get_global_id(1) * WM, n0 = get_global_id(0) * WN, whole = K - K % WIDE;\n"
+    "    VECTOR sum[WM][WN], x[WN];\n"
+    "    SETUP\n"
+    "    EACH(i, WM) EACH(j, WN) sum[i][j] = 0;\n"
+    "    for (int k = 0; k < whole; k += WIDE) {\n"
+    "        EACH(j, WN) x[j] = VLOAD(0, &B(k, min(n0 + j, N - 1)));\n"
+    "        EACH(i, WM) {\n"
+    "            const VECTOR v = VLOAD(0, &A(min(m0 + i, M - 1), k));\n"
+    "            EACH(j, WN) sum[i][j] += v * x[j];\n"
+    "        }\n"
+    "    }\n"
+    "    EACH(i, WM)\n"
+    "        EACH(j, WN) {\n"
+    "            const int m = min(m0 + i, M - 1), n = min(n0 + j, N - 1);\n"
+    "            float part[WIDE], rest = 0;\n"
+    "            VSTORE(sum[i][j], 0, part);\n"
+    "            for (int w = WIDE / 2; w > 0; w /= 2)\n"
+    "                for (int l = 0; l < w; l++) part[l] += part[l + w];\n"
+    "            for (int k = whole; k < K; k++) rest += A(m, k) * B(k, n);\n"
+    "            if (m0 + i < M && n0 + j < N) STORE(m, n, part[0] + rest);\n"
+    "        }\n"
+    "}\n"
+    "#else\n"
+    "/* A vector of columns a row; at the edge it begins further left. */\n"
+    "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    const int m0 = get_global_id(1) * WM, n = get_global_id(0) * WN;\n"
+    "    const int n0 = max(min(n, N - WN), 0);\n"
+    "    VECTOR sum[WM];\n"
+    "    SETUP\n"
+    "    EACH(i, WM) sum[i] = 0;\n"
+    "    if (!B_K && N >= WN)\n"
+    "        for (int k = 0; k < K; k++) {\n"
+    "            const VECTOR x = VLOAD(0, &B(k, n0));\n"
+    "            EACH(i, WM) sum[i] += A(min(m0 + i, M - 1), k) * x;\n"
+    "        }\n"
+    "    else\n"
+    "        for (int k = 0; k < K; k++) {\n"
+    "            float x[WN];\n"
+    "            EACH(j, WN) x[j] = B(k, min(n0 + j, N - 1));\n"
+    "            EACH(i, WM) sum[i] += A(min(m0 + i, M - 1), k) * VLOAD(0, x);\n"
+    "        }\n"
+    "    EACH(i, WM) {\n"
+    "        float part[WN];\n"
+    "        VSTORE(sum[i], 0, part);\n"
+    "        EACH(j, WN)\n"
+    "            if (m0 + i < M && n0 + j >= n && n0 + j < N) STORE(m0 + i, n0 + j, part[j]);\n"
+    "    }\n"
+    "}\n"
+    "#endif\n";
 
-static const char cvncl_text_gemm_kn[] =
-    "#define NAME gemm_kn\n"
-    "#define PARAMS GEMM_PARAMS\n"
-    "#define SETUP GEMM_SETUP\n"
-    "#define A_FAST_K 1\n"
-    "#define B_FAST_K 0\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((m) * am)\n"
-    "#define A_DEEP(k) ((k) * ak)\n"
-    "#define A_AT(row, deep) pa[(row) + (deep)]\n"
-    "#define B_TYPE int\n"
-    "#define B_COLUMN(n) ((n) * bn)\n"
-    "#define B_DEEP(k) ((k) * bk)\n"
-    "#define B_AT(deep, column) pb[(deep) + (column)]\n"
-    "#define STORE GEMM_STORE\n";
+static const char cvncl_text_tiled_load[] =
+    "#define ITEMS (IX * IY)\n"
+    "#define A4 (TM * TK / 4 / ITEMS)\n"
+    "#define B4 (TN * TK / 4 / ITEMS)\n"
+    "#define LA (TM + 4)\n"
+    "#define LB (TN + 4)\n"
+    "#define ROW(i) ((i) / 4 * (IY * 4) + y * 4 + (i) % 4)\n"
+    "#define COLUMN(j) ((j) / 4 * (IX * 4) + x * 4 + (j) % 4)\n"
+    "\n"
+    "/* The f-th 4 elements of a tile of T lines: along k (FAST), or along the lines. */\n"
+    "#define LINE(FAST, f, T) (FAST ? (f) / (TK / 4) : (f) % ((T) / 4) * 4)\n"
+    "#define DEEP(FAST, f, T) (FAST ? (f) % (TK / 4) * 4 : (f) / ((T) / 4))\n"
+    "\n"
+    "/* Of 4 elements at p those that there are. */\n"
+    "float4 four(global const float *p, const int left)\n"
+    "{\n"
+    "#if VEC == 4\n"
+    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
+    "#else\n"
+    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
+    "                    left > 3 ? p[3] : 0);\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "/* 4 elements into local memory, [k][line]. */\n"
+    "void put(local float *to, const int ld, const int fast, const float4 v)\n"
+    "{\n"
+    "    if (fast) {\n"
+    "        to[0] = v.s0;\n"
+    "        to[ld] = v.s1;\n"
+    "        to[2 * ld] = v.s2;\n"
+    "        to[3 * ld] = v.s3;\n"
+    "    } else {\n"
+    "        *(local float4 *)to = v;\n"
+    "    }\n"
+    "}\n";
 
-static const char cvncl_text_gemm_mn[] =
-    "#define NAME gemm_mn\n"
-    "#define PARAMS GEMM_PARAMS\n"
-    "#define SETUP GEMM_SETUP\n"
-    "#define A_FAST_K 0\n"
-    "#define B_FAST_K 0\n"
-    "#define A_TYPE int\n"
-    "#define A_ROW(m) ((m) * am)\n"
-    "#define A_DEEP(k) ((k) * ak)\n"
-    "#define A_AT(row, deep) pa[(row) + (deep)]\n"
-    "#define B_TYPE int\n"
-    "#define B_COLUMN(n) ((n) * bn)\n"
-    "#define B_DEEP(k) ((k) * bk)\n"
-    "#define B_AT(deep, column) pb[(deep) + (column)]\n"
-    "#define STORE GEMM_STORE\n";
+static const char cvncl_text_tiled[] =
+    "/* While a tile is multiplied the next one is on its way to registers. Items of 32 lie 8 x\n"
+    " * 4: they read 128 bytes of b from local memory, 64 of a. Lines beyond the edge are the\n"
+    " * last ones again; k beyond K is zero. */\n"
+    "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    local float4 la[STAGES * TK * LA / 4], lb[STAGES * TK * LB / 4];\n"
+    "    const int t = get_local_id(0), m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
+    "    const int x = t / 32 % (IX / 8) * 8 + t % 8, y = t / 32 / (IX / 8) * 4 + t % 32 / 8;\n"
+    "    float sum[WM][WN];\n"
+    "    float4 fa[A4], fb[B4];\n"
+    "    int row[A4], column[B4], stage = 0;\n"
+    "    SETUP\n"
+    "    EACH(l, A4) {\n"
+    "        const int m = min(m0 + LINE(A_K, t + l * ITEMS, TM), A_K ? M - 1 : M - VEC);\n"
+    "        row[l] = A_K ? m * lda : m;\n"
+    "    }\n"
+    "    EACH(l, B4) {\n"
+    "        const int n = min(n0 + LINE(B_K, t + l * ITEMS, TN), B_K ? N - 1 : N - VEC);\n"
+    "        column[l] = B_K ? n * ldb : n;\n"
+    "    }\n"
+    "    EACH(i, WM) EACH(j, WN) sum[i][j] = 0;\n"
+    "    for (int next = 0; next < K + TK; next += TK) {\n"
+    "        EACH(l, A4) {\n"
+    "            const int k = next + DEEP(A_K, t + l * ITEMS, TM);\n"
+    "            fa[l] = four(a + row[l] + (A_K ? k : k * lda),\n"
+    "                         A_K ? K - k : k < K ? M - row[l] : 0);\n"
+    "        }\n"
+    "        EACH(l, B4) {\n"
+    "            const int k = next + DEEP(B_K, t + l * ITEMS, TN);\n"
+    "            fb[l] = four(b + column[l] + (B_K ? k : k * ldb),\n"
+    "                         B_K ? K - k : k < K ? N - column[l] : 0);\n"
+    "        }\n"
+    "        if (next > 0) {\n"
+    "            EACH(k, TK) {\n"
+    "                float ra[WM], rb[WN];\n"
+    "                EACH(i4, WM / 4) {\n"
+    "                    const float4 v = la[((stage * TK + k) * LA + ROW(4 * i4)) / 4];\n"
+    "                    ra[4 * i4] = v.s0; ra[4 * i4 + 1] = v.s1;\n"
+    "                    ra[4 * i4 + 2] = v.s2; ra[4 * i4 + 3] = v.s3;\n"
+    "                }\n"
+    "                EACH(j4, WN / 4) {\n"
+    "                    const float4 v = lb[((stage * TK + k) * LB + COLUMN(4 * j4)) / 4];\n"
+    "                    rb[4 * j4] = v.s0; rb[4 * j4 + 1] = v.s1;\n"
+    "                    rb[4 * j4 + 2] = v.s2; rb[4 * j4 + 3] = v.s3;\n"
+    "                }\n"
+    "                EACH(i, WM)\n"
+    "                    EACH(j, WN) sum[i][j] += ra[i] * rb[j];\n"
+    "            }\n"
+    "        }\n"
+    "        stage = (stage + 1) % STAGES;\n"
+    "        if (STAGES == 1) barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        EACH(l, A4) {\n"
+    "            const int f = t + l * ITEMS;\n"
+    "            const int at = (stage * TK + DEEP(A_K, f, TM)) * LA + LINE(A_K, f, TM);\n"
+    "            put((local float *)la + at, LA, A_K, fa[l]);\n"
+    "        }\n"
+    "        EACH(l, B4) {\n"
+    "            const int f = t + l * ITEMS;\n"
+    "            const int at = (stage * TK + DEEP(B_K, f, TN)) * LB + LINE(B_K, f, TN);\n"
+    "            put((local float *)lb + at, LB, B_K, fb[l]);\n"
+    "        }\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    }\n"
+    "    EACH(j, WN) {\n"
+    "        const float v = HAS(bias) ? bias[min(n0 + COLUMN(j), N - 1)] : 0;\n"
+    "        EACH(i, WM) sum[i][j] += v;\n"
+    "    }\n"
+    "    if (HAS(with))\n"
+    "        EACH(i, WM)\n"
+    "            EACH(j, WN)\n"
+    "                sum[i][j] += with[PLACE(min(m0 + ROW(i), M - 1),\n"
+    "                                        min(n0 + COLUMN(j), N - 1))];\n"
+    "    EACH(i, WM) EACH(j, WN) sum[i][j] = clamped(sum[i][j], slope, most);\n"
+    "    if (((c_at | ldc | N | cz) & 3) == 0)\n"
+    "        EACH(i, WM)\n"
+    "            EACH(j4, WN / 4) {\n"
+    "                const int j = 4 * j4, m = m0 + ROW(i), n = n0 + COLUMN(j);\n"
+    "                const float4 v = (float4)(sum[i][j], sum[i][j + 1], sum[i][j + 2],\n"
+    "                                          sum[i][j + 3]);\n"
+    "                if (m < M && n < N) *(global float4 *)(c + PLACE(m, n)) = v;\n"
+    "            }\n"
+    "    else\n"
+    "        EACH(i, WM)\n"
+    "            EACH(j, WN)\n"
+    "                if (m0 + ROW(i) < M && n0 + COLUMN(j) < N)\n"
+    "                    c[PLACE(m0 + ROW(i), n0 + COLUMN(j))] = sum[i][j];\n"
+    "}\n";
+
+typedef enum cvncl_kind { CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA } cvncl_kind;
+
+/* How the matrices lie, a then b: along k, or m and n. */
+enum { CVNCL_GEMM_MN, CVNCL_GEMM_MK, CVNCL_GEMM_KN, CVNCL_GEMM_KK };
+
+/* wide: elements of DOTS' vectors, stages of TILED and MMA; registers: at most that many an item,
+ * where the compiler takes such an option. */
+typedef struct cvncl_way {
+    cvncl_kind kind;
+    cvncl_tile tile;
+    int wide, registers;
+} cvncl_way;
+
+enum {                          /* in the order of cvncl_ways */
+    CVNCL_ROWS_8X16, CVNCL_ROWS_4X16, CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16,
+    CVNCL_DOTS_4X4, CVNCL_DOTS_32X32, CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X64,
+    CVNCL_TILED_32X32, CVNCL_MMA_128X128, CVNCL_MMA_64X64,
+    CVNCL_STARTS
+};
+
+/* The first CVNCL_STARTS are for cvncl_vendors, all for the tuner. */
+static const cvncl_way cvncl_ways[] = {
+    { CVNCL_BY_ROWS, { 8, 16, 1, 8, 16 }, 1, 0 }, { CVNCL_BY_ROWS, { 4, 16, 1, 4, 16 }, 1, 0 },
+    { CVNCL_BY_ROWS, { 64, 64, 1, 8, 8 }, 1, 0 }, { CVNCL_BY_ROWS, { 32, 32, 1, 4, 4 }, 1, 0 },
+    { CVNCL_BY_ROWS, { 16, 16, 1, 4, 4 }, 1, 0 }, { CVNCL_BY_DOTS, { 4, 4, 1, 4, 4 }, 8, 0 },
+    { CVNCL_BY_DOTS, { 32, 32, 1, 4, 4 }, 4, 0 }, { CVNCL_BY_TILED, { 128, 128, 16, 8, 8 }, 2, 0 },
+    { CVNCL_BY_TILED, { 64, 64, 16, 8, 8 }, 2, 0 }, { CVNCL_BY_TILED, { 32, 64, 16, 4, 4 }, 2, 0 },
+    { CVNCL_BY_TILED, { 32, 32, 32, 4, 4 }, 1, 0 },
+    { CVNCL_BY_MMA, { 128, 128, 16, 64, 64 }, 3, 0 },
+    { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 },
+
+    { CVNCL_BY_ROWS, { 16, 16, 1, 16, 16 }, 1, 0 }, { CVNCL_BY_ROWS, { 64, 128, 1, 8, 16 }, 1, 0 },
+    { CVNCL_BY_DOTS, { 4, 4, 1, 4, 4 }, 16, 0 }, { CVNCL_BY_DOTS, { 16, 16, 1, 4, 4 }, 8, 0 },
+    { CVNCL_BY_TILED, { 128, 128, 16, 8, 8 }, 2, 128 },
+    { CVNCL_BY_TILED, { 128, 128, 8, 8, 8 }, 2, 128 },
+    { CVNCL_BY_TILED, { 128, 128, 16, 8, 8 }, 1, 0 },
+    { CVNCL_BY_TILED, { 128, 64, 16, 8, 8 }, 2, 0 },
+    { CVNCL_BY_TILED, { 64, 128, 16, 8, 8 }, 2, 0 },
+    { CVNCL_BY_TILED, { 128, 256, 8, 8, 16 }, 2, 0 },
+    { CVNCL_BY_TILED, { 64, 64, 16, 4, 4 }, 2, 0 }, { CVNCL_BY_TILED, { 64, 64, 32, 8, 8 }, 1, 0 },
+    { CVNCL_BY_MMA, { 128, 128, 32, 64, 64 }, 3, 0 },
+    { CVNCL_BY_MMA, { 128, 128, 16, 64, 32 }, 3, 0 },
+    { CVNCL_BY_MMA, { 128, 128, 32, 64, 32 }, 2, 0 },
+    { CVNCL_BY_MMA, { 128, 64, 32, 64, 32 }, 2, 0 },
+    { CVNCL_BY_MMA, { 128, 256, 16, 64, 64 }, 4, 0 },
+    { CVNCL_BY_MMA, { 128, 256, 32, 64, 64 }, 3, 0 },
+    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }
+};
+enum { CVNCL_WAYS = sizeof cvncl_ways / sizeof cvncl_ways[0] };
+
+/* By vendor (CL_DEVICE_VENDOR_ID): whether products go through local memory; ways for large and
+ * smaller products; the way for both matrices along k without local memory. Measured on a CPU
+ * alone; the others are what the field has found for such devices. */
+typedef struct cvncl_vendor {
+    uint32_t vendor;
+    int local, way[3], dots;
+} cvncl_vendor;
+
+static const cvncl_vendor cvncl_vendors[] = {
+    { 0x10DE, 1, { CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X64 }, 0 },   /* NVIDIA */
+    { 0x1002, 1, { CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X32 }, 0 },   /* AMD */
+    { 0x8086, 0, { CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16 },             /* Intel */
+      CVNCL_DOTS_32X32 },
+    { 0x13B5, 0, { CVNCL_ROWS_32X32, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16 },             /* Mali */
+      CVNCL_DOTS_32X32 },
+    { 0x5143, 0, { CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16 },             /* Adreno */
+      CVNCL_DOTS_32X32 },
+    { 0x1027F00, 1, { CVNCL_TILED_64X64, CVNCL_TILED_32X64, CVNCL_TILED_32X32 }, 0 },  /* Apple */
+    { 0, 1, { CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X64 }, 0 },        /* others */
+};
+/* without local memory: a CPU, another GPU */
+static const cvncl_vendor cvncl_any_cpu = {
+    0, 0, { CVNCL_ROWS_8X16, CVNCL_ROWS_8X16, CVNCL_ROWS_4X16 }, CVNCL_DOTS_4X4
+};
+static const cvncl_vendor cvncl_any_plain = {
+    0, 0, { CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16 }, CVNCL_DOTS_32X32
+};
+
+/* A kernel that has been built; NULL: it cannot be. vector: 4 or 1, see VEC. */
+typedef struct cvncl_built {
+    struct cvncl_built *next;
+    int way, layout, vector;
+    void *program, *kernel;
+} cvncl_built;
+
+static const cvncl_vendor *cvncl_vendor_of(uint32_t vendor, int is_cpu, int local)
+{
+    const cvncl_vendor *s = cvncl_vendors;
+    while (s->vendor && s->vendor != vendor) s++;
+    if (is_cpu && local <= 0) return &cvncl_any_cpu;
+    if (local < 0 || !(s->local || local > 0)) return s->local ? &cvncl_any_plain : s;
+    return s->local ? s : &cvncl_vendors[sizeof cvncl_vendors / sizeof cvncl_vendors[0] - 1];
+}
+
+static int cvncl_items(const cvncl_way *w)
+{
+    return w->tile.m / w->tile.item_m * (w->tile.n / w->tile.item_n) *
+           (w->kind == CVNCL_BY_MMA ? 32 : 1);
+}
+
+/* Bytes of local memory. */
+static int cvncl_way_local(const cvncl_way *w)
+{
+    const int pad = w->kind == CVNCL_BY_TILED ? 8 : 0;
+    return w->kind < CVNCL_BY_TILED ? 0
+                                 : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
+}
+
+/* Whether a way can be tried: of MMA's local memory the device tells too little. */
+static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
+{
+    if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
+    if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
+    if (w->kind == CVNCL_BY_ROWS) return !b->local;
+    if (w->kind == CVNCL_BY_MMA) return vector == 4 && b->precision != CVNCL_FP32;
+    return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
+}
+
+static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int layout, int vector,
+                              char *text, size_t room)
+{
+    const int wide = w->kind == CVNCL_BY_DOTS ? w->wide : w->tile.item_n;
+    const int length = snprintf(text, room,
+        "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DA_K=%d -DB_K=%d -DVEC=%d -DTM=%d -DTN=%d -DTK=%d "
+        "-DWM=%d -DWN=%d -DUNROLL=%d ", layout / 2, layout % 2, vector, w->tile.m, w->tile.n,
+        w->tile.k, w->tile.item_m, w->tile.item_n,
+        !b->is_cpu || w->kind < CVNCL_BY_TILED);
+    char *end = text + length;
+    room -= (size_t)length;
+    if (w->kind < CVNCL_BY_TILED)
+        snprintf(end, room, "-DDOTS=%d -DWIDE=%d -DVECTOR=float%d -DVLOAD=vload%d "
+                 "-DVSTORE=vstore%d", w->kind == CVNCL_BY_DOTS, wide, wide, wide, wide);
+    else
+        snprintf(end, room, "-DSTAGES=%d -DBF16=%d -DEMULATE=%d%s", w->wide,
+                 b->precision == CVNCL_BF16, b->emulate,
+                 w->registers && b->register_option ? " -cl-nv-maxrregcount=128" : "");
+}
+
+static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind);  /* >>cl-mma */
+static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
+
+static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout, int vector)
+{
+    cvncl_built *built = b->built;
+    while (built && (built->way != way || built->layout != layout || built->vector != vector))
+        built = built->next;
+    return built;
+}
+
+/* The program of a way, kept or not; *status is what the compiler or clCreateKernel says. */
+static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector, void **program,
+                               int32_t *status)
+{
+    const char *const *all = cvncl_way_texts(b, cvncl_ways[way].kind);
+    const char *texts[CVNCL_MAX_TEXTS];
+    char options[400];
+    uint32_t count = 0;
+    void *kernel = NULL;
+    for (; all[count]; count++) texts[count] = all[count];
+    cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
+#ifndef CONVNET_NO_STDIO
+    *program = cvncl_kept_program(b, texts, count, options);
+    if (*program) kernel = b->api.CreateKernel(*program, "product", status);
+    if (kernel) return kernel;
+    if (*program) b->api.ReleaseProgram(*program);
+#endif
+    *program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, status);
+    if (!*program) return NULL;
+    *status = b->api.BuildProgram(*program, 1, &b->device, options, NULL, NULL);
+    if (*status == 0) kernel = b->api.CreateKernel(*program, "product", status);
+#ifndef CONVNET_NO_STDIO
+    if (kernel) cvncl_keep_program(b, *program, texts, count, options);
+#endif
+    return kernel;
+}
+
+static void cvncl_drop_built(cvncl_backend *b, cvncl_built *built)
+{
+    if (built->kernel) b->api.ReleaseKernel(built->kernel);
+    if (built->program) b->api.ReleaseProgram(built->program);
+    built->kernel = built->program = NULL;
+}
+
+/* The kernel of a way; where there is none, it is not tried again. NULL: memory is out. */
+static cvncl_built *cvncl_get_built(cvncl_backend *b, int way, int layout, int vector)
+{
+    cvncl_built *built;
+    int32_t status = 0;
+    vector = cvncl_ways[way].kind < CVNCL_BY_TILED ? 1 : vector;
+    built = cvncl_find_built(b, way, layout, vector);
+    if (built) return built;
+    built = (cvncl_built *)CONVNET_MALLOC(sizeof *built);
+    if (!built) return NULL;
+    memset(built, 0, sizeof *built);
+    built->way = way;
+    built->layout = layout;
+    built->vector = vector;
+    built->kernel = cvncl_way_program(b, way, layout, vector, &built->program, &status);
+    if (built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA && !cvncl_mma_works(b, built))
+        cvncl_drop_built(b, built);
+    if (!built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA) cvncl_drop_built(b, built);
+    built->next = b->built;
+    b->built = built;
+    return built;
+}
+
+static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, int M, int N, int batch)
+{
+    const cvncl_way *w = &cvncl_ways[built->way];
+    const cvncl_tile *t = &w->tile;
+    const int plain = w->kind < CVNCL_BY_TILED;
+    const size_t local[3] = { (size_t)(plain ? t->n / t->item_n : cvncl_items(w)),
+                              (size_t)(plain ? t->m / t->item_m : 1), 1 };
+    const size_t global[3] = { (size_t)cvni_ceil_div(N, t->n) * local[0],
+                               (size_t)cvni_ceil_div(M, t->m) * local[1], (size_t)batch };
+    return b->api.EnqueueNDRangeKernel(b->queue, built->kernel, 3, NULL, global, local, 0, NULL,
+                                       NULL);
+}
+
+/* Whether a tile suits a product: little of it unused, and enough of them. */
+static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, int M, int N, int batch)
+{
+    const double tiles = (double)cvni_ceil_div(M, t->m) * cvni_ceil_div(N, t->n) * batch;
+    return 4 * M >= 3 * t->m && 4 * N >= 3 * t->n && tiles >= b->units;
+}
+
+/* What a product is for choosing a way: a tuned choice serves all of one class. */
+typedef struct cvncl_class {
+    int layout, vector, batch, M, N, K;
+} cvncl_class;
+
+static int cvncl_tuned(const cvncl_backend *b, const cvncl_class *c);       /* >>cl-tune */
+static void cvncl_tune(cvncl_backend *b, const cvncl_class *c);
+
+/* The i-th way to try, the likely best first; -1: none left. */
+static int cvncl_nth_way(const cvncl_backend *b, const cvncl_class *c, int i)
+{
+    const cvncl_vendor *s = b->vendor;
+    int ways[8];
+    int count = 0;
+    const int tuned = cvncl_tuned(b, c);
+    if (tuned >= 0) ways[count++] = tuned;
+    if (b->precision != CVNCL_FP32 && c->vector == 4 && c->M >= 32 && c->N >= 32) {
+        if (cvncl_tile_suits(b, &cvncl_ways[CVNCL_MMA_128X128].tile, c->M, c->N, c->batch))
+            ways[count++] = CVNCL_MMA_128X128;
+        ways[count++] = CVNCL_MMA_64X64;
+    }
+    if (s->dots && c->layout == CVNCL_GEMM_KK) ways[count++] = s->dots;
+    for (int j = 0; j < 2; j++)
+        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c->M, c->N, c->batch))
+            ways[count++] = s->way[j];
+    ways[count++] = s->way[2];
+    return i < count ? ways[i] : -1;
+}
+
+/* The kernel for a product; NULL: none that can be built. */
+static const cvncl_built *cvncl_choose_built(cvncl_backend *b, const cvncl_class *c)
+{
+    int way;
+    for (int i = 0; (way = cvncl_nth_way(b, c, i)) >= 0; i++) {
+        const cvncl_built *built =
+            cvncl_way_fits(b, &cvncl_ways[way], c->layout, c->vector)
+                ? cvncl_get_built(b, way, c->layout, c->vector) : NULL;
+        if (built && built->kernel) return built;
+    }
+    return NULL;
+}
 
 /* What follows a convolution, product, norm or sum on its store; act NULL: nothing. */
 static void cvncl_clamp(const cvni_layer *act, float *slope, float *most)
@@ -2092,21 +2549,82 @@ static void cvncl_clamp(const cvni_layer *act, float *slope, float *most)
     if (act) cvni_clamp_of(act, slope, most);
 }
 
-/* c[m*ldc + n] (+)= act(sum over k of a[m*am + k*ak]*b[k*bk + n*bn] + bias[n]) */
+/* c[z][m*ldc + n] = act(sum over k of a[z][m*am + k*ak]*b[z][k*bk + n*bn] + bias[n] +
+ * with[z][m*ldc + n]), or, add, += the sum; z: `batch` of them (0: one), az, bz, cz apart. Of am
+ * and ak one is 1, of bk and bn too; the layout tells which. with NULL: without. */
 typedef struct cvncl_product {
     int M, N, K, am, ak, bk, bn, ldc, add;
     const float *a, *b, *bias;
     float *c;
     const cvni_layer *act;
+    const float *with;
+    int batch, az, bz, cz;
 } cvncl_product;
 
-static cvn_result cvncl_gemm(cvn_net *net, int kernel, const cvncl_product *p)
+/* A product whose matrices begin at a and b, in elements. */
+static cvncl_class cvncl_class_of(int layout, const cvncl_product *p, size_t a, size_t b)
 {
+    const int a_k = layout / 2;
+    const int b_k = layout % 2;
+    const int ends = (a_k ? p->am | p->K : p->ak | p->M) | (b_k ? p->bn | p->K : p->bk | p->N);
+    cvncl_class c;
+    c.layout = layout;
+    c.batch = cvni_max(1, p->batch);
+    c.vector = (a | b | (size_t)(ends | p->az | p->bz)) & 3 ? 1 : 4;
+    c.M = p->M;
+    c.N = p->N;
+    c.K = p->K;
+    return c;
+}
+
+/* Why the last way that was tried does not build. */
+static cvn_result cvncl_no_way(cvn_net *net, const cvncl_class *c)
+{
+    cvncl_backend *b = cvncl_of(net);
+    const int way = b->vendor->way[2];
+    char options[400], log[sizeof net->message] = "";
+    void *program;
+    int32_t status = 0;
+    void *kernel = cvncl_way_program(b, way, c->layout, c->vector, &program, &status);
+    cvn_result result;
+    cvncl_way_options(b, &cvncl_ways[way], c->layout, c->vector, options, sizeof options);
+    if (program) cvncl_build_log(b, program, log, sizeof log);
+    result = cvni_fail(net, CVN_ERROR_UNSUPPORTED,
+                       "OpenCL, %s, driver %s: kernel 'product' (%s) does not build (%d): %s",
+                       b->name, b->driver, options, (int)status, log);
+    if (kernel) b->api.ReleaseKernel(kernel);
+    if (program) b->api.ReleaseProgram(program);
+    return result;
+}
+
+/* Arguments as for cvncl_arguments. */
+static cvn_result cvncl_run_product(cvn_net *net, const cvncl_built *built, const cvncl_class *c,
+                                    const char *format, ...)
+{
+    int32_t status;
+    va_list args;
+    va_start(args, format);
+    status = cvncl_arguments(net, built->kernel, format, args);
+    va_end(args);
+    if (status == 0) status = cvncl_run_built(cvncl_of(net), built, c->M, c->N, c->batch);
+    return status == 0 ? CVN_OK : cvncl_fail(net, "product", status);
+}
+
+static cvn_result cvncl_gemm(cvn_net *net, int layout, const cvncl_product *p)
+{
+    const uintptr_t base = (uintptr_t)net->arena;
+    const cvncl_class c = cvncl_class_of(layout, p, ((uintptr_t)p->a - base) / sizeof(float),
+                                         ((uintptr_t)p->b - base) / sizeof(float));
+    const cvncl_built *built;
     float slope, most;
+    if (p->M <= 0 || p->N <= 0) return CVN_OK;
+    built = cvncl_choose_built(cvncl_of(net), &c);
+    if (!built) return cvncl_no_way(net, &c);
     cvncl_clamp(p->act, &slope, &most);
-    return cvncl_tiles(net, kernel, p->M, p->N, 1, "pppp" "iii" "iii" "iii" "iii" "ff", p->a, p->b,
-                       p->bias, p->c, p->M, p->N, p->K, p->am, p->ak, 0, p->bk, p->bn, 0, p->ldc,
-                       0, p->add, (double)slope, (double)most);
+    return cvncl_run_product(net, built, &c, "ppppp" "iiiiiiiii" "ff", p->a, p->b, p->bias,
+                             p->add ? p->c : p->with, p->c, p->M, p->N, p->K,
+                             layout / 2 ? p->am : p->ak, p->az, layout % 2 ? p->bn : p->bk, p->bz,
+                             p->ldc, p->cz, (double)slope, (double)most);
 }
 
 /* Slices into which sums over the rows of a matrix [rows, C] are cut, an item each element of
@@ -2137,15 +2655,47 @@ static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
     return cvncl_column_work(cvncl_of(net), d.rows, d.units);
 }
 
+/* The products of a dense layer: layout by layout y, dw, dx; pointers are the caller's. */
+static cvncl_product cvncl_dense_product(const cvni_dense *d, int layout)
+{
+    cvncl_product p;
+    memset(&p, 0, sizeof p);
+    p.M = layout == CVNCL_GEMM_MN ? d->units : d->rows;
+    p.N = p.ldc = layout == CVNCL_GEMM_KK ? d->units : d->in;
+    p.K = layout == CVNCL_GEMM_MN ? d->rows : layout == CVNCL_GEMM_KN ? d->units : d->in;
+    p.am = layout == CVNCL_GEMM_MN ? 1 : p.K;
+    p.ak = layout == CVNCL_GEMM_MN ? p.M : 1;
+    p.bk = layout == CVNCL_GEMM_KK ? 1 : p.N;
+    p.bn = layout == CVNCL_GEMM_KK ? p.K : 1;
+    return p;
+}
+
+/* Kernels of all dense layers, tuned where that is wanted: before the first step, not in it. */
+static cvn_result cvncl_need_products(cvn_net *net, int train)
+{
+    static const int layouts[] = { CVNCL_GEMM_KK, CVNCL_GEMM_MN, CVNCL_GEMM_KN };
+    cvncl_backend *b = cvncl_of(net);
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        cvni_dense d;
+        if (l->op != &cvni_op_dense) continue;
+        d = cvni_dense_of(net, l);
+        for (int i = 0; i < (train ? 3 : 1); i++) {
+            const cvncl_product p = cvncl_dense_product(&d, layouts[i]);
+            const size_t weight = net->params[l->param[0]].offset;      /* activations: aligned */
+            const cvncl_class c = cvncl_class_of(layouts[i], &p, 0,
+                                                 layouts[i] == CVNCL_GEMM_MN ? 0 : weight);
+            cvncl_tune(b, &c);
+            if (!cvncl_choose_built(b, &c)) return cvncl_no_way(net, &c);
+        }
+    }
+    return CVN_OK;
+}
+
 static cvn_result cvncl_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_dense d = cvni_dense_of(net, l);
-    cvncl_product p;
-    memset(&p, 0, sizeof p);
-    p.M = d.rows;
-    p.N = p.ldc = d.units;
-    p.K = p.am = p.bn = d.in;
-    p.ak = p.bk = 1;
+    cvncl_product p = cvncl_dense_product(&d, CVNCL_GEMM_KK);
     p.a = cvni_in(net, l, 0)->y;
     p.b = cvni_run_weight(net, l);
     p.bias = cvni_run_bias(net, l);
@@ -2159,25 +2709,656 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
     const cvni_dense d = cvni_dense_of(net, l);
     cvni_layer *x = cvni_in(net, l, 0);
     float *db = cvni_weights_grad(net, l, 1);
+    cvncl_product p = cvncl_dense_product(&d, CVNCL_GEMM_MN);
     cvn_result result = CVN_OK;
-    cvncl_product p;
-    memset(&p, 0, sizeof p);
     if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units);
-    p.N = p.ldc = p.bk = d.in;
-    p.bn = 1;
     p.a = l->dy;
-    p.c = cvni_weights_grad(net, l, 0);
-    p.M = p.ak = d.units;
-    p.K = d.rows;
-    p.am = p.add = 1;
     p.b = x->y;
+    p.c = cvni_weights_grad(net, l, 0);
+    p.add = 1;
     if (p.c && result == CVN_OK) result = cvncl_gemm(net, CVNCL_GEMM_MN, &p);
-    p.c = cvni_gradient_for(x, &p.add);
-    p.M = d.rows;
-    p.K = p.am = d.units;
-    p.ak = 1;
+    p = cvncl_dense_product(&d, CVNCL_GEMM_KN);
+    p.a = l->dy;
     p.b = cvni_weights(net, l, 0);
+    p.c = cvni_gradient_for(x, &p.add);
     return p.c && result == CVN_OK ? cvncl_gemm(net, CVNCL_GEMM_KN, &p) : result;
+}
+
+/* ================================================================================================
+ * >>cl-mma   products on NVIDIA's matrix units, by inline PTX
+ * ==============================================================================================
+ *   mma.sync m16n8k8 (tf32) and m16n8k16 (bf16), with copies to local memory that go by themselves
+ *   (cp.async): PTX ISA, "Warp-level matrix instructions" and "Data movement". The driver's OpenCL
+ *   has no other way to them. Whether it works is tried: each kernel multiplies once and is
+ *   compared with the plain one. Built with EMULATE the same kernel runs anywhere, slowly. */
+
+static const char cvncl_text_mma_layout[] =
+    "#define ITEMS (32 * IX * IY)\n"
+    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction */\n"
+    "#define ROW(i, l) (16 * (i) + (l) / 2 * 8)\n"
+    "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
+    "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
+    " * reads at once lies in all banks: along k eight lines, else eight lines for four k. */\n"
+    "#define ALONG_K(line, k) \\\n"
+    "    ((line) * TK + (((k) / 4 ^ (line) * (TK / 4) / 8) & TK / 4 - 1) * 4 + (k) % 4)\n"
+    "#define ALONG_LINES(T, line, k) \\\n"
+    "    ((k) * (T) + ((line) ^ ((BF16 ? (k) / (TK / 4) : (k)) & 3) * 8))\n";
+
+static const char cvncl_text_mma_plain[] =
+    "/* The instructions in plain C, through local memory, each lane with what the PTX ISA\n"
+    " * gives it. */\n"
+    "#define SCRATCH , local uint *swap\n"
+    "#define SWAP , swap\n"
+    "#define COMMIT()\n"
+    "#define WAIT() barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "\n"
+    "void copy16(local float *to, global const float *from, const int there)\n"
+    "{\n"
+    "    EACH(i, 4) to[i] = there ? from[i] : 0;\n"
+    "}\n"
+    "\n"
+    "void matrices(uint *r, local float *mem, const int at SCRATCH)\n"
+    "{\n"
+    "    const int t = get_local_id(0);\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    swap[t] = at;\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    EACH(i, 4)\n"
+    "        r[i] = as_uint(mem[swap[t / 32 * 32 + 8 * i + t % 32 / 4] + t % 4]);\n"
+    "}\n"
+    "\n"
+    "/* Element k of a line of a fragment, which the registers of four lanes hold. */\n"
+    "float held(local const uint *regs, const int lane, const int count, const int reg,\n"
+    "           const int k)\n"
+    "{\n"
+    "#if BF16\n"
+    "    const uint two = regs[(lane + k % 8 / 2) * count + reg + k / 8 * (count / 2)];\n"
+    "    return as_float(k % 2 ? two & 0xFFFF0000u : two << 16);\n"
+    "#else\n"
+    "    return as_float(regs[(lane + k % 4) * count + reg + k / 4 * (count / 2)]);\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "void mma(float *d, const uint *a, const uint *b SCRATCH)\n"
+    "{\n"
+    "    const int t = get_local_id(0), lane = t % 32;\n"
+    "    local uint *sa = swap + t / 32 * 192, *sb = sa + 128;\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    EACH(i, 4) sa[lane * 4 + i] = a[i % 2 * 2 + i / 2];\n"
+    "    EACH(i, 2) sb[lane * 2 + i] = b[i];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    EACH(i, 4)\n"
+    "        for (int k = 0; k < DEPTH; k++)\n"
+    "            d[i] += held(sa, lane / 4 * 4, 4, i / 2, k) *\n"
+    "                    held(sb, (lane % 4 * 2 + i % 2) * 4, 2, 0, k);\n"
+    "}\n"
+    "\n"
+    "uint rounded(const uint x) { return x + 0x1000u & 0xFFFFE000u; }\n"
+    "\n"
+    "uint upper(const float x)\n"
+    "{\n"
+    "    const uint u = as_uint(x);\n"
+    "    return u + 0x7FFFu + (u >> 16 & 1) >> 16;\n"
+    "}\n"
+    "\n"
+    "uint pair(const float low, const float high) { return upper(low) | upper(high) << 16; }\n";
+
+static const char cvncl_text_mma_ptx[] =
+    "#define SCRATCH\n"
+    "#define SWAP\n"
+    "#define COMMIT() asm volatile(\"cp.async.commit_group;\" ::: \"memory\")\n"
+    "#define WAIT_FOR(n) asm volatile(\"cp.async.wait_group %0;\" :: \"n\"(n) : \"memory\")\n"
+    "#define WAIT() WAIT_FOR(STAGES - 2); barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "\n"
+    "void copy16(local float *to, global const float *from, const int there)\n"
+    "{\n"
+    "    asm volatile(\"cp.async.cg.shared.global [%0], [%1], 16, %2;\"\n"
+    "                 :: \"r\"((uint)(size_t)to), \"l\"(from), \"r\"(there ? 16 : 0)\n"
+    "                 : \"memory\");\n"
+    "}\n"
+    "\n"
+    "void matrices(uint *r, local float *mem, const int at)\n"
+    "{\n"
+    "    asm volatile(\"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\"\n"
+    "                 : \"=r\"(r[0]), \"=r\"(r[1]), \"=r\"(r[2]), \"=r\"(r[3])\n"
+    "                 : \"r\"((uint)(size_t)(mem + at)) : \"memory\");\n"
+    "}\n"
+    "\n"
+    "void mma(float *d, const uint *a, const uint *b)\n"
+    "{\n"
+    "#if BF16\n"
+    "    asm(\"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 \"\n"
+    "        \"{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\"\n"
+    "#else\n"
+    "    asm(\"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 \"\n"
+    "        \"{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\"\n"
+    "#endif\n"
+    "        : \"+f\"(d[0]), \"+f\"(d[1]), \"+f\"(d[2]), \"+f\"(d[3])\n"
+    "        : \"r\"(a[0]), \"r\"(a[2]), \"r\"(a[1]), \"r\"(a[3]), \"r\"(b[0]), \"r\"(b[1]));\n"
+    "}\n"
+    "\n"
+    "uint rounded(const uint x)\n"
+    "{\n"
+    "    uint y;\n"
+    "    asm(\"cvt.rna.tf32.f32 %0, %1;\" : \"=r\"(y) : \"f\"(as_float(x)));\n"
+    "    return y;\n"
+    "}\n"
+    "\n"
+    "uint pair(const float low, const float high)\n"
+    "{\n"
+    "    uint y;\n"
+    "    asm(\"cvt.rn.bf16x2.f32 %0, %1, %2;\" : \"=r\"(y) : \"f\"(high), \"f\"(low));\n"
+    "    return y;\n"
+    "}\n";
+
+static const char cvncl_text_mma_fragment[] =
+    "/* Registers of 16 lines, two for line + g, two for line + 8 + g (lane = 4 g + t): elements\n"
+    " * k + t and k + 4 + t; BF16: pairs of four elements of k side by side. Which four does not\n"
+    " * matter, as a and b agree. */\n"
+    "void fragment(uint *r, local float *tile, const int fast, const int T, const int line,\n"
+    "              const int k SCRATCH)\n"
+    "{\n"
+    "    const int lane = get_local_id(0) % 32, g = lane / 4, t = lane % 4;\n"
+    "#if BF16\n"
+    "    const int own = (t * (TK / 16) + k / 16) * 4;\n"
+    "    EACH(i, 2) {\n"
+    "        const int l = line + g + i * 8;\n"
+    "        float4 v;\n"
+    "        if (fast)\n"
+    "            v = *(local const float4 *)(tile + ALONG_K(l, own));\n"
+    "        else\n"
+    "            v = (float4)(tile[ALONG_LINES(T, l, own)], tile[ALONG_LINES(T, l, own + 1)],\n"
+    "                         tile[ALONG_LINES(T, l, own + 2)],\n"
+    "                         tile[ALONG_LINES(T, l, own + 3)]);\n"
+    "        r[2 * i] = pair(v.s0, v.s1);\n"
+    "        r[2 * i + 1] = pair(v.s2, v.s3);\n"
+    "    }\n"
+    "#else\n"
+    "    if (fast) {\n"
+    "        const int l = line + lane % 8 + lane / 16 * 8;\n"
+    "        matrices(r, tile, ALONG_K(l, k + lane / 8 % 2 * 4) SWAP);\n"
+    "    } else {\n"
+    "        EACH(i, 4)\n"
+    "            r[i] = as_uint(tile[ALONG_LINES(T, line + g + i / 2 * 8, k + t + i % 2 * 4)]);\n"
+    "    }\n"
+    "    EACH(i, 4) r[i] = rounded(r[i]);\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "/* A tile of lines from line0 on, from k0 on, sets off for local memory. Whether line or k\n"
+    " * lies beyond the edge is known for 16 bytes at a time: they are zero then. */\n"
+    "void copy_tile(local float *to, global const float *from, const int ld, const int fast,\n"
+    "               const int T, const int line0, const int lines, const int k0, const int K)\n"
+    "{\n"
+    "    EACH(l, T * TK / 4 / ITEMS) {\n"
+    "        const int f = (int)get_local_id(0) + l * ITEMS;\n"
+    "        const int line = fast ? f / (TK / 4) : f % (T / 4) * 4;\n"
+    "        const int k = fast ? f % (TK / 4) * 4 : f / (T / 4);\n"
+    "        const int in = line0 + line < lines && k0 + k < K;\n"
+    "        const size_t at = fast ? (size_t)(line0 + line) * ld + k0 + k\n"
+    "                               : (size_t)(k0 + k) * ld + line0 + line;\n"
+    "        copy16(to + (fast ? ALONG_K(line, k) : ALONG_LINES(T, line, k)),\n"
+    "               from + (in ? at : 0), in);\n"
+    "    }\n"
+    "}\n";
+
+static const char cvncl_text_mma[] =
+    "/* Tiles come to local memory by themselves, STAGES - 1 ahead; a warp multiplies WM x WN. */\n"
+    "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    local float4 memory[STAGES * (TM + TN) * TK / 4];\n"
+    "#if EMULATE\n"
+    "    local uint swap[ITEMS / 32 * 192];\n"
+    "#endif\n"
+    "    local float *la = (local float *)memory, *lb = la + STAGES * TM * TK;\n"
+    "    const int t = get_local_id(0);\n"
+    "    int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
+    "    const int wm = t / 32 / IX * WM, wn = t / 32 % IX * WN;\n"
+    "    float sum[WM / 16][WN / 8][4];\n"
+    "    int stage = 0;\n"
+    "    SETUP\n"
+    "    EACH(i, WM / 16) EACH(j, WN / 8) EACH(l, 4) sum[i][j][l] = 0;\n"
+    "    EACH(s, STAGES - 1) {\n"
+    "        copy_tile(la + s * TM * TK, a, lda, A_K, TM, m0, M, s * TK, K);\n"
+    "        copy_tile(lb + s * TN * TK, b, ldb, B_K, TN, n0, N, s * TK, K);\n"
+    "        COMMIT();\n"
+    "    }\n"
+    "    for (int k0 = 0; k0 < K; k0 += TK) {\n"
+    "        const int to = stage ? stage - 1 : STAGES - 1, ahead = k0 + (STAGES - 1) * TK;\n"
+    "        WAIT();\n"
+    "        copy_tile(la + to * TM * TK, a, lda, A_K, TM, m0, M, ahead, K);\n"
+    "        copy_tile(lb + to * TN * TK, b, ldb, B_K, TN, n0, N, ahead, K);\n"
+    "        COMMIT();\n"
+    "        EACH(part, TK / DEPTH) {\n"
+    "            uint fa[WM / 16][4], fb[WN / 16][4];\n"
+    "            const int k = part * DEPTH;\n"
+    "            EACH(i, WM / 16)\n"
+    "                fragment(fa[i], la + stage * TM * TK, A_K, TM, wm + 16 * i, k SWAP);\n"
+    "            EACH(j, WN / 16)\n"
+    "                fragment(fb[j], lb + stage * TN * TK, B_K, TN, wn + 16 * j, k SWAP);\n"
+    "            EACH(i, WM / 16)\n"
+    "                EACH(j, WN / 8) mma(sum[i][j], fa[i], fb[j / 2] + j % 2 * 2 SWAP);\n"
+    "        }\n"
+    "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
+    "    }\n"
+    "    m0 += wm + t % 32 / 4;\n"
+    "    n0 += wn + t % 4 * 2;\n"
+    "    EACH(j, WN / 8)\n"
+    "        EACH(l, 4) {\n"
+    "            const float v = HAS(bias) ? bias[min(n0 + COLUMN(j, l), N - 1)] : 0;\n"
+    "            EACH(i, WM / 16) sum[i][j][l] += v;\n"
+    "        }\n"
+    "    if (HAS(with))\n"
+    "        EACH(i, WM / 16)\n"
+    "            EACH(j, WN / 8)\n"
+    "                EACH(l, 4)\n"
+    "                    sum[i][j][l] += with[PLACE(min(m0 + ROW(i, l), M - 1),\n"
+    "                                               min(n0 + COLUMN(j, l), N - 1))];\n"
+    "    EACH(i, WM / 16)\n"
+    "        EACH(j, WN / 8) EACH(l, 4) sum[i][j][l] = clamped(sum[i][j][l], slope, most);\n"
+    "    if (((c_at | ldc | N | cz) & 1) == 0)\n"
+    "        EACH(i, WM / 16)\n"
+    "            EACH(j, WN / 8)\n"
+    "                EACH(h, 2) {\n"
+    "                    const int m = m0 + ROW(i, 2 * h), n = n0 + COLUMN(j, 0);\n"
+    "                    const float2 v = (float2)(sum[i][j][2 * h], sum[i][j][2 * h + 1]);\n"
+    "                    if (m < M && n < N) *(global float2 *)(c + PLACE(m, n)) = v;\n"
+    "                }\n"
+    "    else\n"
+    "        EACH(i, WM / 16)\n"
+    "            EACH(j, WN / 8)\n"
+    "                EACH(l, 4) {\n"
+    "                    const int m = m0 + ROW(i, l), n = n0 + COLUMN(j, l);\n"
+    "                    if (m < M && n < N) c[PLACE(m, n)] = sum[i][j][l];\n"
+    "                }\n"
+    "}\n";
+
+static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind)
+{
+    static const char *const plain[] = { cvncl_text_common, cvncl_text_product, cvncl_text_plain,
+                                         NULL };
+    static const char *const tiled[] = { cvncl_text_common, cvncl_text_product,
+                                         cvncl_text_tiled_load, cvncl_text_tiled, NULL };
+    static const char *const mma[] = { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout,
+                                       cvncl_text_mma_ptx, cvncl_text_mma_fragment,
+                                       cvncl_text_mma, NULL };
+    static const char *const emulated[] = { cvncl_text_common, cvncl_text_product,
+                                            cvncl_text_mma_layout, cvncl_text_mma_plain,
+                                            cvncl_text_mma_fragment, cvncl_text_mma, NULL };
+    if (kind != CVNCL_BY_MMA) return kind == CVNCL_BY_TILED ? tiled : plain;
+    return b->emulate ? emulated : mma;
+}
+
+/* ================================================================================================
+ * >>cl-tune   which way is the fastest here
+ * ==============================================================================================
+ *   For each class of products (layout, alignment, powers of two of the sizes) that a net needs,
+ *   before its first step: the ways that fit multiply random matrices; those that differ from the
+ *   plain kernel are dropped, the fastest stays. Fast tuning ends after 3 s in all, full tuning
+ *   tries everything. What is found is kept (>>cl-cache). */
+
+/* A tuned class: powers of two in place of sizes. */
+typedef struct cvncl_choice {
+    struct cvncl_choice *next;
+    cvncl_class of;
+    int way;
+} cvncl_choice;
+
+/* Matrices for trying ways, with the plain kernel's result. */
+typedef struct cvncl_trial {
+    cvncl_class of;
+    void *memory[5];            /* a, b, bias, with, c */
+    float *want, *got;
+    size_t count;               /* of c */
+} cvncl_trial;
+
+/* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 and bf16. */
+static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind)
+{
+    if (kind != CVNCL_BY_MMA) return 1e-5;
+    return b->precision == CVNCL_TF32 ? 1e-3 : 8e-3;
+}
+
+static int cvncl_power(int n)
+{
+    int p = 0;
+    while (p < 30 && 1 << p < n) p++;
+    return p;
+}
+
+static cvncl_class cvncl_coarse(const cvncl_class *c)
+{
+    cvncl_class coarse = *c;
+    coarse.batch = cvncl_power(c->batch);
+    coarse.M = cvncl_power(c->M);
+    coarse.N = cvncl_power(c->N);
+    coarse.K = cvncl_power(c->K);
+    return coarse;
+}
+
+static int cvncl_tuned(const cvncl_backend *b, const cvncl_class *c)
+{
+    const cvncl_class coarse = cvncl_coarse(c);
+    for (const cvncl_choice *t = b->choices; t; t = t->next)
+        if (!memcmp(&t->of, &coarse, sizeof coarse)) return t->way;
+    return -1;
+}
+
+static int cvncl_keep_choice(cvncl_backend *b, const cvncl_class *coarse, int way)
+{
+    cvncl_choice *t = (cvncl_choice *)CONVNET_MALLOC(sizeof *t);
+    if (!t) return 0;
+    t->of = *coarse;
+    t->way = way;
+    t->next = b->choices;
+    b->choices = t;
+    return 1;
+}
+
+static void cvncl_end_trial(cvncl_backend *b, cvncl_trial *t)
+{
+    for (int i = 0; i < 5; i++)
+        if (t->memory[i]) b->api.ReleaseMemObject(t->memory[i]);
+    CONVNET_FREE(t->want);
+    CONVNET_FREE(t->got);
+    memset(t, 0, sizeof *t);
+}
+
+/* A buffer of n random numbers in -1..1, from `room`. */
+static void *cvncl_random_buffer(cvncl_backend *b, float *room, size_t n, uint32_t seed)
+{
+    int32_t status = 0;
+    void *memory = b->api.CreateBuffer(b->context, CVNCL_READ_WRITE, n * sizeof(float), NULL,
+                                       &status);
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        room[i] = (float)(seed >> 8) / 8388608.0f - 1;
+    }
+    if (memory && b->api.EnqueueWriteBuffer(b->queue, memory, 1, 0, n * sizeof(float), room, 0,
+                                            NULL, NULL) != 0) {
+        b->api.ReleaseMemObject(memory);
+        memory = NULL;
+    }
+    return memory;
+}
+
+static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built)
+{
+    const cvncl_class *c = &t->of;
+    const int32_t ints[9] = { c->M, c->N, c->K, c->layout / 2 ? c->K : c->M, c->M * c->K,
+                              c->layout % 2 ? c->K : c->N, c->N * c->K, c->N, c->M * c->N };
+    const float floats[2] = { 0.5f, 2 };
+    const uint64_t at = 0;
+    int32_t status = 0;
+    for (uint32_t i = 0; i < 5 && status == 0; i++) {
+        status = b->api.SetKernelArg(built->kernel, 2 * i, sizeof(void *), &t->memory[i]);
+        if (status == 0) status = b->api.SetKernelArg(built->kernel, 2 * i + 1, sizeof at, &at);
+    }
+    for (uint32_t i = 0; i < 9 && status == 0; i++)
+        status = b->api.SetKernelArg(built->kernel, 10 + i, sizeof ints[i], &ints[i]);
+    for (uint32_t i = 0; i < 2 && status == 0; i++)
+        status = b->api.SetKernelArg(built->kernel, 19 + i, sizeof floats[i], &floats[i]);
+    return status == 0 ? cvncl_run_built(b, built, c->M, c->N, c->batch) : status;
+}
+
+/* One run into c full of NaN, and what came. */
+static int cvncl_result_of_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built,
+                                 float *to)
+{
+    const size_t bytes = t->count * sizeof(float);
+    for (size_t i = 0; i < t->count; i++) to[i] = NAN;
+    return b->api.EnqueueWriteBuffer(b->queue, t->memory[4], 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
+           cvncl_run_trial(b, t, built) == 0 &&
+           b->api.EnqueueReadBuffer(b->queue, t->memory[4], 1, 0, bytes, to, 0, NULL, NULL) == 0;
+}
+
+/* Random matrices of a class and what the plain kernel makes of them. */
+static int cvncl_begin_trial(cvncl_backend *b, const cvncl_class *c, cvncl_trial *t)
+{
+    static const int plain = CVNCL_ROWS_16X16;
+    const size_t sizes[5] = { (size_t)c->M * (size_t)c->K * (size_t)c->batch,
+                              (size_t)c->N * (size_t)c->K * (size_t)c->batch, (size_t)c->N,
+                              (size_t)c->M * (size_t)c->N * (size_t)c->batch,
+                              (size_t)c->M * (size_t)c->N * (size_t)c->batch };
+    const cvncl_built *built = cvncl_get_built(b, plain, c->layout, 1);
+    float *room = (float *)CONVNET_MALLOC(cvni_max_size(cvni_max_size(sizes[0], sizes[1]),
+                                                        sizes[4]) * sizeof(float));
+    int ok = room && built && built->kernel;
+    memset(t, 0, sizeof *t);
+    t->of = *c;
+    t->count = sizes[4];
+    t->want = (float *)CONVNET_MALLOC(t->count * sizeof(float));
+    t->got = (float *)CONVNET_MALLOC(t->count * sizeof(float));
+    for (int i = 0; i < 5 && ok; i++) {
+        t->memory[i] = cvncl_random_buffer(b, room, sizes[i], (uint32_t)i + 1);
+        ok = t->memory[i] != NULL;
+    }
+    CONVNET_FREE(room);
+    ok = ok && t->want && t->got && cvncl_result_of_trial(b, t, built, t->want);
+    if (!ok) cvncl_end_trial(b, t);
+    return ok;
+}
+
+/* |got - want| over |want|; infinite where it cannot be run. */
+static double cvncl_trial_error(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built)
+{
+    double d = 0, s = 0;
+    if (!cvncl_result_of_trial(b, t, built, t->got)) return HUGE_VAL;
+    for (size_t i = 0; i < t->count; i++) {
+        const double want = (double)t->want[i];
+        const double e = (double)t->got[i] - want;
+        d += e * e;
+        s += want * want;
+    }
+    return d <= s ? sqrt(d / s) : HUGE_VAL;     /* NaN too */
+}
+
+/* Seconds of a run, the median of three times so many that the clock tells. */
+static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built)
+{
+    double times[3] = { 0, 0, 0 };
+    int runs = 1;
+    for (int i = -1; i < 3; i++) {
+        const double begin = cvni_seconds();
+        double seconds;
+        for (int r = 0; r < runs; r++)
+            if (cvncl_run_trial(b, t, built) != 0) return HUGE_VAL;
+        b->api.Finish(b->queue);
+        seconds = cvni_seconds() - begin;
+        if (i >= 0) times[i] = seconds / runs;
+        else runs = seconds > 2e-3 ? 1 : (int)cvni_min(50, 1 + (int)(2e-3 / (seconds + 1e-5)));
+    }
+    return fmax(fmin(times[0], times[1]), fmin(fmax(times[0], times[1]), times[2]));
+}
+
+/* A kernel on matrix units against the plain one, in a batch of two with edges in all axes. */
+static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
+{
+    const cvncl_class c = { built->layout, built->vector, 2, 140, 132, 84 };
+    cvncl_trial t;
+    double error;
+    if (!cvncl_begin_trial(b, &c, &t)) return 0;
+    error = cvncl_trial_error(b, &t, built);
+    cvncl_end_trial(b, &t);
+    return error < cvncl_bound(b, CVNCL_BY_MMA);
+}
+
+/* The product that stands for a class: at most 2048 a side, and so small that a run of the plain
+ * kernel takes 0.1 s at most, for a screen may hang on this device. */
+static cvncl_class cvncl_trial_class(cvncl_backend *b, const cvncl_class *c)
+{
+    const cvncl_class first = { c->layout, 1, 1, 128, 128, 128 };
+    cvncl_class small = *c;
+    cvncl_trial t;
+    double rate = 1e9;
+    if (cvncl_begin_trial(b, &first, &t)) {
+        const cvncl_built *built = cvncl_get_built(b, CVNCL_ROWS_16X16, c->layout, 1);
+        rate = 128.0 * 128 * 128 / cvncl_trial_seconds(b, &t, built);
+        cvncl_end_trial(b, &t);
+    }
+    small.batch = cvni_min(4, c->batch);
+    small.M = cvni_min(2048, c->M);
+    small.N = cvni_min(2048, c->N);
+    small.K = cvni_min(2048, c->K);
+    while ((double)small.M * small.N * small.K * small.batch > 0.1 * rate &&
+           cvni_max(small.M, cvni_max(small.N, small.K)) > 64) {
+        int *side = small.M >= small.N ? &small.M : &small.N;
+        if (small.K > *side) side = &small.K;
+        *side = *side / 8 * 4;
+    }
+    return small;
+}
+
+/* Whether a way is worth a try: its tile is not far larger than the matrix. */
+static int cvncl_worth(const cvncl_backend *b, const cvncl_class *c, int way)
+{
+    const cvncl_way *w = &cvncl_ways[way];
+    return cvncl_way_fits(b, w, c->layout, c->vector) && w->tile.m < 2 * c->M + 16 &&
+           w->tile.n < 2 * c->N + 16;
+}
+
+static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
+{
+    const cvncl_class small = cvncl_trial_class(b, c);
+    const cvncl_built *first = cvncl_choose_built(b, c);
+    double best = HUGE_VAL;
+    cvncl_trial t;
+    int found = -1;
+    if (!first || !cvncl_begin_trial(b, &small, &t)) return -1;
+    for (int i = -1; i < CVNCL_WAYS; i++) {     /* what goes without tuning, then all */
+        const int way = i < 0 ? first->way : i;
+        const cvncl_built *built;
+        double seconds;
+        if (i == first->way || !cvncl_worth(b, c, way)) continue;
+        if (found >= 0 && cvni_seconds() > until) break;
+        built = cvncl_get_built(b, way, c->layout, c->vector);
+        if (!built || !built->kernel) continue;
+        if (!(cvncl_trial_error(b, &t, built) < cvncl_bound(b, cvncl_ways[way].kind))) continue;
+        seconds = cvncl_trial_seconds(b, &t, built);
+        if (seconds < best) {
+            best = seconds;
+            found = way;
+        }
+    }
+    cvncl_end_trial(b, &t);
+    return found;
+}
+
+#ifndef CONVNET_NO_STDIO
+static void cvncl_choices_key(const cvncl_backend *b, char key[CVNCL_KEY])
+{
+    static const char *const precisions[] = { "fp32", "tf32", "bf16" };
+    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways\n%s\n%s\n%s\n%s, local %d\n",
+             b->platform_name, b->name, b->driver, precisions[b->precision], b->local);
+}
+
+/* A line: class, then the way in full, for another version's table may have another order. */
+static const char cvncl_choice_line[] = "%d %d %d %d %d %d %d %d %d %d %d %d %d %d\n";
+
+static int cvncl_read_choice(cvncl_backend *b, const char *line)
+{
+    cvncl_class c;
+    cvncl_way w;
+    int kind;
+    if (sscanf(line, cvncl_choice_line, &c.layout, &c.vector, &c.batch, &c.M, &c.N, &c.K, &kind,
+               &w.tile.m, &w.tile.n, &w.tile.k, &w.tile.item_m, &w.tile.item_n, &w.wide,
+               &w.registers) != 14)
+        return 0;
+    for (int i = 0; i < CVNCL_WAYS; i++) {
+        const cvncl_way *way = &cvncl_ways[i];
+        if ((int)way->kind == kind && way->wide == w.wide && way->registers == w.registers &&
+            !memcmp(&way->tile, &w.tile, sizeof w.tile))
+            return cvncl_keep_choice(b, &c, i);
+    }
+    return 1;
+}
+
+static void cvncl_read_choices(cvncl_backend *b)
+{
+    char key[CVNCL_KEY];
+    size_t size;
+    char *text, *line;
+    cvncl_choices_key(b, key);
+    text = (char *)cvncl_cache_read(b, key, &size);
+    if (!text) return;
+    text[size - 1] = 0;
+    for (line = text; line && cvncl_read_choice(b, line); line = strchr(line + 1, '\n')) continue;
+    CONVNET_FREE(text);
+}
+
+static void cvncl_write_choices(const cvncl_backend *b)
+{
+    char key[CVNCL_KEY];
+    size_t count = 1, room;
+    char *text, *end;
+    for (const cvncl_choice *t = b->choices; t; t = t->next) count++;
+    room = count * 160;
+    text = end = (char *)CONVNET_MALLOC(room);
+    if (!text) return;
+    for (const cvncl_choice *t = b->choices; t; t = t->next) {
+        const cvncl_way *w = &cvncl_ways[t->way];
+        end += snprintf(end, room - (size_t)(end - text), cvncl_choice_line, t->of.layout,
+                        t->of.vector, t->of.batch, t->of.M, t->of.N, t->of.K, (int)w->kind,
+                        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n, w->wide,
+                        w->registers);
+    }
+    cvncl_choices_key(b, key);
+    cvncl_cache_write(b, key, text, (size_t)(end - text));
+    CONVNET_FREE(text);
+}
+#else
+static void cvncl_read_choices(cvncl_backend *b) { (void)b; }
+static void cvncl_write_choices(const cvncl_backend *b) { (void)b; }
+#endif
+
+static void cvncl_tune(cvncl_backend *b, const cvncl_class *c)
+{
+    const double begin = cvni_seconds();
+    const cvncl_class coarse = cvncl_coarse(c);
+    int way;
+    if (b->tune == CVNCL_TUNE_OFF) return;
+    if (!b->choices_read) cvncl_read_choices(b);
+    b->choices_read = 1;
+    if (cvncl_tuned(b, c) >= 0 || (b->tune == CVNCL_TUNE_FAST && b->tune_left <= 0)) return;
+    way = cvncl_fastest(b, c, b->tune == CVNCL_TUNE_FAST ? begin + b->tune_left : HUGE_VAL);
+    b->tune_left -= cvni_seconds() - begin;
+    if (way >= 0 && cvncl_keep_choice(b, &coarse, way)) cvncl_write_choices(b);
+}
+
+/* What of the device and the description decides about products. */
+static void cvncl_measure_products(cvncl_backend *b, const cvncl_desc *d)
+{
+    const char *env = getenv("CONVNET_CL_TUNE");
+    char extensions[4000];
+    cvncl_text(b, b->device, CVNCL_DEVICE_EXTENSIONS, 1, extensions, sizeof extensions);
+    b->register_option = strstr(extensions, "cl_nv_compiler_options") != NULL;
+    b->is_cpu = (cvncl_number(b, b->device, CVNCL_DEVICE_TYPE) & CVNCL_CPU) != 0;
+    b->max_group = cvncl_number(b, b->device, CVNCL_DEVICE_GROUP);
+    b->local_bytes = cvncl_number(b, b->device, CVNCL_DEVICE_LOCAL);
+    b->vendor = cvncl_vendor_of((uint32_t)cvncl_number(b, b->device, CVNCL_DEVICE_VENDOR_ID),
+                              b->is_cpu, b->local ? 1 : -1);
+    b->precision = d->precision;
+    b->tune = d->tune ? d->tune : b->is_cpu ? CVNCL_TUNE_OFF : CVNCL_TUNE_FAST;
+    if (env && *env)
+        b->tune = !strcmp(env, "full") ? CVNCL_TUNE_FULL
+                                       : !strcmp(env, "fast") ? CVNCL_TUNE_FAST : CVNCL_TUNE_OFF;
+    b->tune_left = 3;
+}
+
+static void cvncl_close_products(cvncl_backend *b)
+{
+    while (b->built) {
+        cvncl_built *next = b->built->next;
+        cvncl_drop_built(b, b->built);
+        CONVNET_FREE(b->built);
+        b->built = next;
+    }
+    while (b->choices) {
+        cvncl_choice *next = b->choices->next;
+        CONVNET_FREE(b->choices);
+        b->choices = next;
+    }
 }
 
 /* ================================================================================================
@@ -8956,10 +10137,7 @@ static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
 }
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
-    { "gemm", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_gemm_common,
-                   cvncl_text_gemm_kk, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_gemm_kn, cvncl_text_gemm_body, cvncl_text_gemm_end,
-                   cvncl_text_gemm_mn, cvncl_text_gemm_body, cvncl_text_gemm_end } },
+    { "gemm", 0, { NULL } },            /* kernel by kernel: cvncl_get_built */
     { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
                    cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
                    cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,

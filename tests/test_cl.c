@@ -1544,6 +1544,48 @@ static void program_cache(void)
     CHECK(cache_hits("0") == 0 && cache_hits("/nowhere/at/all") == 0);
     CHECK(change_files(folder, 1) == programs);
 }
+
+/* The way that tuning takes for a class; *left: seconds that it still had. */
+static int tuned_way(const cvncl_class *c, int precision, double *left)
+{
+    cvncl_backend *b = (cvncl_backend *)open_device(0);
+    int way;
+    b->precision = precision;
+    b->tune_left = 0.5;
+    cvncl_tune(b, c);
+    way = cvncl_tuned(b, c);
+    if (way >= 0) CHECK(cvncl_way_fits(b, &cvncl_ways[way], c->layout, c->vector));
+    *left = b->tune_left;
+    cvncl_close(&b->base);
+    return way;
+}
+
+/* Found once, then read, as long as the file is whole and of this precision. */
+static void tuning(void)
+{
+    const cvncl_class c = { CVNCL_GEMM_KN, 4, 1, 48, 40, 100 };
+    const cvncl_class like = { CVNCL_GEMM_KN, 4, 1, 64, 64, 128 };
+    char folder[] = "/tmp/convnet_cl_XXXXXX";
+    double left;
+    int way;
+    if (!mkdtemp(folder)) SKIP("no folder for files");
+    setenv("CONVNET_CL_CACHE", folder, 1);
+    setenv("CONVNET_CL_TUNE", "fast", 1);
+    way = tuned_way(&c, CVNCL_FP32, &left);
+    CHECK(way >= 0 && left < 0.5);
+    CHECK(tuned_way(&like, CVNCL_FP32, &left) == way && left == 0.5);
+    test_case("another precision, a damaged file: tuned anew");
+    tuned_way(&c, CVNCL_TF32, &left);
+    CHECK(left < 0.5);
+    change_files(folder, 0);
+    CHECK(tuned_way(&c, CVNCL_FP32, &left) >= 0 && left < 0.5);
+    test_case("off");
+    setenv("CONVNET_CL_TUNE", "off", 1);
+    CHECK(tuned_way(&c, CVNCL_FP32, &left) == -1 && left == 0.5);
+    unsetenv("CONVNET_CL_TUNE");
+    unsetenv("CONVNET_CL_CACHE");
+    change_files(folder, 1);
+}
 #endif
 
 /* Device, driver, program, macros, and what the compiler says of it. */
@@ -1634,7 +1676,7 @@ static void foreign_layers(void)
         net = cvn_create(&d);
         cvn_use_backend(net, b);
         build_foreign(net);
-        CHECK(cvn_build(net, 4) == CVN_OK && warnings == 2);
+        CHECK(cvn_build(net, 4) == CVN_OK && warnings == 3);
         cvn_destroy(net);
     }
     cvncl_close(b);
@@ -1751,6 +1793,107 @@ static void through_local_memory(void)
     local_memory = 0;
 }
 
+/* ---- products: all ways, layouts and precisions against double ---- */
+
+/* The trial's product in double. */
+static void product_reference(const cvncl_class *c, float **m, double *y)
+{
+    const int a_k = c->layout / 2, b_k = c->layout % 2;
+    for (int i = 0; i < c->batch * c->M * c->N; i++) {
+        const int z = i / (c->M * c->N), row = i / c->N % c->M, column = i % c->N;
+        const float *a = m[0] + z * c->M * c->K;
+        const float *b = m[1] + z * c->N * c->K;
+        double sum = (double)m[2][column] + (double)m[3][i];
+        for (int k = 0; k < c->K; k++)
+            sum += (double)a[a_k ? row * c->K + k : k * c->M + row] *
+                   (double)b[b_k ? column * c->K + k : k * c->N + column];
+        y[i] = sum < 0 ? 0.5 * sum : sum > 2 ? 2 : sum;
+    }
+}
+
+static int read_trial(cvncl_backend *b, const cvncl_trial *t, float **m)
+{
+    const cvncl_class *c = &t->of;
+    const size_t sizes[4] = { (size_t)(c->M * c->K * c->batch), (size_t)(c->N * c->K * c->batch),
+                              (size_t)c->N, t->count };
+    int ok = 1;
+    for (int i = 0; i < 4; i++) {
+        m[i] = (float *)malloc(sizes[i] * sizeof(float));
+        ok = ok && m[i] && b->api.EnqueueReadBuffer(b->queue, t->memory[i], 1, 0,
+                                                    sizes[i] * sizeof(float), m[i], 0, NULL,
+                                                    NULL) == 0;
+    }
+    return ok;
+}
+
+static double from_double(const float *got, const double *want, size_t n)
+{
+    double d = 0, s = 0;
+    for (size_t i = 0; i < n; i++) {
+        d += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        s += want[i] * want[i];
+    }
+    return d <= s ? sqrt(d / s) : HUGE_VAL;
+}
+
+/* All ways that the device can run, for one class. */
+static void check_ways(cvncl_backend *b, const cvncl_class *c)
+{
+    static const char *const kinds[] = { "rows", "dots", "tiled", "mma" };
+    float *m[4];
+    double *want;
+    cvncl_trial t;
+    if (!CHECK(cvncl_begin_trial(b, c, &t))) return;
+    want = (double *)malloc(t.count * sizeof *want);
+    CHECK(want && read_trial(b, &t, m));
+    product_reference(c, m, want);
+    for (int way = 0; way < CVNCL_WAYS; way++) {
+        const cvncl_way *w = &cvncl_ways[way];
+        const int few = way < CVNCL_STARTS && w->tile.m <= 64 && w->wide < 16;
+        const cvncl_built *built;
+        char name[64];
+        double d;
+        snprintf(name, sizeof name, "%s_%dx%dx%dx%d", kinds[w->kind], w->tile.m, w->tile.n,
+                 w->tile.k, w->wide);
+        if (!(words && *words ? wanted(name) : few) ||
+            !cvncl_way_fits(b, w, c->layout, c->vector))
+            continue;
+        built = cvncl_get_built(b, way, c->layout, c->vector);
+        if (!CHECKF(built && built->kernel, "%s: not built", name)) continue;
+        CHECK(cvncl_result_of_trial(b, &t, built, t.got));
+        d = from_double(t.got, want, t.count);
+        CHECKF(d < (w->kind == CVNCL_BY_MMA ? cvncl_bound(b, w->kind) : 2e-6),
+               "%s, layout %d, vector %d: %g", name, c->layout, c->vector, d);
+    }
+    for (int i = 0; i < 4; i++) free(m[i]);
+    free(want);
+    cvncl_end_trial(b, &t);
+}
+
+/* Ways by name, test_cl products tiled_128x128 mma; without names those that compile soon. Matrix
+ * units by plain C. */
+static void products(void)
+{
+    static const cvncl_class classes[] = {
+        { 0, 1, 1, 1, 1, 1 }, { 0, 1, 2, 67, 45, 37 }, { 0, 4, 1, 132, 196, 52 }
+    };
+    for (int pass = 0; pass < 4; pass++) {
+        cvncl_backend *b;
+        local_memory = pass ? 1 : -1;
+        b = (cvncl_backend *)(void *)open_device(0);
+        b->precision = pass >= 2 ? pass - 1 : CVNCL_FP32;
+        b->emulate = 1;
+        for (int layout = 0; layout < 4; layout++)
+            for (int i = pass < 2 ? 0 : 2; i < 3; i++) {
+                cvncl_class c = classes[i];
+                c.layout = layout;
+                check_ways(b, &c);
+            }
+        cvncl_close(&b->base);
+    }
+    local_memory = 0;
+}
+
 /* ---- without a device ---- */
 
 /* The reason in one line, and the net trains on the CPU as if nothing had been asked for. */
@@ -1794,11 +1937,12 @@ static const test_row device_tests[] = {
     { "gradients_of_inputs", gradients_of_inputs }, { "fits_and_files", fits_and_files },
     { "sets", sets }, { "fits_of_sets", fits_of_sets }, { "memory_in_pieces", memory_in_pieces },
 #ifndef _WIN32
-    { "program_cache", program_cache },
+    { "program_cache", program_cache }, { "tuning", tuning },
 #endif
     { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
+    { "products", products },
     { "through_local_memory", through_local_memory }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
