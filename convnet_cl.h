@@ -62,8 +62,8 @@
  * host's arena stays. On the device images are channels last (>>cl-memory); what the host reads and
  * writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
- * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves its
- * loss and output, which the host reads while the backward pass runs.
+ * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
+ * its loss and output, which the host reads while the backward pass runs.
  * Threads. The nets of one backend belong to one thread.
  */
 #ifndef CONVNET_CL_H
