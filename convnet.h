@@ -3242,6 +3242,7 @@ typedef struct cvni_plan {
 /* What computes a net instead of the kernels of this file: >>backend. `device` is a net's memory
  * there, laid out as its arena; places in it are byte offsets. */
 struct cvni_update;
+struct cvni_mix_job;
 
 struct cvn_backend {
     const char *unusable;       /* why; or NULL */
@@ -3266,14 +3267,15 @@ struct cvn_backend {
      * host */
     cvn_result (*ask)(cvn_net *net, const cvni_layer *l);
     cvn_result (*answer)(cvn_net *net);
-    /* a set of samples on the device, for training as it is augmented; NULL: it has no room, and
-     * the host gathers */
-    void *(*keep)(cvn_net *net, const struct cvn_data *data, int training);
+    /* a set of samples on the device, for training as it is augmented, with what mix() needs; NULL:
+     * it has no room, and the host gathers */
+    void *(*keep)(cvn_net *net, const struct cvn_data *data, int training, int mixes);
     void (*drop)(void *set);
     /* the samples of an epoch; NULL: all as they stand, as at the beginning */
     cvn_result (*order)(cvn_net *net, void *set, const int *order, uint64_t seed, uint64_t epoch);
     /* n of them from place `at` of the order on into an input; l NULL: their weights */
     cvn_result (*gather)(cvn_net *net, void *set, cvni_layer *l, int at, int n);
+    cvn_result (*mix)(cvn_net *net, void *set, const struct cvni_mix_job *j);   /* and partners */
 };
 
 enum { CVNI_PARAMS = 1, CVNI_GRADS = 2, CVNI_STATE = 4, CVNI_ALL = 7 };    /* averages: PARAMS */
@@ -3529,7 +3531,8 @@ struct cvn_net {
     void *kept[2];              /* sets that the device keeps while cvn_fit runs: to validate, to
                                  * train */
     const struct cvn_data *kept_data[2];
-    int weights_gathered;       /* as cvni_layer.gathered, of sample_weights */
+    int kept_mixes;             /* the one to train has room for that */
+    int weights_gathered;       /* as cvni_layer.gathered, of sample_weights and partner */
 
     cvn_optimizer optimizer;
     uint64_t optimizer_step;
@@ -5227,13 +5230,15 @@ static void cvni_drop_set(cvn_net *net, int training)
     if (net->kept[training]) net->backend->drop(net->kept[training]);
     net->kept[training] = NULL;
     net->kept_data[training] = NULL;
+    if (training) net->kept_mixes = 0;
 }
 
-static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data)
+static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data, int mixes)
 {
     if (!net->device || !data || data->fill) return;
-    net->kept[training] = net->backend->keep(net, data, training);
+    net->kept[training] = net->backend->keep(net, data, training, mixes);
     net->kept_data[training] = data;
+    if (training) net->kept_mixes = mixes && net->kept[1];
 }
 #endif
 
@@ -26995,7 +27000,7 @@ static cvn_result cvni_gather_there(cvn_net *net, const cvni_batch *batch)
     void *set = net->kept[batch->training];
     cvn_result r = CVN_OK;
     if (net->weighted) r = net->backend->gather(net, set, NULL, batch->first, batch->n);
-    net->weights_gathered = net->weighted;
+    net->weights_gathered = 1;
     for (int id = 1; r == CVN_OK && id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         if (!(l->op->flags & CVNI_SOURCE) || !l->y) continue;
@@ -28914,9 +28919,10 @@ static int cvni_in_box(const cvni_layer *l, const cvni_mix_box *box)
 
 /* All float inputs and targets of the batch; net->partner holds the permutation, net->mix lambda.
  * box->width 0: no box. */
-static void cvni_mix_inputs(cvn_net *net, const cvni_mix_box *box)
+static cvn_result cvni_mix_inputs(cvn_net *net, const cvni_mix_box *box)
 {
-    for (int id = 1; id < net->layer_count; id++) {
+    cvn_result result = CVN_OK;
+    for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
         cvni_layer *l = &net->layers[id];
         const int boxed = cvni_in_box(l, box);
         const size_t sample = cvni_elements(l->shape) / (size_t)net->batch;
@@ -28942,8 +28948,14 @@ static void cvni_mix_inputs(cvn_net *net, const cvni_mix_box *box)
             j.rows = 1;
             tasks = (int)((sample + j.plane - 1) / j.plane);
         }
-        cvni_parallel_for(net, tasks, 3.0 * (double)sample * j.n, cvni_mix_part, &j);
+        if (l->gathered && !net->kept_mixes) {          /* of a fit that is over */
+            result = cvni_fetch(net, l);
+            l->gathered = net->weights_gathered = 0;
+        }
+        if (l->gathered) result = net->backend->mix(net, net->kept[1], &j);
+        else cvni_parallel_for(net, tasks, 3.0 * (double)sample * j.n, cvni_mix_part, &j);
     }
+    return result;
 }
 
 /* The batch can be mixed; *image receives the first input of images, or NULL. */
@@ -28980,12 +28992,12 @@ static cvni_rng cvni_mix_draws(const cvn_net *net)
 
 static cvn_result cvni_mix(cvn_net *net, const cvni_mix_box *box)
 {
-    cvni_mix_inputs(net, box);
+    const cvn_result result = cvni_mix_inputs(net, box);
     for (int i = 0; i < net->batch; i++)
         if (net->partner[i] < 0) net->partner[i] = ~net->partner[i];
     net->mixed = net->batch;
     net->forward_done = 0;
-    return CVN_OK;
+    return result;
 }
 
 cvn_result cvn_mixup(cvn_net *net, float alpha)
@@ -29833,8 +29845,8 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     r.started = r.epoch_started = cvni_seconds();
     result = cvni_fit_prepare(&r);
     if (result == CVN_OK) {
-        if (r.o.mixup == 0 && r.o.cutmix == 0) cvni_keep_set(net, 1, train);    /* >>mix is here */
-        cvni_keep_set(net, 0, valid);
+        cvni_keep_set(net, 1, train, r.o.mixup != 0 || r.o.cutmix != 0);
+        cvni_keep_set(net, 0, valid, 0);
         result = cvni_fit_epochs(&r);
     }
     cvni_drop_set(net, 0);

@@ -58,8 +58,12 @@
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
  * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
  * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
- * pass in an order of their own, and workspace; the host's arena stays. On the device images are
- * channels last (>>cl-memory); what the host reads and writes is not.
+ * pass in an order of their own, and workspace; cvncl_memory_needed tells it all beforehand. The
+ * host's arena stays. On the device images are channels last (>>cl-memory); what the host reads and
+ * writes is not.
+ * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
+ * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
+ * its loss and output, which the host reads while the backward pass runs.
  * Threads. The nets of one backend belong to one thread.
  */
 #ifndef CONVNET_CL_H
@@ -991,8 +995,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_PAIR_LOSS_BACK,
     CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP, CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS,
     CVNCL_CLIP_NORM, CVNCL_AVERAGE,
-    CVNCL_GATHER_ROWS, CVNCL_GATHER_BYTES, CVNCL_ELASTIC, CVNCL_AUGMENT, CVNCL_IMAGE_MEANS,
-    CVNCL_AUGMENT_END,
+    CVNCL_OLD, CVNCL_MIX, CVNCL_GATHER_ROWS, CVNCL_GATHER_BYTES, CVNCL_ELASTIC, CVNCL_AUGMENT,
+    CVNCL_IMAGE_MEANS, CVNCL_AUGMENT_END,
     CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
     CVNCL_RNN_STEP, CVNCL_RNN_STEP_BACK, CVNCL_EMBEDDING, CVNCL_EMBEDDING_CHAIN,
     CVNCL_EMBEDDING_BACK, CVNCL_ADD_ROW, CVNCL_ROW_SUMS, CVNCL_NOISE, CVNCL_NOISE_BACK,
@@ -1045,6 +1049,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "lamb_step", CVNCL_PROGRAM_OPTIM }, { "clip_value", CVNCL_PROGRAM_OPTIM },
     { "square_sums", CVNCL_PROGRAM_OPTIM }, { "clip_norm", CVNCL_PROGRAM_OPTIM },
     { "average", CVNCL_PROGRAM_OPTIM },
+    { "old_values", CVNCL_PROGRAM_DATA }, { "mix_samples", CVNCL_PROGRAM_DATA },
     { "gather_rows", CVNCL_PROGRAM_DATA }, { "gather_bytes", CVNCL_PROGRAM_DATA },
     { "elastic", CVNCL_PROGRAM_DATA }, { "augment", CVNCL_PROGRAM_DATA },
     { "image_means", CVNCL_PROGRAM_DATA }, { "augment_end", CVNCL_PROGRAM_DATA },
@@ -1258,6 +1263,7 @@ typedef struct cvncl_net {
     cvncl_buffer spare, packed, tables, work, pinned;
     size_t spare_bytes, packed_bytes;
     unsigned char *landing;
+    size_t landing_begin;       /* bytes in front of it, for partners on their way there */
     size_t landed;              /* bytes of it in use */
     cvncl_reply reply[CVNCL_REPLIES];
     int replies;
@@ -1432,6 +1438,12 @@ enum { CVNCL_SLICES = 64 };     /* groups that sum over all parameters */
 
 static double cvncl_mib(uint64_t bytes) { return (double)bytes / 1048576; }
 
+/* Bytes of the device that nobody of this backend has. */
+static uint64_t cvncl_left(const cvncl_backend *b)
+{
+    return b->memory > b->taken ? b->memory - b->taken : 0;
+}
+
 static void cvncl_give_back(cvncl_backend *b, cvncl_buffer *buffer)
 {
     if (buffer->memory) b->api.ReleaseMemObject(buffer->memory);
@@ -1523,7 +1535,7 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
                          "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the "
                          "device gives has %.4g; a smaller batch needs less",
                          b->name, who, cvncl_mib(most), cvncl_mib(m->piece));
-    if (m->total <= m->device - m->taken && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
+    if (m->total <= cvncl_left(b) && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
     return cvni_fail(net, CVN_ERROR_MEMORY,
                      "OpenCL, %s: the net needs %.4g MiB; the device has %.4g, of which %.4g are "
                      "taken; a smaller batch needs less",
@@ -1744,7 +1756,7 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
 static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = 0;
+    size_t bytes = d->landed = d->landing_begin;
     int32_t status;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
@@ -1798,6 +1810,7 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (result == CVN_OK)
         result = cvncl_one_buffer(net, d->packed_bytes, "weights in another order", &d->packed);
     if (result == CVN_OK) result = cvncl_one_buffer(net, m.work, "the work", &d->work);
+    d->landing_begin = plan->scratch - plan->batch;
     if (result == CVN_OK) result = cvncl_take_landing(net, d);
     return result == CVN_OK ? cvncl_make_tables(net, d) : result;
 }
@@ -2022,7 +2035,7 @@ static cvn_result cvncl_answer(cvn_net *net)
     for (int i = 0; i < d->replies && status == 0; i++)
         memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
     d->replies = 0;
-    d->landed = 0;
+    d->landed = d->landing_begin;
     return status == 0 ? CVN_OK : cvncl_fail(net, "clWaitForEvents", status);
 }
 
@@ -2242,8 +2255,8 @@ static const char cvncl_text_tiled[] =
     "    if (HAS(with))\n"
     "        EACH(i, WM)\n"
     "            EACH(j, WN)\n"
-    "                sum[i][j] += with[PLACE(min(m0 + ROW(i), M - 1),\n"
-    "                                        min(n0 + COLUMN(j), N - 1))];\n"
+    "                if (m0 + ROW(i) < M && n0 + COLUMN(j) < N)     /* others write theirs */\n"
+    "                    sum[i][j] += with[PLACE(m0 + ROW(i), n0 + COLUMN(j))];\n"
     "    EACH(i, WM) EACH(j, WN) sum[i][j] = clamped(sum[i][j], slope, most);\n"
     "    if (((c_at | ldc | N | cz) & 3) == 0)\n"
     "        EACH(i, WM)\n"
@@ -9353,6 +9366,26 @@ static const char cvncl_text_gather_rows[] =
     "    if (row >= 0 && row < rows) y[i] = from[(ulong)row * length + i % length];\n"
     "}\n"
     "\n"
+    "kernel void old_values(IN(x), global float *restrict old, const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x);\n"
+    "    if (i < n) old[i] = x[i];\n"
+    "}\n"
+    "\n"
+    "/* x [n/length, length]: of each sample its share with that of its partner, all as in `old`;\n"
+    " * of planes the rows of `wide` elements from `from` on, `step` apart. high 0: everything */\n"
+    "kernel void mix_samples(MEM(x), global const float *restrict old, INTS(partner),\n"
+    "                        const int n, const int length, const float keep, const int plane,\n"
+    "                        const int from, const int step, const int high, const int wide)\n"
+    "{\n"
+    "    const int i = get_global_id(0), p = i % plane - from;\n"
+    "    AT(x); AT(partner);\n"
+    "    if (i >= n || (high > 0 && (p < 0 || p / step >= high || p % step >= wide))) return;\n"
+    "    const float other = old[(ulong)partner[i / length] * length + i % length];\n"
+    "    x[i] = keep == 0 ? other : keep * x[i] + (1 - keep) * other;\n"
+    "}\n"
+    "\n"
     "/* table [C, 256]: normalised bytes */\n"
     "kernel void gather_bytes(SET, global const uchar *restrict from,\n"
     "                         global const float *restrict table, OUT(y), const int n,\n"
@@ -9554,7 +9587,7 @@ typedef struct cvncl_set {
     int channels, height, width;        /* of an image, where they are augmented */
     int lines, columns;                 /* of elastic nodes, `step` pixels apart */
     double step;
-    cvncl_buffer order, table, nodes, means;
+    cvncl_buffer order, table, nodes, means, mixed;
     int *records;               /* [count, record], on the host */
     int record;
     uint64_t seed, epoch;
@@ -9569,6 +9602,7 @@ static void cvncl_drop_set(void *set)
     cvncl_give_back(s->b, &s->table);
     cvncl_give_back(s->b, &s->nodes);
     cvncl_give_back(s->b, &s->means);
+    cvncl_give_back(s->b, &s->mixed);
     CONVNET_FREE(s->records);
     CONVNET_FREE(s);
 }
@@ -9576,7 +9610,7 @@ static void cvncl_drop_set(void *set)
 /* A new buffer with `bytes` of the host, or, from NULL, with anything; 0: no room. */
 static int cvncl_send(cvncl_backend *b, const void *from, size_t bytes, cvncl_buffer *to)
 {
-    if (bytes > b->max_alloc || bytes > b->memory - b->taken) return 0;
+    if (bytes > b->max_alloc || bytes > cvncl_left(b)) return 0;
     if (cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, to) != 0) return 0;
     return !from || b->api.EnqueueWriteBuffer(b->queue, to->memory, 1, 0, bytes, from, 0, NULL,
                                               NULL) == 0;
@@ -9667,6 +9701,18 @@ static int cvncl_send_room(const cvn_net *net, cvncl_set *s)
     return nodes <= INT_MAX && cvncl_send(s->b, NULL, nodes * 2 * sizeof(float), &s->nodes);
 }
 
+/* Room for the largest float input or target, as it is before it is mixed. */
+static int cvncl_send_mixed(const cvn_net *net, cvncl_set *s)
+{
+    size_t floats = 1;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (!(l->op->flags & CVNI_SOURCE) || l->is_int || !l->y) continue;
+        floats = cvni_max_size(floats, cvni_batch_elements(l) * (size_t)net->max_batch);
+    }
+    return cvncl_send(s->b, NULL, cvni_mul_size(floats, sizeof(float)), &s->mixed);
+}
+
 static int cvncl_fill_set(cvn_net *net, cvncl_set *s)
 {
     const cvn_data *d = s->data;
@@ -9692,7 +9738,7 @@ static int cvncl_fill_set(cvn_net *net, cvncl_set *s)
 static cvn_result cvncl_put_order(cvn_net *net, void *set, const int *order, uint64_t seed,
                               uint64_t epoch);
 
-static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training)
+static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training, int mixes)
 {
     cvncl_set *s = (cvncl_set *)CONVNET_MALLOC(sizeof *s);
     char text[200];
@@ -9711,6 +9757,7 @@ static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training)
         cvncl_set_nodes(s);
     }
     if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
+        (!mixes || cvncl_send_mixed(net, s)) &&
         cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
         return s;
     cvncl_drop_set(s);
@@ -9885,6 +9932,30 @@ static cvn_result cvncl_gather_batch(cvn_net *net, void *set, cvni_layer *l, int
     if (!s->array[i].each) return CVN_OK;
     if (i == 0 && s->record > 1) return cvncl_gather_augmented(net, s, l, at, n);
     return cvncl_gather_plain(net, s, i, l ? l->y : net->sample_weights, at, n);
+}
+
+/* A batch of the set, as the host would mix it (>>mix). The partners go by pinned memory, which is
+ * free again when the results of the step have come. */
+static cvn_result cvncl_mix(cvn_net *net, void *set, const cvni_mix_job *j)
+{
+    const cvncl_set *s = (const cvncl_set *)set;
+    cvncl_net *d = cvncl_net_of(net);
+    const size_t at = (size_t)((unsigned char *)net->partner - net->arena);
+    const int n = j->n * (int)j->sample;
+    int *partner = (int *)(void *)d->landing;
+    cvn_result result;
+    int32_t status;
+    for (int i = 0; i < j->n; i++)
+        partner[i] = j->partner[i] < 0 ? ~j->partner[i] : j->partner[i];
+    status = d->b->api.EnqueueWriteBuffer(d->b->queue, cvncl_piece(d, at), 0,
+                                          at % d->b->base.piece, (size_t)j->n * sizeof(int),
+                                          partner, 0, NULL, NULL);
+    if (status != 0) return cvncl_fail(net, "clEnqueueWriteBuffer", status);
+    result = cvncl_each(net, CVNCL_OLD, n, "pbi", j->x, s->mixed.memory, n);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_MIX, n, "pbpiifiiiii", j->x, s->mixed.memory, net->partner, n,
+                      (int)j->sample, (double)j->keep, (int)j->plane, (int)j->first, (int)j->step,
+                      j->length ? j->rows : 0, j->length);
 }
 
 /* ================================================================================================
@@ -10169,6 +10240,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->drop = cvncl_drop_set;
     base->order = cvncl_put_order;
     base->gather = cvncl_gather_batch;
+    base->mix = cvncl_mix;
     base->push_tensor = cvncl_push_tensor;
     base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;
