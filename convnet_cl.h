@@ -52,8 +52,10 @@
  * Other layers are an error of cvn_build that names the layer, or, with cvncl_desc.host_layers, run
  * on the CPU in the midst of the others: copies there and back, a warning each.
  *
- * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
- * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
+ * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
+ * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
+ * cvncl_desc.precision lets products round their factors, for matrix units, and tuning choose.
+ * Random draws (dropout) are the CPU's.
  * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
  * pass in an order of their own, and workspace; the host's arena stays. On the device images are
  * channels last (>>cl-memory); what the host reads and writes is not.
