@@ -55,8 +55,10 @@
  * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
  * copies there and back, a warning each.
  *
- * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device. From
- * the CPU's they differ in rounding. Random draws (dropout) are the CPU's.
+ * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
+ * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
+ * cvncl_desc.precision lets products round their factors, for matrix units, and tuning choose.
+ * Random draws (dropout) are the CPU's.
  * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
  * pass in an order of their own, and workspace; cvncl_memory_needed tells it all beforehand. The
  * host's arena stays. On the device images are channels last (>>cl-memory); what the host reads and
@@ -101,7 +103,8 @@ typedef struct cvncl_desc {
                                  * without */
     size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
     int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
-                                 * (7 bits): dense layers on matrix units, where there are such */
+                                 * (7 bits): dense layers and convolutions on matrix units, where
+                                 * there are such and channels are multiples of 4 */
     int tune;                   /* CVNCL_TUNE_... */
 } cvncl_desc;
 
@@ -2062,20 +2065,22 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
 
 static const char cvncl_text_product[] =
     "/* c[z][m][n] = act(sum over k of a[z][m][k] b[z][k][n] + bias[n] + with[z][m][n]); with may\n"
-    " * be c. a lies [M, K] (A_K) or [K, M], b [N, K] (B_K) or [K, N]; ld: elements from line to\n"
-    " * line. A tile is TM x TN, of it WM x WN an item's or a warp's. VEC 4: lines of a and b\n"
-    " * begin at 16 bytes and have a multiple of 4 elements. */\n"
+    " * be c. a lies [M, K] (FAST_A) or [K, M], b [N, K] (FAST_B) or [K, N]; ld: elements from a\n"
+    " * line to the next. A tile is TM x TN, of it WM x WN an item's or a warp's. VEC 4: lines of\n"
+    " * a and b begin at 16 bytes and have a multiple of 4 elements. */\n"
+    "#if !CONV\n"
     "#define PARAMS \\\n"
     "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), const int M, const int N, const int K, \\\n"
     "    const int lda, const int az, const int ldb, const int bz, const int ldc, \\\n"
     "    const int cz, const float slope, const float most\n"
     "#define SETUP \\\n"
-    "    const int z = get_group_id(2); \\\n"
+    "    const int z = get_group_id(2), first = 0, last = K; \\\n"
     "    AT(a); AT(b); AT(bias); AT(with); AT(c); \\\n"
     "    a += (size_t)z * az; b += (size_t)z * bz; c += (size_t)z * cz; with += (size_t)z * cz;\n"
-    "#define A(m, k) a[A_K ? (size_t)(m) * lda + (k) : (size_t)(k) * lda + (m)]\n"
-    "#define B(k, n) b[B_K ? (size_t)(n) * ldb + (k) : (size_t)(k) * ldb + (n)]\n"
+    "#define A(m, k) a[FAST_A ? (size_t)(m) * lda + (k) : (size_t)(k) * lda + (m)]\n"
+    "#define B(k, n) b[FAST_B ? (size_t)(n) * ldb + (k) : (size_t)(k) * ldb + (n)]\n"
     "#define PLACE(m, n) ((size_t)(m) * ldc + (n))\n"
+    "#endif\n"
     "#define IX (TN / WN)\n"
     "#define IY (TM / WM)\n"
     "#if UNROLL\n"
@@ -2126,7 +2131,7 @@ static const char cvncl_text_plain[] =
     "    VECTOR sum[WM];\n"
     "    SETUP\n"
     "    EACH(i, WM) sum[i] = 0;\n"
-    "    if (!B_K && N >= WN)\n"
+    "    if (!FAST_B && N >= WN)\n"
     "        for (int k = 0; k < K; k++) {\n"
     "            const VECTOR x = VLOAD(0, &B(k, n0));\n"
     "            EACH(i, WM) sum[i] += A(min(m0 + i, M - 1), k) * x;\n"
@@ -2198,24 +2203,24 @@ static const char cvncl_text_tiled[] =
     "    int row[A4], column[B4], stage = 0;\n"
     "    SETUP\n"
     "    EACH(l, A4) {\n"
-    "        const int m = min(m0 + LINE(A_K, t + l * ITEMS, TM), A_K ? M - 1 : M - VEC);\n"
-    "        row[l] = A_K ? m * lda : m;\n"
+    "        const int m = min(m0 + LINE(FAST_A, t + l * ITEMS, TM), FAST_A ? M - 1 : M - VEC);\n"
+    "        row[l] = FAST_A ? m * lda : m;\n"
     "    }\n"
     "    EACH(l, B4) {\n"
-    "        const int n = min(n0 + LINE(B_K, t + l * ITEMS, TN), B_K ? N - 1 : N - VEC);\n"
-    "        column[l] = B_K ? n * ldb : n;\n"
+    "        const int n = min(n0 + LINE(FAST_B, t + l * ITEMS, TN), FAST_B ? N - 1 : N - VEC);\n"
+    "        column[l] = FAST_B ? n * ldb : n;\n"
     "    }\n"
     "    EACH(i, WM) EACH(j, WN) sum[i][j] = 0;\n"
     "    for (int next = 0; next < K + TK; next += TK) {\n"
     "        EACH(l, A4) {\n"
-    "            const int k = next + DEEP(A_K, t + l * ITEMS, TM);\n"
-    "            fa[l] = four(a + row[l] + (A_K ? k : k * lda),\n"
-    "                         A_K ? K - k : k < K ? M - row[l] : 0);\n"
+    "            const int k = next + DEEP(FAST_A, t + l * ITEMS, TM);\n"
+    "            fa[l] = four(a + row[l] + (FAST_A ? k : k * lda),\n"
+    "                         FAST_A ? K - k : k < K ? M - row[l] : 0);\n"
     "        }\n"
     "        EACH(l, B4) {\n"
-    "            const int k = next + DEEP(B_K, t + l * ITEMS, TN);\n"
-    "            fb[l] = four(b + column[l] + (B_K ? k : k * ldb),\n"
-    "                         B_K ? K - k : k < K ? N - column[l] : 0);\n"
+    "            const int k = next + DEEP(FAST_B, t + l * ITEMS, TN);\n"
+    "            fb[l] = four(b + column[l] + (FAST_B ? k : k * ldb),\n"
+    "                         FAST_B ? K - k : k < K ? N - column[l] : 0);\n"
     "        }\n"
     "        if (next > 0) {\n"
     "            EACH(k, TK) {\n"
@@ -2238,13 +2243,13 @@ static const char cvncl_text_tiled[] =
     "        if (STAGES == 1) barrier(CLK_LOCAL_MEM_FENCE);\n"
     "        EACH(l, A4) {\n"
     "            const int f = t + l * ITEMS;\n"
-    "            const int at = (stage * TK + DEEP(A_K, f, TM)) * LA + LINE(A_K, f, TM);\n"
-    "            put((local float *)la + at, LA, A_K, fa[l]);\n"
+    "            const int at = (stage * TK + DEEP(FAST_A, f, TM)) * LA + LINE(FAST_A, f, TM);\n"
+    "            put((local float *)la + at, LA, FAST_A, fa[l]);\n"
     "        }\n"
     "        EACH(l, B4) {\n"
     "            const int f = t + l * ITEMS;\n"
-    "            const int at = (stage * TK + DEEP(B_K, f, TN)) * LB + LINE(B_K, f, TN);\n"
-    "            put((local float *)lb + at, LB, B_K, fb[l]);\n"
+    "            const int at = (stage * TK + DEEP(FAST_B, f, TN)) * LB + LINE(FAST_B, f, TN);\n"
+    "            put((local float *)lb + at, LB, FAST_B, fb[l]);\n"
     "        }\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
@@ -2275,8 +2280,12 @@ static const char cvncl_text_tiled[] =
 
 typedef enum cvncl_kind { CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA } cvncl_kind;
 
-/* How the matrices lie, a then b: along k, or m and n. */
-enum { CVNCL_GEMM_MN, CVNCL_GEMM_MK, CVNCL_GEMM_KN, CVNCL_GEMM_KK };
+/* How the matrices lie, a then b: along k, or m and n. The last two are MMA's products of a
+ * convolution, both passes and the weights' gradient, as >>cl-conv has them. */
+enum {
+    CVNCL_GEMM_MN, CVNCL_GEMM_MK, CVNCL_GEMM_KN, CVNCL_GEMM_KK,
+    CVNCL_LAYOUT_GATHER = 4 + CVNCL_GEMM_KN, CVNCL_LAYOUT_WEIGHTS = 8 + CVNCL_GEMM_MN
+};
 
 /* wide: elements of DOTS' vectors, stages of TILED and MMA; registers: at most that many an item,
  * where the compiler takes such an option. */
@@ -2302,7 +2311,7 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_TILED, { 64, 64, 16, 8, 8 }, 2, 0 }, { CVNCL_BY_TILED, { 32, 64, 16, 4, 4 }, 2, 0 },
     { CVNCL_BY_TILED, { 32, 32, 32, 4, 4 }, 1, 0 },
     { CVNCL_BY_MMA, { 128, 128, 16, 64, 64 }, 3, 0 },
-    { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 },
+    { CVNCL_BY_MMA, { 64, 64, 16, 32, 32 }, 3, 0 },
 
     { CVNCL_BY_ROWS, { 16, 16, 1, 16, 16 }, 1, 0 }, { CVNCL_BY_ROWS, { 64, 128, 1, 8, 16 }, 1, 0 },
     { CVNCL_BY_DOTS, { 4, 4, 1, 4, 4 }, 16, 0 }, { CVNCL_BY_DOTS, { 16, 16, 1, 4, 4 }, 8, 0 },
@@ -2319,7 +2328,7 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_MMA, { 128, 64, 32, 64, 32 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 256, 16, 64, 64 }, 4, 0 },
     { CVNCL_BY_MMA, { 128, 256, 32, 64, 64 }, 3, 0 },
-    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }
+    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }, { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 }
 };
 enum { CVNCL_WAYS = sizeof cvncl_ways / sizeof cvncl_ways[0] };
 
@@ -2384,10 +2393,13 @@ static int cvncl_way_local(const cvncl_way *w)
 /* Whether a way can be tried: of MMA's local memory the device tells too little. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
-    if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
+    if ((uint64_t)cvncl_items(w) > b->max_group || (layout > 3 && w->kind != CVNCL_BY_MMA))
+        return 0;
     if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
     if (w->kind == CVNCL_BY_ROWS) return !b->local;
-    if (w->kind == CVNCL_BY_MMA) return vector == 4 && b->precision != CVNCL_FP32;
+    if (w->kind == CVNCL_BY_MMA)
+        return vector == 4 && b->precision != CVNCL_FP32 &&
+               (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
 }
 
@@ -2396,10 +2408,10 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
 {
     const int wide = w->kind == CVNCL_BY_DOTS ? w->wide : w->tile.item_n;
     const int length = snprintf(text, room,
-        "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DA_K=%d -DB_K=%d -DVEC=%d -DTM=%d -DTN=%d -DTK=%d "
-        "-DWM=%d -DWN=%d -DUNROLL=%d ", layout / 2, layout % 2, vector, w->tile.m, w->tile.n,
-        w->tile.k, w->tile.item_m, w->tile.item_n,
-        !b->is_cpu || w->kind < CVNCL_BY_TILED);
+        "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DFAST_A=%d -DFAST_B=%d -DVEC=%d -DTM=%d -DTN=%d "
+        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d ", layout % 4 / 2, layout % 2, vector,
+        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
+        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4);
     char *end = text + length;
     room -= (size_t)length;
     if (w->kind < CVNCL_BY_TILED)
@@ -2411,7 +2423,8 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
                  w->registers && b->register_option ? " -cl-nv-maxrregcount=128" : "");
 }
 
-static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind);  /* >>cl-mma */
+static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind,
+                                          int layout);                      /* >>cl-conv */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
 
 static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout, int vector)
@@ -2426,7 +2439,7 @@ static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout
 static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector, void **program,
                                int32_t *status)
 {
-    const char *const *all = cvncl_way_texts(b, cvncl_ways[way].kind);
+    const char *const *all = cvncl_way_texts(b, cvncl_ways[way].kind, layout);
     const char *texts[CVNCL_MAX_TEXTS];
     char options[400];
     uint32_t count = 0;
@@ -2520,6 +2533,7 @@ static int cvncl_nth_way(const cvncl_backend *b, const cvncl_class *c, int i)
             ways[count++] = CVNCL_MMA_128X128;
         ways[count++] = CVNCL_MMA_64X64;
     }
+    if (c->layout > 3) return i < count ? ways[i] : -1;
     if (s->dots && c->layout == CVNCL_GEMM_KK) ways[count++] = s->dots;
     for (int j = 0; j < 2; j++)
         if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c->M, c->N, c->batch))
@@ -2670,6 +2684,18 @@ static cvncl_product cvncl_dense_product(const cvni_dense *d, int layout)
     return p;
 }
 
+/* Matrix units' kernels for the passes of a convolution and, train, its weights' gradient. */
+static void cvncl_need_matrix(cvncl_backend *b, int train)
+{
+    static const int ways[] = { CVNCL_MMA_128X128, CVNCL_MMA_64X64 };
+    for (int i = 0; i < 2; i++)
+        for (int pass = 0; pass <= train; pass++) {
+            const int layout = pass ? CVNCL_LAYOUT_WEIGHTS : CVNCL_LAYOUT_GATHER;
+            if (cvncl_way_fits(b, &cvncl_ways[ways[i]], layout, 4))
+                cvncl_get_built(b, ways[i], layout, 4);
+        }
+}
+
 /* Kernels of all dense layers, tuned where that is wanted: before the first step, not in it. */
 static cvn_result cvncl_need_products(cvn_net *net, int train)
 {
@@ -2678,6 +2704,7 @@ static cvn_result cvncl_need_products(cvn_net *net, int train)
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         cvni_dense d;
+        if (cvni_is_conv(l) && b->precision != CVNCL_FP32) cvncl_need_matrix(b, train);
         if (l->op != &cvni_op_dense) continue;
         d = cvni_dense_of(net, l);
         for (int i = 0; i < (train ? 3 : 1); i++) {
@@ -2725,7 +2752,7 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
 }
 
 /* ================================================================================================
- * >>cl-mma   products on NVIDIA's matrix units, by inline PTX
+ * >>cl-mma   products and convolutions on NVIDIA's matrix units, by inline PTX
  * ==============================================================================================
  *   mma.sync m16n8k8 (tf32) and m16n8k16 (bf16), with copies to local memory that go by themselves
  *   (cp.async): PTX ISA, "Warp-level matrix instructions" and "Data movement". The driver's OpenCL
@@ -2740,7 +2767,7 @@ static const char cvncl_text_mma_layout[] =
     "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
     " * reads at once lies in all banks: along k eight lines, else eight lines for four k. */\n"
     "#define ALONG_K(line, k) \\\n"
-    "    ((line) * TK + (((k) / 4 ^ (line) * (TK / 4) / 8) & TK / 4 - 1) * 4 + (k) % 4)\n"
+    "    ((line) * TK + (((k) / 4 ^ (line) * (TK / 4) / 8) & (TK / 4 - 1)) * 4 + (k) % 4)\n"
     "#define ALONG_LINES(T, line, k) \\\n"
     "    ((k) * (T) + ((line) ^ ((BF16 ? (k) / (TK / 4) : (k)) & 3) * 8))\n";
 
@@ -2793,12 +2820,12 @@ static const char cvncl_text_mma_plain[] =
     "                    held(sb, (lane % 4 * 2 + i % 2) * 4, 2, 0, k);\n"
     "}\n"
     "\n"
-    "uint rounded(const uint x) { return x + 0x1000u & 0xFFFFE000u; }\n"
+    "uint rounded(const uint x) { return (x + 0x1000u) & 0xFFFFE000u; }\n"
     "\n"
     "uint upper(const float x)\n"
     "{\n"
     "    const uint u = as_uint(x);\n"
-    "    return u + 0x7FFFu + (u >> 16 & 1) >> 16;\n"
+    "    return (u + 0x7FFFu + (u >> 16 & 1)) >> 16;\n"
     "}\n"
     "\n"
     "uint pair(const float low, const float high) { return upper(low) | upper(high) << 16; }\n";
@@ -2900,7 +2927,81 @@ static const char cvncl_text_mma_fragment[] =
     "        copy16(to + (fast ? ALONG_K(line, k) : ALONG_LINES(T, line, k)),\n"
     "               from + (in ? at : 0), in);\n"
     "    }\n"
-    "}\n";
+    "}\n"
+    "\n"
+    "#if !CONV\n"
+    "#define COPY_A(to, k) copy_tile(to, a, lda, FAST_A, TM, m0, M, k, K)\n"
+    "#define COPY_B(to, k) copy_tile(to, b, ldb, FAST_B, TN, n0, N, k, K)\n"
+    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
+    "#define ADDED(m) (HAS(with) ? with + (size_t)(m) * ldc : 0)\n"
+    "#define TARGET(m) (c + (size_t)(m) * ldc)\n"
+    "#define LAST(v) clamped(v, slope, most)\n"
+    "#define EVEN (((c_at | ldc | N | cz) & 1) == 0)\n"
+    "#endif\n";
+
+static const char cvncl_text_mma_conv[] =
+    "/* The loaders of a convolution (>>cl-conv), whose channels are whole fours. */\n"
+    "#if CONV\n"
+    "#undef PARAMS\n"
+    "#undef SETUP\n"
+    "#undef TARGET\n"
+    "#endif\n"
+    "#if CONV == 1\n"
+    "/* Along k: channels of the taps of a phase, at the place of each line. */\n"
+    "void copy_gather(local float *to, global const float *x, global const int *g,\n"
+    "                 global const int *f, const int line0, const int lines, const int k0,\n"
+    "                 const int K)\n"
+    "{\n"
+    "    EACH(l, TM * TK / 4 / ITEMS) {\n"
+    "        const int i = (int)get_local_id(0) + l * ITEMS, line = i / (TK / 4);\n"
+    "        const int k = i % (TK / 4) * 4, tap = (k0 + k) / CI;\n"
+    "        const int in = line0 + line < lines && k0 + k < K;\n"
+    "        const int from = in ? source_of(g, grid_point(f, line0 + line),\n"
+    "                                        vload4(f[7] + tap, TAP(0))) : -1;\n"
+    "        copy16(to + ALONG_K(line, k),\n"
+    "               x + (from < 0 ? 0 : (size_t)from * X_ALL + k0 + k - tap * CI), from >= 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "#define PARAMS GATHER_PARAMS\n"
+    "#define SETUP \\\n"
+    "    const int z = get_group_id(2), first = 0; \\\n"
+    "    GATHER_SETUP \\\n"
+    "    const int last = f[6] * CI; \\\n"
+    "    (void)zeros;\n"
+    "#define COPY_A(to, k) copy_gather(to, x, g, f, m0, M, k, last)\n"
+    "#define COPY_B(to, k) copy_tile(to, w, PITCH, 0, TN, n0, PITCH, k, last)\n"
+    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
+    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
+    "#define ADDED(m) (add ? TARGET(m) : 0)\n"
+    "#define LAST(v) clamped(v, slope, most)\n"
+    "#define EVEN (((Y_ALL | CO) & 1) == 0)\n"
+    "#elif CONV == 2\n"
+    "/* Along the lines: channels of the taps, at the positions k. */\n"
+    "void copy_windows(local float *to, global const float *x, global const int *g,\n"
+    "                  const int line0, const int lines, const int k0, const int K)\n"
+    "{\n"
+    "    EACH(l, TM * TK / 4 / ITEMS) {\n"
+    "        const int i = (int)get_local_id(0) + l * ITEMS, line = i % (TM / 4) * 4;\n"
+    "        const int k = i / (TM / 4), m = line0 + line, tap = m / CI;\n"
+    "        const int in = m < lines && k0 + k < K;\n"
+    "        const int from = in ? source_of(g, grid_point(PHASE(0), k0 + k),\n"
+    "                                        vload4(tap, TAP(0))) : -1;\n"
+    "        copy16(to + ALONG_LINES(TM, line, k),\n"
+    "               x + (from < 0 ? 0 : (size_t)from * X_ALL + m - tap * CI), from >= 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "#define PARAMS WEIGHTS_PARAMS\n"
+    "#define SETUP const int z = get_group_id(2); WEIGHTS_SETUP\n"
+    "#define COPY_A(to, k) copy_windows(to, x, g, m0, M, k, last)\n"
+    "#define COPY_B(to, k) copy_tile(to, y, Y_ALL, 0, TN, n0, N, k, last)\n"
+    "#define SHIFT(n) 0\n"
+    "#define ADDED(m) 0\n"
+    "#define TARGET(m) (part + (size_t)(m) * N)\n"
+    "#define LAST(v) (v)\n"
+    "#define EVEN ((CO & 1) == 0)\n"
+    "#endif\n";
 
 static const char cvncl_text_mma[] =
     "/* Tiles come to local memory by themselves, STAGES - 1 ahead; a warp multiplies WM x WN. */\n"
@@ -2920,23 +3021,23 @@ static const char cvncl_text_mma[] =
     "    SETUP\n"
     "    EACH(i, WM / 16) EACH(j, WN / 8) EACH(l, 4) sum[i][j][l] = 0;\n"
     "    EACH(s, STAGES - 1) {\n"
-    "        copy_tile(la + s * TM * TK, a, lda, A_K, TM, m0, M, s * TK, K);\n"
-    "        copy_tile(lb + s * TN * TK, b, ldb, B_K, TN, n0, N, s * TK, K);\n"
+    "        COPY_A(la + s * TM * TK, first + s * TK);\n"
+    "        COPY_B(lb + s * TN * TK, first + s * TK);\n"
     "        COMMIT();\n"
     "    }\n"
-    "    for (int k0 = 0; k0 < K; k0 += TK) {\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
     "        const int to = stage ? stage - 1 : STAGES - 1, ahead = k0 + (STAGES - 1) * TK;\n"
     "        WAIT();\n"
-    "        copy_tile(la + to * TM * TK, a, lda, A_K, TM, m0, M, ahead, K);\n"
-    "        copy_tile(lb + to * TN * TK, b, ldb, B_K, TN, n0, N, ahead, K);\n"
+    "        COPY_A(la + to * TM * TK, ahead);\n"
+    "        COPY_B(lb + to * TN * TK, ahead);\n"
     "        COMMIT();\n"
     "        EACH(part, TK / DEPTH) {\n"
     "            uint fa[WM / 16][4], fb[WN / 16][4];\n"
     "            const int k = part * DEPTH;\n"
     "            EACH(i, WM / 16)\n"
-    "                fragment(fa[i], la + stage * TM * TK, A_K, TM, wm + 16 * i, k SWAP);\n"
+    "                fragment(fa[i], la + stage * TM * TK, FAST_A, TM, wm + 16 * i, k SWAP);\n"
     "            EACH(j, WN / 16)\n"
-    "                fragment(fb[j], lb + stage * TN * TK, B_K, TN, wn + 16 * j, k SWAP);\n"
+    "                fragment(fb[j], lb + stage * TN * TK, FAST_B, TN, wn + 16 * j, k SWAP);\n"
     "            EACH(i, WM / 16)\n"
     "                EACH(j, WN / 8) mma(sum[i][j], fa[i], fb[j / 2] + j % 2 * 2 SWAP);\n"
     "        }\n"
@@ -2946,49 +3047,27 @@ static const char cvncl_text_mma[] =
     "    n0 += wn + t % 4 * 2;\n"
     "    EACH(j, WN / 8)\n"
     "        EACH(l, 4) {\n"
-    "            const float v = HAS(bias) ? bias[min(n0 + COLUMN(j, l), N - 1)] : 0;\n"
+    "            const float v = SHIFT(min(n0 + COLUMN(j, l), N - 1));\n"
     "            EACH(i, WM / 16) sum[i][j][l] += v;\n"
     "        }\n"
-    "    if (HAS(with))\n"
-    "        EACH(i, WM / 16)\n"
-    "            EACH(j, WN / 8)\n"
-    "                EACH(l, 4)\n"
-    "                    sum[i][j][l] += with[PLACE(min(m0 + ROW(i, l), M - 1),\n"
-    "                                               min(n0 + COLUMN(j, l), N - 1))];\n"
     "    EACH(i, WM / 16)\n"
-    "        EACH(j, WN / 8) EACH(l, 4) sum[i][j][l] = clamped(sum[i][j][l], slope, most);\n"
-    "    if (((c_at | ldc | N | cz) & 1) == 0)\n"
-    "        EACH(i, WM / 16)\n"
-    "            EACH(j, WN / 8)\n"
-    "                EACH(h, 2) {\n"
-    "                    const int m = m0 + ROW(i, 2 * h), n = n0 + COLUMN(j, 0);\n"
-    "                    const float2 v = (float2)(sum[i][j][2 * h], sum[i][j][2 * h + 1]);\n"
-    "                    if (m < M && n < N) *(global float2 *)(c + PLACE(m, n)) = v;\n"
+    "        EACH(h, 2) {\n"
+    "            const int m = m0 + ROW(i, 2 * h);\n"
+    "            global const float *old = ADDED(min(m, M - 1));\n"
+    "            global float *to = TARGET(min(m, M - 1));\n"
+    "            EACH(j, WN / 8) {\n"
+    "                const int n = n0 + COLUMN(j, 0);\n"
+    "                float2 v = (float2)(sum[i][j][2 * h], sum[i][j][2 * h + 1]);\n"
+    "                if (old) v += (float2)(old[min(n, N - 1)], old[min(n + 1, N - 1)]);\n"
+    "                v = (float2)(LAST(v.s0), LAST(v.s1));\n"
+    "                if (EVEN && m < M && n < N) *(global float2 *)(to + n) = v;\n"
+    "                else if (m < M && n < N) {\n"
+    "                    to[n] = v.s0;\n"
+    "                    if (n + 1 < N) to[n + 1] = v.s1;\n"
     "                }\n"
-    "    else\n"
-    "        EACH(i, WM / 16)\n"
-    "            EACH(j, WN / 8)\n"
-    "                EACH(l, 4) {\n"
-    "                    const int m = m0 + ROW(i, l), n = n0 + COLUMN(j, l);\n"
-    "                    if (m < M && n < N) c[PLACE(m, n)] = sum[i][j][l];\n"
-    "                }\n"
+    "            }\n"
+    "        }\n"
     "}\n";
-
-static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind)
-{
-    static const char *const plain[] = { cvncl_text_common, cvncl_text_product, cvncl_text_plain,
-                                         NULL };
-    static const char *const tiled[] = { cvncl_text_common, cvncl_text_product,
-                                         cvncl_text_tiled_load, cvncl_text_tiled, NULL };
-    static const char *const mma[] = { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout,
-                                       cvncl_text_mma_ptx, cvncl_text_mma_fragment,
-                                       cvncl_text_mma, NULL };
-    static const char *const emulated[] = { cvncl_text_common, cvncl_text_product,
-                                            cvncl_text_mma_layout, cvncl_text_mma_plain,
-                                            cvncl_text_mma_fragment, cvncl_text_mma, NULL };
-    if (kind != CVNCL_BY_MMA) return kind == CVNCL_BY_TILED ? tiled : plain;
-    return b->emulate ? emulated : mma;
-}
 
 /* ================================================================================================
  * >>cl-tune   which way is the fastest here
@@ -3178,6 +3257,10 @@ static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
     const cvncl_class c = { built->layout, built->vector, 2, 140, 132, 84 };
     cvncl_trial t;
     double error;
+    if (built->layout > 3) {    /* the same instructions */
+        const cvncl_built *plain = cvncl_get_built(b, built->way, built->layout % 4, 4);
+        return plain && plain->kernel;
+    }
     if (!cvncl_begin_trial(b, &c, &t)) return 0;
     error = cvncl_trial_error(b, &t, built);
     cvncl_end_trial(b, &t);
@@ -3853,6 +3936,41 @@ static const char cvncl_text_depthwise[] =
     "    part[i] = sum;\n"
     "}\n";
 
+/* The texts of a way to multiply, >>cl-gemm and >>cl-mma. */
+static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout)
+{
+    static const char *const plain[] = { cvncl_text_common, cvncl_text_product, cvncl_text_plain,
+                                         NULL };
+    static const char *const tiled[] = { cvncl_text_common, cvncl_text_product,
+                                         cvncl_text_tiled_load, cvncl_text_tiled, NULL };
+    static const char *const mma[2][8] = {      /* real, emulated */
+        { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout, cvncl_text_mma_ptx,
+          cvncl_text_mma_fragment, cvncl_text_mma, NULL },
+        { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout, cvncl_text_mma_plain,
+          cvncl_text_mma_fragment, cvncl_text_mma, NULL }
+    };
+    static const char *const gather[2][10] = {
+        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_gather,
+          cvncl_text_mma_layout, cvncl_text_mma_ptx, cvncl_text_mma_fragment, cvncl_text_mma_conv,
+          cvncl_text_mma, NULL },
+        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_gather,
+          cvncl_text_mma_layout, cvncl_text_mma_plain, cvncl_text_mma_fragment,
+          cvncl_text_mma_conv, cvncl_text_mma, NULL }
+    };
+    static const char *const weights[2][10] = {
+        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_weights,
+          cvncl_text_mma_layout, cvncl_text_mma_ptx, cvncl_text_mma_fragment, cvncl_text_mma_conv,
+          cvncl_text_mma, NULL },
+        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_weights,
+          cvncl_text_mma_layout, cvncl_text_mma_plain, cvncl_text_mma_fragment,
+          cvncl_text_mma_conv, cvncl_text_mma, NULL }
+    };
+    if (kind != CVNCL_BY_MMA) return kind == CVNCL_BY_TILED ? tiled : plain;
+    return layout == CVNCL_LAYOUT_GATHER ? gather[b->emulate]
+           : layout == CVNCL_LAYOUT_WEIGHTS ? weights[b->emulate]
+                                            : mma[b->emulate];
+}
+
 /* Table of a gather, "down" or "up", as the kernels read it. */
 static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
 {
@@ -3998,6 +4116,25 @@ static cvn_result cvncl_conv_tiles(cvn_net *net, int kernel, int M, int N, int Z
     return result;
 }
 
+/* The kernel for matrix units, if one may and can do Z products [M x N] of a convolution: channels
+ * and the place of the weights in the packed ones have to be multiples of 4. */
+typedef struct cvncl_matrix { cvncl_class of; const cvncl_built *built; } cvncl_matrix;
+
+static cvncl_matrix cvncl_conv_matrix(cvn_net *net, int layout, int M, int N, int Z, int channels,
+                                      int place)
+{
+    cvncl_backend *b = cvncl_of(net);
+    cvncl_matrix m;
+    m.of.layout = layout;
+    m.of.vector = (channels | place) & 3 ? 1 : 4;
+    m.of.batch = Z;
+    m.of.M = M;
+    m.of.N = N;
+    m.of.K = 0;
+    m.built = b->precision == CVNCL_FP32 ? NULL : cvncl_choose_built(b, &m.of);
+    return m;
+}
+
 /* From one image to the other; act NULL: none. */
 static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, const float *from,
                                   const float *w, const float *bias, float *to, int add,
@@ -4008,6 +4145,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       (up ? cvncl_conv_places(&c, 0, NULL) : 0);
     int grid = c.N, phases = 1, packed;
+    cvncl_matrix m;
     float slope, most;
     cvn_result result;
     cvncl_clamp(act, &slope, &most);
@@ -4022,6 +4160,12 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     }
     result = cvncl_conv_pack(net, l, up, w, table, &packed);
     if (result != CVN_OK) return result;
+    m = cvncl_conv_matrix(net, CVNCL_LAYOUT_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
+                          up ? c.M | c.MG : c.C | c.CG,
+                          packed | (int)(((uintptr_t)from - (uintptr_t)net->arena) / 4 & 3));
+    if (m.built)
+        return cvncl_run_product(net, m.built, &m.of, "pkpptiiff", from, packed, bias, to, table,
+                                 c.N, add, (double)slope, (double)most);
     return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
                             "pkpptiiff", from, packed, bias, to, table, c.N, add, (double)slope,
                             (double)most);
@@ -4039,10 +4183,18 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int n = c.M * c.K;
     const int item = b->tile[0].m;
     const int rows = b->local || c.CG < item ? c.K : c.taps * cvni_ceil_div(c.CG, item) * item;
+    cvncl_matrix m;
     cvn_result result;
+    memset(&m, 0, sizeof m);
+    if (!cvncl_is_depthwise(&c))
+        m = cvncl_conv_matrix(net, CVNCL_LAYOUT_WEIGHTS, c.K, c.MG, c.G * slices,
+                              c.C | c.CG | c.M | c.MG, 0);
     if (cvncl_is_depthwise(&c))
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
                             table, positions, n * slices, length);
+    else if (m.built)
+        result = cvncl_run_product(net, m.built, &m.of, "ppwtiii", big, small, 0, table, positions,
+                                   slices, length);
     else
         result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii",
                                   big, small, 0, table, positions, slices, length);
