@@ -3230,6 +3230,7 @@ typedef struct cvni_plan {
 /* What computes a net instead of the kernels of this file: >>backend. `device` is a net's memory
  * there, laid out as its arena; places in it are byte offsets. */
 struct cvni_update;
+struct cvn_data;
 
 struct cvn_backend {
     const char *unusable;       /* why; or NULL */
@@ -5209,12 +5210,14 @@ static void cvni_drop_set(cvn_net *net, int training)
     net->kept_data[training] = NULL;
 }
 
+#ifndef CONVNET_NO_TRAIN
 static void cvni_keep_set(cvn_net *net, int training, const cvn_data *data)
 {
     if (!net->device || !data || data->fill) return;
     net->kept[training] = net->backend->keep(net, data, training);
     net->kept_data[training] = data;
 }
+#endif
 
 /* Memory on the device for a plan to come, and a number for each layer that runs there. */
 static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **device)
