@@ -3021,11 +3021,6 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
 #endif
-#if defined(__GNUC__) && !defined(__clang__)
-    #define CVNI_PRAGMA(text) _Pragma(#text)
-    #define CVNI_OPTIMIZE(options) \
-        _Pragma("GCC push_options") CVNI_PRAGMA(GCC optimize options)
-#endif
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
     #define CVNI_KERNELS_END _Pragma("GCC pop_options")
@@ -3034,21 +3029,20 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_KERNELS_END
 #endif
 
-/* Rooms compiled quickly rather than optimised. QUICK: they mostly move data or prepare a step.
- * COLD: they run once or wait for a disk; small, too (not QUICK, for Os makes every memcpy a "rep
- * movsb"). Left out are the passes that cost time and change little; those of COLD's second line
- * are no part of O1. */
+/* Rooms compiled small and quickly rather than optimised: they run once, wait for a disk or prepare
+ * a step; what takes the time in them is CVNI_HOT or a kernel. Left out are the passes that cost
+ * time and save nothing. Os makes every memcpy and memset a "rep movsb": hence cvni_copy and
+ * cvni_zero. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
-    #define CVNI_QUICK_BEGIN CVNI_OPTIMIZE(("O1", CVNI_PASSES("no-")))
-    #define CVNI_COLD_BEGIN CVNI_OPTIMIZE(("Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", \
-        "no-gcse", "no-code-hoisting", "no-expensive-optimizations", "no-schedule-insns2"))
-    #define CVNI_QUICK_END _Pragma("GCC pop_options")
-    #define CVNI_COLD_END _Pragma("GCC pop_options")
+    #define CVNI_PRAGMA(text) _Pragma(#text)
+    #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
+    #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") \
+        CVNI_OPTIMIZE(("Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
+                       "no-code-hoisting", "no-expensive-optimizations", "no-schedule-insns2"))
+    #define CVNI_SMALL_END _Pragma("GCC pop_options")
 #else
-    #define CVNI_QUICK_BEGIN
-    #define CVNI_COLD_BEGIN
-    #define CVNI_QUICK_END
-    #define CVNI_COLD_END
+    #define CVNI_SMALL_BEGIN
+    #define CVNI_SMALL_END
 #endif
 
 #if !defined(CONVNET_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64)) && \
@@ -3243,6 +3237,7 @@ typedef struct cvni_plan {
  * there, laid out as its arena; places in it are byte offsets. */
 struct cvni_update;
 struct cvni_mix_job;
+struct cvn_data;
 
 struct cvn_backend {
     const char *unusable;       /* why; or NULL */
@@ -4181,7 +4176,7 @@ static void cvni_split_axis(cvn_shape s, int axis, int *outer, int *length, int 
     *length = s.dim[axis];
 }
 
-CVNI_COLD_BEGIN
+CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>graph   create and destroy nets, add layers and parameters, marks
@@ -6383,10 +6378,6 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
 }
 #endif
 
-CVNI_COLD_END
-
-CVNI_QUICK_BEGIN
-
 /* ================================================================================================
  * >>run   inputs, forward, backward, predict
  * ============================================================================================== */
@@ -6412,7 +6403,14 @@ static float cvni_sample_weight(const cvn_net *net, const cvni_layer *l, int i)
     return net->weighted ? net->sample_weights[i / l->samples] : 1;
 }
 
+CVNI_HOT
 static void cvni_zero(float *x, size_t n) { memset(x, 0, n * sizeof *x); }
+
+CVNI_HOT
+static void cvni_copy(float *to, const float *from, size_t n)
+{
+    memcpy(to, from, n * sizeof *to);
+}
 
 /* Element of a node of indices: labels, or floats whose fractions are cut off. */
 static double cvni_index_at(const cvni_layer *index, ptrdiff_t at)
@@ -6755,7 +6753,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
         return cvni_fail(net, CVN_ERROR_STATE,
                          "cvn_backward_from: cvn_forward_eval did not compute '%s'", l->name);
     cvni_begin_backward(net);
-    if (gradient != l->dy) memcpy(l->dy, gradient, cvni_elements(l->shape) * sizeof(float));
+    if (gradient != l->dy) cvni_copy(l->dy, gradient, cvni_elements(l->shape));
     l->grad_written = 1;
     if (net->device && net->device_result == CVN_OK)
         net->device_result = net->backend->push_tensor(net, l, l->dy);
@@ -6983,7 +6981,7 @@ cvn_node cvn_spectral_norm(cvn_net *net, cvn_node node)
     return node;
 }
 
-CVNI_QUICK_END
+CVNI_SMALL_END
 
 /* ================================================================================================
  * >>gemm   packed, blocked matrix product; operands are matrices or patches of an image
@@ -7659,7 +7657,7 @@ typedef struct cvni_conv_way {
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c,
                                              cvni_pass pass);   /* >>conv-layer */
 
-CVNI_QUICK_BEGIN
+CVNI_SMALL_BEGIN
 
 /* Stands for the axis before the columns. */
 static const cvni_axis cvni_no_axis = { 1, 1, 1, 1, 1, 0, 1, 0 };
@@ -8533,6 +8531,7 @@ static void cvni_frame_mirror(const cvni_frame *f, int y0, int i0, int i1, int x
 }
 
 /* One phase of one image of one channel. */
+CVNI_HOT
 static void cvni_frame_phase(const cvni_kernels *kern, const cvni_frame *f, int a, int b,
                              const float *x, ptrdiff_t row_step, float *out)
 {
@@ -10258,7 +10257,7 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
 static void cvni_wino_begin(const float *bias, int filters, int tiles, float *m, ptrdiff_t pitch)
 {
     for (int i = 0; i < tiles; i++)
-        memcpy(m + i * pitch, bias, sizeof(float) * (size_t)filters);
+        cvni_copy(m + i * pitch, bias, (size_t)filters);
 }
 
 /* M = V U for `tiles` tiles. The panel that comes next is fetched meanwhile. */
@@ -11970,7 +11969,7 @@ typedef struct cvni_pool_job {
     int add;
 } cvni_pool_job;
 
-CVNI_QUICK_END
+CVNI_SMALL_END
 
 /* Window by window; of equal values the first one wins, and a NaN against all numbers. */
 static void cvni_maxpool_windows(const cvni_pool_job *j, int begin, int end)
@@ -12288,7 +12287,7 @@ static void cvni_lppool_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_QUICK_BEGIN
+CVNI_SMALL_BEGIN
 
 static double cvni_pool_window(const cvni_pool_axis *a)
 {
@@ -12932,7 +12931,7 @@ cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int height, int
     return cvni_add_layer(net, &cvni_op_roi_align, inputs, 2, &d, sizeof d);
 }
 
-CVNI_QUICK_END
+CVNI_SMALL_END
 
 /* ================================================================================================
  * >>norm   batch normalisation
@@ -13472,7 +13471,7 @@ cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *de
 
 cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
 
-CVNI_QUICK_BEGIN
+CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>layernorm   layer, instance and group normalisation; L2; local response
@@ -14199,7 +14198,7 @@ cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size)
     return cvn_lrn_ex(net, x, &d);
 }
 
-CVNI_QUICK_END
+CVNI_SMALL_END
 
 /* ================================================================================================
  * >>act   elementwise activations
@@ -15974,7 +15973,7 @@ cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance)
     return cvni_add_layer(net, &cvni_op_reparameterize, inputs, 2, NULL, 0);
 }
 
-CVNI_QUICK_BEGIN
+CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>view   flatten, reshape, the batch: the same elements under another shape
@@ -16016,7 +16015,7 @@ static cvn_result cvni_view_shape(cvn_net *net, cvni_layer *l)
 static cvn_result cvni_view_forward(cvn_net *net, cvni_layer *l)
 {
     const float *x = cvni_in(net, l, 0)->y;
-    if (x != l->y) memcpy(l->y, x, cvni_elements(l->shape) * sizeof(float));
+    if (x != l->y) cvni_copy(l->y, x, cvni_elements(l->shape));
     return CVN_OK;
 }
 
@@ -16025,7 +16024,7 @@ static void cvni_view_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
     if (dx && add) net->k->add((int)cvni_elements(l->shape), dx, l->dy, dx);
-    else if (dx && dx != l->dy) memcpy(dx, l->dy, cvni_elements(l->shape) * sizeof(float));
+    else if (dx && dx != l->dy) cvni_copy(dx, l->dy, cvni_elements(l->shape));
 }
 
 static const cvni_op cvni_op_flatten = { "flatten",         "flatten",
@@ -16518,7 +16517,7 @@ static void cvni_binary_back_part(void *context, int begin, int end, int worker)
     (void)worker;
     for (int t = begin; t < end; t++) {
         if (j->copies) {
-            memcpy(j->dx + t * sample, j->l->dy + t * sample, (size_t)sample * sizeof(float));
+            cvni_copy(j->dx + t * sample, j->l->dy + t * sample, (size_t)sample);
             continue;
         }
         if (!j->add) cvni_zero(j->dx + t * sample, (size_t)sample);
@@ -16791,8 +16790,7 @@ static cvn_result cvni_concat_forward(cvn_net *net, cvni_layer *l)
         const cvni_layer *x = cvni_in(net, l, i);
         const ptrdiff_t part = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)outer);
         for (int o = 0; o < outer; o++)
-            memcpy(l->y + o * (ptrdiff_t)length * inner + at, x->y + o * part,
-                   (size_t)part * sizeof(float));
+            cvni_copy(l->y + o * (ptrdiff_t)length * inner + at, x->y + o * part, (size_t)part);
         at += part;
     }
     return CVN_OK;
@@ -16811,7 +16809,7 @@ static void cvni_concat_backward(cvn_net *net, cvni_layer *l)
         for (int o = 0; dx && o < outer; o++) {
             const float *dy = l->dy + o * (ptrdiff_t)length * inner + at;
             if (add) net->k->add((int)part, dx + o * part, dy, dx + o * part);
-            else memcpy(dx + o * part, dy, (size_t)part * sizeof(float));
+            else cvni_copy(dx + o * part, dy, (size_t)part);
         }
         at += part;
     }
@@ -17920,8 +17918,7 @@ static void cvni_slice_part(void *context, int begin, int end, int worker)
             if (!j->add) cvni_zero(dx, (size_t)j->whole);
             j->k->add((int)j->part, dx + j->at, dy, dx + j->at);
         } else {
-            memcpy(j->to + t * j->part, j->from + t * j->whole + j->at,
-                   (size_t)j->part * sizeof(float));
+            cvni_copy(j->to + t * j->part, j->from + t * j->whole + j->at, (size_t)j->part);
         }
     }
 }
@@ -18294,8 +18291,8 @@ static void cvni_embedding_part(void *context, int begin, int end, int worker)
     const cvni_embedding_job *j = (const cvni_embedding_job *)context;
     (void)worker;
     for (int i = begin; i < end; i++)
-        memcpy(j->to + (ptrdiff_t)i * j->dim, j->from + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim,
-               (size_t)j->dim * sizeof(float));
+        cvni_copy(j->to + (ptrdiff_t)i * j->dim,
+                  j->from + (ptrdiff_t)cvni_index_at(j->x, i) * j->dim, (size_t)j->dim);
 }
 
 static void cvni_embedding_back_part(void *context, int begin, int end, int worker)
@@ -18443,7 +18440,7 @@ static void cvni_parameter_part(void *context, int begin, int end, int worker)
     const cvni_rows_job *j = (const cvni_rows_job *)context;
     (void)worker;
     for (int n = begin; n < end; n++)
-        memcpy(j->to + (ptrdiff_t)n * j->width, j->from, (size_t)j->width * sizeof(float));
+        cvni_copy(j->to + (ptrdiff_t)n * j->width, j->from, (size_t)j->width);
 }
 
 static cvn_result cvni_parameter_forward(cvn_net *net, cvni_layer *l)
@@ -18599,7 +18596,7 @@ static void cvni_position_part(void *context, int begin, int end, int worker)
         const ptrdiff_t at = (ptrdiff_t)n * j->width;
         if (j->p) j->kern->add(j->width, j->x + at, j->p, j->y + at);
         else if (j->add) j->kern->add(j->width, j->x + at, j->y + at, j->y + at);
-        else memcpy(j->y + at, j->x + at, (size_t)j->width * sizeof(float));
+        else cvni_copy(j->y + at, j->x + at, (size_t)j->width);
     }
 }
 
@@ -19572,7 +19569,7 @@ static void cvni_gru_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT 
 {
     for (int k = 0; k < 2 * h; k++) a[k] += u[k];
     kern->sigmoid(2 * h, a, a);
-    memcpy(a + 3 * h, u + 2 * h, (size_t)h * sizeof(float));
+    cvni_copy(a + 3 * h, u + 2 * h, (size_t)h);
     for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
     for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
     kern->tanh(h, a + 2 * h, a + 2 * h);
@@ -19604,7 +19601,7 @@ static void cvni_rnn_cell(const cvni_rnn_job *j, int n, int t, const float *u)
         cvni_zero(y, (size_t)r->h);
     } else if (r->kind == CVNI_LSTM) {
         cvni_lstm_step(j->net->k, r->h, a, u, h, c, y);
-        if (j->cells) memcpy(j->cells + at * r->h, c, (size_t)r->h * sizeof(float));
+        if (j->cells) cvni_copy(j->cells + at * r->h, c, (size_t)r->h);
     } else if (r->kind == CVNI_GRU) {
         cvni_gru_step(j->net->k, r->h, a, u, j->bias, h, y);
     } else {
@@ -19691,10 +19688,10 @@ static void cvni_rnn_cell_back(const cvni_rnn_job *j, int n, int t, float *u)
     else if (r->kind == CVNI_GRU)
         cvni_gru_step_back(h, a, first ? h0 : j->steps + before * r->dirs * h, d, j->dh + state);
     else cvni_rnn_step_back(h, r->desc->d.relu, y, d, j->dh + state);
-    memcpy(u, d, part * sizeof(float));
-    if (r->kind == CVNI_GRU) memcpy(u + part, d + 3 * h, (size_t)h * sizeof(float));
+    cvni_copy(u, d, part);
+    if (r->kind == CVNI_GRU) cvni_copy(u + part, d + 3 * h, (size_t)h);
     if (first && j->h0)
-        memcpy(j->first + (ptrdiff_t)n * r->gates * h, u, (size_t)(r->gates * h) * sizeof(float));
+        cvni_copy(j->first + (ptrdiff_t)n * r->gates * h, u, (size_t)(r->gates * h));
 }
 
 /* ---- all steps ---- */
@@ -19772,8 +19769,8 @@ static void cvni_rnn_few(const cvni_rnn_job *j, const float *h, int m, int width
             kern->line_dots(rows, cols, j->r.h, j->weight + (ptrdiff_t)k * j->r.h, j->r.h,
                             h + (ptrdiff_t)i * j->r.state, j->r.state, dots);
             for (int c = 0; c < cols; c++)
-                memcpy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
-                       (size_t)rows * sizeof(float));
+                cvni_copy(u + (ptrdiff_t)(i + c) * width + k, dots + c * CVNI_DOTS_ROWS,
+                          (size_t)rows);
         }
     }
 }
@@ -19901,7 +19898,7 @@ static void cvni_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
         const float *hidden = cvni_weights(net, l, cvni_rnn_param(r, layer, dir, 3));
         const int both = r->kind == CVNI_GRU ? 2 * r->h : rows;
         bias = cvni_floats_at(l->work_forward, packed + cvni_rnn_packed_bytes(net, rows, r->h));
-        memcpy(bias, own, (size_t)rows * sizeof(float));
+        cvni_copy(bias, own, (size_t)rows);
         net->k->add(both, bias, hidden, bias);
         if (r->kind == CVNI_GRU) j.bias = hidden + both;
     }
@@ -19973,7 +19970,7 @@ static void cvni_rnn_set_state(const cvn_net *net, const cvni_layer *l, const cv
                                float *state)
 {
     const size_t count = (size_t)r->n * (size_t)r->state;
-    if (slot) memcpy(state, cvni_in(net, l, slot)->y, count * sizeof(float));
+    if (slot) cvni_copy(state, cvni_in(net, l, slot)->y, count);
     else cvni_zero(state, count);
 }
 
@@ -20119,7 +20116,7 @@ static void cvni_rnn_state_back(cvn_net *net, const cvni_layer *l, const cvni_rn
     int add = 0;
     float *to = slot ? cvni_gradient_for(cvni_in(net, l, slot), &add) : NULL;
     if (to && add) net->k->add((int)count, to, d, to);
-    else if (to) memcpy(to, d, count * sizeof(float));
+    else if (to) cvni_copy(to, d, count);
 }
 
 /* Gradient of the steps of a layer that is not the last. */
@@ -20273,7 +20270,7 @@ static float *cvni_rnn_state_at(const cvn_net *net, const cvni_layer *l, int gra
 
 static cvn_result cvni_rnn_state_forward(cvn_net *net, cvni_layer *l)
 {
-    memcpy(l->y, cvni_rnn_state_at(net, l, 0), cvni_elements(l->shape) * sizeof(float));
+    cvni_copy(l->y, cvni_rnn_state_at(net, l, 0), cvni_elements(l->shape));
     return CVN_OK;
 }
 
@@ -21500,8 +21497,8 @@ static void cvni_select_part(void *context, int begin, int end, int worker)
             next = i + 1;
             while (next < j->n && map[i] >= 0 && map[next] == map[next - 1] + 1) next++;
             if (map[i] < 0) cvni_fill(y + i * j->run, j->run, j->value);
-            else memcpy(y + i * j->run, j->in + at + map[i] * j->run,
-                        (size_t)((next - i) * j->run) * sizeof(float));
+            else cvni_copy(y + i * j->run, j->in + at + map[i] * j->run,
+                           (size_t)((next - i) * j->run));
         }
     }
 }
@@ -21956,7 +21953,7 @@ static cvn_result cvni_scatter_forward(cvn_net *net, cvni_layer *l)
     cvni_index_job j = cvni_index_job_of(net, l);
     const cvn_result result = cvni_check_indices(net, l, &j);
     if (result != CVN_OK) return result;
-    memcpy(l->y, cvni_in(net, l, 0)->y, cvni_elements(l->shape) * sizeof(float));
+    cvni_copy(l->y, cvni_in(net, l, 0)->y, cvni_elements(l->shape));
     j.in = cvni_in(net, l, 2)->y;
     j.out = l->y;
     cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_part, &j);
@@ -21990,12 +21987,12 @@ static void cvni_scatter_backward(cvn_net *net, cvni_layer *l)
     j.du = cvni_gradient_for(cvni_in(net, l, 2), &j.add_du);
     if (j.reduce == CVN_SCATTER_REPLACE) {
         passed = j.out = (float *)l->work_backward;
-        memcpy(j.out, l->dy, count * sizeof(float));
+        cvni_copy(j.out, l->dy, count);
     }
     cvni_parallel_for(net, j.m.grid[0], (20.0 + j.m.run) * j.m.rows, cvni_scatter_back_part, &j);
     dx = cvni_gradient_for(cvni_in(net, l, 0), &add);
     if (dx && add) net->k->add((int)count, dx, passed, dx);
-    else if (dx) memcpy(dx, passed, count * sizeof(float));
+    else if (dx) cvni_copy(dx, passed, count);
 }
 
 static const cvni_op cvni_op_take = { "take",            "take", "Gather",
@@ -25983,7 +25980,7 @@ static cvn_result cvni_features_forward(cvn_net *net, cvni_layer *l)
     const cvni_features_desc *d = (const cvni_features_desc *)l->desc;
     const cvn_result result = cvni_features_run(net, l);
     if (result == CVN_OK)
-        memcpy(l->y, d->other->layers[d->node].y, cvni_elements(l->shape) * sizeof(float));
+        cvni_copy(l->y, d->other->layers[d->node].y, cvni_elements(l->shape));
     return result;
 }
 
@@ -27295,7 +27292,7 @@ cvn_result cvn_predict_crops(cvn_net *net, const float *images, int n, int heigh
     return CVN_OK;
 }
 
-CVNI_QUICK_END
+CVNI_SMALL_END
 
 #ifndef CONVNET_NO_TRAIN
 /* ================================================================================================
@@ -27992,7 +27989,7 @@ void cvn_augment_image(const cvn_augment *augment, uint64_t seed, uint64_t k,
     else memcpy(out, in, (size_t)channels * (size_t)height * (size_t)width * sizeof *out);
 }
 
-CVNI_QUICK_BEGIN
+CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>optim   clipping and one step of an optimizer over the flat arrays
@@ -29065,10 +29062,10 @@ static cvn_result cvni_mix_either(cvn_net *net, float mixup, float cutmix)
     return cvn_cutmix(net, cutmix);
 }
 
-CVNI_QUICK_END
+CVNI_SMALL_END
 #endif /* CONVNET_NO_TRAIN */
 
-CVNI_COLD_BEGIN
+CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>train   a batch, an evaluation, a whole training
@@ -44534,7 +44531,7 @@ cvn_result cvn_save_onnx(cvn_net *net, const char *path)
 }
 #endif
 #endif /* CONVNET_NO_ONNX */
-CVNI_COLD_END
+CVNI_SMALL_END
 
 CVNI_KERNELS_BEGIN
 
