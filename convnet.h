@@ -44592,19 +44592,21 @@ static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, fl
 #endif
 
 /* Bias and activation of a tile whose sums lie in c; store_rows: of the same table. */
+CVNI_HOT
 static void cvni_tile_end(const cvni_tile *t, void (*store_rows)(const cvni_store *s))
 {
+    const float most = t->most;
     cvni_store s;
     memset(&s, 0, sizeof s);
     s.rows = 1;
     s.n = t->cols;
     s.slope = t->slope;
     for (int i = 0; i < t->rows; i++) {
+        float *y = t->c + i * t->ldc;
         s.bias = t->bias ? t->bias[i] : 0;
-        s.p = s.y = t->c + i * t->ldc;
+        s.p = s.y = y;
         store_rows(&s);
-        for (int j = 0; j < t->cols && t->most < HUGE_VALF; j++)
-            s.y[j] = s.y[j] > t->most ? t->most : s.y[j];
+        for (int j = 0; j < s.n && most < HUGE_VALF; j++) y[j] = y[j] > most ? most : y[j];
     }
 }
 
@@ -46583,7 +46585,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows == 8 && vectors == 3;         /* the others in a second pass */
+    const int ends = rows == 8 && vectors > 1;          /* the others in a second pass */
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
