@@ -8572,10 +8572,12 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
  *
  *   A task is a block of positions (some images, or rows and columns of one) of some lines. Its
  *   frame is made in chunks of channels that stay in L2, its sums grow in a buffer beside it and
- *   go to their places once, with bias and activation. Sums over k run in blocks of channels that
- *   depend on the shapes alone: neither tasks nor batch change a bit.
+ *   go to their places once, with bias and activation; at once (straight) where all of k is one
+ *   block and the rows fill vectors: first layers. Sums over k run in blocks of channels that depend
+ *   on the shapes alone: neither tasks nor batch change a bit.
  *
- *   It takes what it can but 1x1 with stride 1, whose patches are the image. Beside the way through
+ *   It takes what it can but 1x1 with stride 1, whose patches are the image, unless that is one
+ *   small image: 7x7 are 49 of 64 lanes, but 7 turned tiles of 7 positions. Beside the way through
  *   patches, ms of processor time, one thread of AVX-512 (a Zen 5, 256 GFLOP/s):
  *
  *     x, filters                            forward  patches   direct   dx  patches   direct
@@ -8587,7 +8589,8 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
  *     [8, 128, 28, 28], 128 3x3, 32 groups             1.91     0.53           2.30     0.55
  *     [8, 32, 1, 1000], 32 1x9 pad 4                   0.70     0.61           0.76     0.62
  *     [1, 512, 7, 7], 512 3x3, packing weights         1.46     1.86           2.74     2.72
- *     the same with packed weights (inference)         1.45     1.22
+ *     the same with packed weights (inference)         1.45     0.95
+ *     [1, 320, 7, 7], 1280 1x1, packed weights         0.27     0.20
  *                                                              tested: tests/test_conv_direct.c */
 
 #define CVNI_DIRECT_K 384               /* k of a block: what its tiles read of the frame stays
@@ -9890,8 +9893,9 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
  *                  first; a task is some filters, whose U (or dU) never leaves the cache: U of all
  *                  would be 4 times the weights, and slower to read than to make
  *
- *   Taken from 16 channels and filters and 8 tiles a batch on. GFLOP/s of the direct count on one
- *   core of an AVX-512 machine whose FMA peak is 260, forward / dx / dw; behind them >>conv-direct
+ *   Taken from 16 channels and filters and 8 tiles a batch on, by tiles from 4 (64@8, one image: 11
+ *   us, direct 22). GFLOP/s of the direct count on one core of an AVX-512 machine whose FMA peak is
+ *   260, forward / dx / dw; behind them >>conv-direct
  *   and >>conv-weights:
  *
  *      64@56 batch 16   522 / 520 / 470     211 / 212 / 221
