@@ -8591,10 +8591,12 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
  *
  *   A task is a block of positions (some images, or rows and columns of one) of some lines. Its
  *   frame is made in chunks of channels that stay in L2, its sums grow in a buffer beside it and
- *   go to their places once, with bias and activation. Sums over k run in blocks of channels that
- *   depend on the shapes alone: neither tasks nor batch change a bit.
+ *   go to their places once, with bias and activation; at once (straight) where all of k is one
+ *   block and the rows fill vectors: first layers. Sums over k run in blocks of channels that depend
+ *   on the shapes alone: neither tasks nor batch change a bit.
  *
- *   It takes what it can but 1x1 with stride 1, whose patches are the image. Beside the way through
+ *   It takes what it can but 1x1 with stride 1, whose patches are the image, unless that is one
+ *   small image: 7x7 are 49 of 64 lanes, but 7 turned tiles of 7 positions. Beside the way through
  *   patches, ms of processor time, one thread of AVX-512 (a Zen 5, 256 GFLOP/s):
  *
  *     x, filters                            forward  patches   direct   dx  patches   direct
@@ -8606,7 +8608,8 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
  *     [8, 128, 28, 28], 128 3x3, 32 groups             1.91     0.53           2.30     0.55
  *     [8, 32, 1, 1000], 32 1x9 pad 4                   0.70     0.61           0.76     0.62
  *     [1, 512, 7, 7], 512 3x3, packing weights         1.46     1.86           2.74     2.72
- *     the same with packed weights (inference)         1.45     1.22
+ *     the same with packed weights (inference)         1.45     0.95
+ *     [1, 320, 7, 7], 1280 1x1, packed weights         0.27     0.20
  *                                                              tested: tests/test_conv_direct.c */
 
 #define CVNI_DIRECT_K 384               /* k of a block: what its tiles read of the frame stays
@@ -9909,8 +9912,9 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
  *                  first; a task is some filters, whose U (or dU) never leaves the cache: U of all
  *                  would be 4 times the weights, and slower to read than to make
  *
- *   Taken from 16 channels and filters and 8 tiles a batch on. GFLOP/s of the direct count on one
- *   core of an AVX-512 machine whose FMA peak is 260, forward / dx / dw; behind them >>conv-direct
+ *   Taken from 16 channels and filters and 8 tiles a batch on, by tiles from 4 (64@8, one image: 11
+ *   us, direct 22). GFLOP/s of the direct count on one core of an AVX-512 machine whose FMA peak is
+ *   260, forward / dx / dw; behind them >>conv-direct
  *   and >>conv-weights:
  *
  *      64@56 batch 16   522 / 520 / 470     211 / 212 / 221
@@ -9998,8 +10002,10 @@ static cvni_wino cvni_wino_of(const cvni_conv *c, cvni_pass pass)
     return w;
 }
 
-static cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step, ptrdiff_t next, float *y,
-                                ptrdiff_t to, ptrdiff_t y_next)
+/* Inlined: as a call 4 % of ResNet-20. */
+static CVNI_ALWAYS_INLINE cvni_lines cvni_lines_of(int count, const float *x, ptrdiff_t step,
+                                                   ptrdiff_t next, float *y, ptrdiff_t to,
+                                                   ptrdiff_t y_next)
 {
     cvni_lines s;
     s.count = count;
@@ -44617,19 +44623,21 @@ static void cvni_gemm_whole_c(const cvni_tile *t, const int *at, int at_step, fl
 #endif
 
 /* Bias and activation of a tile whose sums lie in c; store_rows: of the same table. */
+CVNI_HOT
 static void cvni_tile_end(const cvni_tile *t, void (*store_rows)(const cvni_store *s))
 {
+    const float most = t->most;
     cvni_store s;
     memset(&s, 0, sizeof s);
     s.rows = 1;
     s.n = t->cols;
     s.slope = t->slope;
     for (int i = 0; i < t->rows; i++) {
+        float *y = t->c + i * t->ldc;
         s.bias = t->bias ? t->bias[i] : 0;
-        s.p = s.y = t->c + i * t->ldc;
+        s.p = s.y = y;
         store_rows(&s);
-        for (int j = 0; j < t->cols && t->most < HUGE_VALF; j++)
-            s.y[j] = s.y[j] > t->most ? t->most : s.y[j];
+        for (int j = 0; j < s.n && most < HUGE_VALF; j++) y[j] = y[j] > most ? most : y[j];
     }
 }
 
@@ -46608,7 +46616,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows == 8 && vectors == 3;         /* the others in a second pass */
+    const int ends = rows == 8 && vectors > 1;          /* the others in a second pass */
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
