@@ -9018,21 +9018,28 @@ static float *cvni_direct_plane(const cvni_direct_task *t, int line, int n)
            t->f.w.first * d->stride_w;
 }
 
-/* One row from its column phases, `step` floats apart: out[j*stride + b] = p_b[j]. */
+/* One row from its column phases, `step` floats apart: out[j*stride + b] (+)= p_b[j]. */
 CVNI_HOT
 static void cvni_direct_weave(int n, int phases, int stride, const float *p, ptrdiff_t step,
-                              float *out)
+                              float *out, int add)
 {
     if (phases == 2 && stride == 2) {
         const float *q = p + step;
-        for (int j = 0; j < n; j++) {
+        for (int j = 0; j < n && !add; j++) {
             out[2 * j] = p[j];
             out[2 * j + 1] = q[j];
+        }
+        for (int j = 0; j < n && add; j++) {
+            out[2 * j] += p[j];
+            out[2 * j + 1] += q[j];
         }
         return;
     }
     for (int b = 0; b < phases; b++, p += step)
-        for (int j = 0; j < n; j++) out[(ptrdiff_t)j * stride + b] = p[j];
+        for (int j = 0; j < n; j++) {
+            float *y = &out[(ptrdiff_t)j * stride + b];
+            *y = add ? *y + p[j] : p[j];
+        }
 }
 
 /* The rows of phase a of one line of image n. */
@@ -9048,6 +9055,8 @@ static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, 
     const float *p = t->sums + a * d->phases_w * phase + line * d->ld +
                      (ptrdiff_t)n * h->pitch * w->pitch;
     float *row = t->sums + d->phases_h * d->phases_w * phase;
+    const int straight = !j->bias && !j->act && d->phases_w == d->stride_w &&
+                         w->count * d->stride_w <= d->width - w->first * d->stride_w;
     cvni_store s;
     s.rows = y0 < d->height ? cvni_min(h->count, (d->height - 1 - y0) / d->stride_h + 1) : 0;
     s.n = cvni_min(w->count * d->stride_w, d->width - x0);
@@ -9064,7 +9073,9 @@ static void cvni_direct_store_plane(const cvni_direct_task *t, int a, int line, 
         return;
     }
     for (int i = s.rows; i > 0; i--, p += w->pitch, s.y += s.y_step) {
-        cvni_direct_weave(w->count, d->phases_w, d->stride_w, p, phase, row);
+        cvni_direct_weave(w->count, d->phases_w, d->stride_w, p, phase, straight ? s.y : row,
+                          straight && s.add);
+        if (straight) continue;
         s.rows = 1;
         s.p = row;
         j->net->k->store_rows(&s);
