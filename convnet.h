@@ -8592,8 +8592,8 @@ static void cvni_frame_fill(const cvni_kernels *kern, const cvni_frame *f, const
  *   A task is a block of positions (some images, or rows and columns of one) of some lines. Its
  *   frame is made in chunks of channels that stay in L2, its sums grow in a buffer beside it and
  *   go to their places once, with bias and activation; at once (straight) where all of k is one
- *   block and the rows fill vectors: first layers. Sums over k run in blocks of channels that depend
- *   on the shapes alone: neither tasks nor batch change a bit.
+ *   block and the rows fill vectors: first layers. Sums over k run in blocks of channels that
+ *   depend on the shapes alone: neither tasks nor batch change a bit.
  *
  *   It takes what it can but 1x1 with stride 1, whose patches are the image, unless that is one
  *   small image: 7x7 are 49 of 64 lanes, but 7 turned tiles of 7 positions. Beside the way through
@@ -29098,7 +29098,8 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
     size_t elements = 0;
     cvn_result result;
     if (!x || !in)
-        return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_train_batch: no samples, or no input of floats that takes them");
+        return cvni_fail(net, CVN_ERROR_ARGUMENT,
+                         "cvn_train_batch: no samples, or no input of floats that takes them");
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_op *op = net->layers[id].op;
         const size_t own = cvni_batch_elements(&net->layers[id]);

@@ -185,7 +185,7 @@ CONVNET_API cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode
 extern "C" {
 #endif
 
-CVNI_COLD_BEGIN
+CVNI_SMALL_BEGIN
 
 enum {
     CVNCL_PLATFORM_VERSION = 0x0901, CVNCL_PLATFORM_NAME = 0x0902,
@@ -3453,9 +3453,9 @@ static void cvncl_close_products(cvncl_backend *b)
  *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
  *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
  *   that reach it: no product by a hole. Weights are put into the order that this reads once for
- *   each step, and when the host has changed parameters: [group, tap, channel of the source, channel
- *   of the target padded to 16], the taps of a phase side by side, and behind all as many zeros as
- *   the source has channels, which stand for positions outside.
+ *   each step, and when the host has changed parameters: [group, tap, channel of the source,
+ *   channel of the target padded to 16], the taps of a phase side by side, and behind all as many
+ *   zeros as the source has channels, which stand for positions outside.
  *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
  *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
  *                                                                      tested: tests/test_cl.c */
@@ -10404,7 +10404,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->average = cvncl_average;
 }
 
-CVNI_COLD_END
+CVNI_SMALL_END
 
 #ifdef __cplusplus
 }
