@@ -3029,18 +3029,21 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #define CVNI_KERNELS_END
 #endif
 
-/* Rooms compiled small and quickly rather than optimised: they run once, wait for a disk or prepare
- * a step; what takes the time in them is CVNI_HOT or a kernel. Left out are the passes that cost
- * time and save nothing. Os makes every memcpy and memset a "rep movsb": hence cvni_copy and
- * cvni_zero. */
+/* Rooms, and single functions, compiled small and quickly rather than optimised: they run once,
+ * wait for a disk or prepare a step; what takes the time in such rooms is CVNI_HOT or a kernel.
+ * Left out are the passes that cost time and save nothing. Os makes every memcpy and memset a "rep
+ * movsb": hence cvni_copy and cvni_zero. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+    #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
+                               "no-code-hoisting", "no-expensive-optimizations", \
+                               "no-schedule-insns2"
+    #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_PRAGMA(text) _Pragma(#text)
     #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
-    #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") \
-        CVNI_OPTIMIZE(("Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
-                       "no-code-hoisting", "no-expensive-optimizations", "no-schedule-insns2"))
+    #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE((CVNI_SMALL_OPTIONS))
     #define CVNI_SMALL_END _Pragma("GCC pop_options")
 #else
+    #define CVNI_SMALL
     #define CVNI_SMALL_BEGIN
     #define CVNI_SMALL_END
 #endif
@@ -13009,6 +13012,7 @@ static size_t cvni_norm_work(int C)
                                         2 * CVNI_NORM_TASKS * sizeof(double));
 }
 
+CVNI_SMALL
 static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
@@ -13357,6 +13361,7 @@ static void cvni_norm_begin_backward(cvni_norm_job *j)
     if (place->residual && place->activation) j->sign = j->net->layers[place->activation].y;
 }
 
+CVNI_SMALL
 static cvni_norm_job cvni_norm_job_of(cvn_net *net, cvni_layer *l, void *work)
 {
     const cvni_place *place = &l->place;
@@ -13402,6 +13407,7 @@ static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double val
                            "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
 }
 
+CVNI_SMALL
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
@@ -13424,6 +13430,7 @@ static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+CVNI_SMALL
 static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
@@ -15161,6 +15168,7 @@ typedef struct cvni_prelu_desc { int parameters; } cvni_prelu_desc;
 
 static int cvni_prelu_channels(cvn_shape s) { return s.rank > 1 ? s.dim[1] : 1; }
 
+CVNI_SMALL
 static cvn_result cvni_prelu_shape(cvn_net *net, cvni_layer *l)
 {
     const int count = ((const cvni_prelu_desc *)l->desc)->parameters;
@@ -15222,6 +15230,7 @@ static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
     }
 }
 
+CVNI_SMALL
 static void cvni_prelu_run(cvn_net *net, cvni_layer *l, int backward)
 {
     float *dw = backward ? cvni_weights_grad(net, l, 0) : NULL;
@@ -15410,6 +15419,7 @@ static void cvni_softmax_back_part(void *context, int begin, int end, int worker
     }
 }
 
+CVNI_SMALL
 static void cvni_softmax_run(cvn_net *net, cvni_layer *l, int backward)
 {
     cvni_softmax_job j;
@@ -15482,6 +15492,7 @@ cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
 
 typedef struct cvni_gated_desc { int axis, k, maxout; } cvni_gated_desc;
 
+CVNI_SMALL
 static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
 {
     cvni_gated_desc *d = (cvni_gated_desc *)l->desc;
@@ -15501,6 +15512,7 @@ static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+CVNI_SMALL
 static cvn_result cvni_maxout_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -15582,6 +15594,7 @@ static void cvni_gated_part(void *context, int begin, int end, int worker)
     }
 }
 
+CVNI_SMALL
 static void cvni_gated_run(cvn_net *net, cvni_layer *l, int backward)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -15765,6 +15778,7 @@ static void cvni_noise_pass(const cvn_net *net, size_t count, const float *in, f
     else if (in != out) memcpy(out, in, count * sizeof(float));
 }
 
+CVNI_SMALL
 static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out, int add)
 {
     cvni_dropout_job j;
@@ -27399,6 +27413,8 @@ typedef struct cvni_augment_draw {
     int cut_y, cut_x;                       /* corner; may be outside */
 } cvni_augment_draw;
 
+CVNI_SMALL_BEGIN    /* what is drawn for an image */
+
 /* Whether x is in [0, high]; false for NaN. */
 static int cvni_within(float x, float high) { return x >= 0 && x <= high; }
 
@@ -27543,6 +27559,8 @@ static cvni_augment_draw cvni_draw_augment(const cvn_augment *a, const cvni_augm
     cvni_draw_more(a, key, height, width, &d);
     return d;
 }
+
+CVNI_SMALL_END
 
 static void cvni_set_pixels(float *y, int n, float value)
 {
@@ -27866,6 +27884,7 @@ static void cvni_scale_pixels(size_t n, float factor, float *y)
 }
 
 /* The geometry of a draw, by the one bilinear warp. */
+CVNI_SMALL
 static void cvni_warp_any(const cvni_augment_draw *d, const cvn_augment *a,
                           const cvni_augment_key *key, const cvni_image *in, float *out)
 {
@@ -27944,6 +27963,7 @@ static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const
             cvni_set_pixels(out + (size_t)y * (size_t)in->width + left, right - left, fill);
 }
 
+CVNI_SMALL
 static void cvni_erase(const cvni_box *box, const cvn_augment *a, const cvni_augment_key *key,
                        const cvni_image *in, float *out)
 {
@@ -27966,6 +27986,7 @@ static void cvni_erase(const cvni_box *box, const cvn_augment *a, const cvni_aug
 }
 
 /* One image, [C, H, W] as floats (bytes as bytes/255), into out; `a` is valid. */
+CVNI_SMALL
 static void cvni_augment(const cvn_augment *a, uint64_t seed, uint64_t epoch, uint32_t sample,
                          const cvni_image *in, float *out)
 {
