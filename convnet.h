@@ -10050,6 +10050,7 @@ static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
 }
 
 /* Columns [col, col + n) of a row of `channels` planes, channels side by side; 0 outside. */
+CVNI_HOT
 static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, const float *x,
                            int channels, int row, int col, int n, float *out)
 {
@@ -10065,6 +10066,7 @@ static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, 
 
 /* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
  * point. x: the group's first channel in the first image. */
+CVNI_HOT
 static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_image *im,
                            const float *x, int c0, int first, int tiles, float *to,
                            ptrdiff_t point, float *scratch)
@@ -10101,6 +10103,7 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
 }
 
 /* Turns rows of outputs of up to 16 filters back into planes. */
+CVNI_HOT
 static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_strip *s,
                             int filters, const float *lines, int add, float *y, float *scratch)
 {
@@ -10119,6 +10122,7 @@ static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const 
 
 /* The outputs of 16 filters from f0 on, whose M is m, `pitch` floats from tile to tile. y: the
  * group's first filter in the first image. */
+CVNI_HOT
 static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const float *m,
                             ptrdiff_t point, ptrdiff_t pitch, int f0, int first, int tiles,
                             float *y, float *scratch)
@@ -10186,6 +10190,7 @@ static void cvni_wino_taps(const cvni_wino *w, int g, int c0, int cs, int f0, fl
 
 /* U = G g G^T of up to 16 channels from c0 on, 16 filters from f0 on; to: `width` floats from
  * channel to channel. */
+CVNI_HOT
 static void cvni_wino_weight(const cvni_wino *w, int g, int c0, int cs, int f0, float *to,
                              ptrdiff_t point, int width, float *scratch)
 {
@@ -10378,6 +10383,7 @@ static int cvni_wino_share(int channels, int t, int tasks)
 
 /* Images of a pass down or up, the tiles of a round; tasks are up to 48 filters, whose U is made,
  * some channels at a time, and used at once. */
+CVNI_HOT
 static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
@@ -10419,6 +10425,7 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
 }
 
 /* dw += G^T dU G of one filter, channels [c0, c0 + cs); u: its lines. */
+CVNI_HOT
 static void cvni_wino_unweight(const cvni_wino *w, int f, int c0, int cs, const float *u,
                                ptrdiff_t point, float *half)
 {
@@ -10447,6 +10454,7 @@ static void cvni_wino_unweight(const cvni_wino *w, int f, int c0, int cs, const 
 
 /* dw += G^T dU G, dU = (A dy A^T) V over the tiles of a round; tasks are some filters times some
  * channels. */
+CVNI_HOT
 static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
@@ -13215,6 +13223,7 @@ static void cvni_norm_learn(const cvni_norm_job *j, int c, const cvni_norm_chann
 }
 
 /* How channel c is normalised: with what the forward pass has saved, or the running statistics. */
+CVNI_SMALL
 static void cvni_norm_factors(const cvni_norm_job *j, int c, cvni_norm_channel *channel)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
@@ -13303,6 +13312,7 @@ static void cvni_norm_sums(const cvni_norm_job *j)
 }
 
 /* The gradients of weight and bias, and the factors of kern->norm_grad. */
+CVNI_SMALL
 static void cvni_norm_back_factors(const cvni_norm_job *j)
 {
     const int affine = !((const cvn_batchnorm_desc *)j->l->desc)->no_affine;
@@ -13348,6 +13358,7 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
 }
 
 /* Where the gradients go: g to that of r where nothing stands there yet, else over dy. */
+CVNI_SMALL
 static void cvni_norm_begin_backward(cvni_norm_job *j)
 {
     const cvni_place *place = &j->l->place;
@@ -14935,6 +14946,7 @@ static void cvni_act_part(void *context, int begin, int end, int worker)
 
 static int cvni_chunks(size_t count) { return (int)((count + CVNI_CHUNK - 1) / CVNI_CHUNK); }
 
+CVNI_SMALL
 static cvni_act_job cvni_act_job_of(cvn_net *net, cvni_layer *l)
 {
     cvni_act_job j;
@@ -15962,6 +15974,7 @@ static cvn_result cvni_noise_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+CVNI_SMALL
 static cvn_result cvni_reparameterize_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *mean = cvni_in(net, l, 0);
