@@ -47570,13 +47570,13 @@ static void cvni_maxpool_avx512(const cvni_windows *s)
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
     const int n = (s->n - 1) % 16 + 1;                  /* of the last vector of a line */
-    const int last = (n - 1) * s->stride + 1;
-    const __mmask16 low = cvni_tail_avx512(cvni_min(16, last));
-    const __mmask16 high = cvni_tail_avx512(cvni_max(0, last - 16));
-    if (s->stride > 2) {
+    __mmask16 low, high;
+    if (s->stride > 2 || s->n < 1) {
         cvni_maxpool_c(s);
         return;
     }
+    low = cvni_tail_avx512(cvni_min(16, (n - 1) * s->stride + 1));
+    high = cvni_tail_avx512(cvni_max(0, (n - 1) * s->stride - 15));
     for (int l = 0; l < s->lines; l++) {
         for (int i = 0; i < s->n; i += 16) {
             const int all = s->n - i >= 16;

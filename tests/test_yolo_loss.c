@@ -4,7 +4,8 @@
 #include "../convnet.h"
 #include "test.h"
 
-enum { HEADS = 2, SAMPLES = 3, TRUTHS = 4, SIDE = 32, MOST = 4096 };
+#define SAMPLES 3
+enum { HEADS = 2, TRUTHS = 4, SIDE = 32, MOST = 4096 };
 
 typedef struct setup {
     const char *name;
@@ -363,7 +364,8 @@ static void errors(void)
 
 /* ---- a detector of bright and dark squares ---- */
 
-enum { IMAGES = 24, EDGE = 24 };
+#define IMAGES 24
+#define EDGE 24
 
 static void paint(int n, float *image, float *truth)
 {
@@ -494,7 +496,8 @@ static void precision_by_hand(void)
 }
 
 /* Random boxes against the definition: for each recall the best precision at it or above. */
-enum { FOUND = 60, TRUE_BOXES = 30 };
+#define FOUND 60
+#define TRUE_BOXES 30
 
 static double cover(const cvn_box *a, const cvn_box *b)
 {
