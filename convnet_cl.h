@@ -4435,22 +4435,33 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
-static cvn_result cvncl_avgpool_forward(cvn_net *net, cvni_layer *l)
+/* Kernels over an element each that read one input and the layer's table. */
+static cvn_result cvncl_table_forward(cvn_net *net, cvni_layer *l, int kernel)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_AVGPOOL, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, kernel, n, "pptii", cvni_in(net, l, 0)->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
-static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
+static cvn_result cvncl_table_backward(cvn_net *net, cvni_layer *l, int kernel)
 {
     cvni_layer *x = cvni_in(net, l, 0);
     const int n = (int)cvni_elements(x->shape);
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_AVGPOOL_BACK, n, "pptiii", l->dy, dx,
+    return cvncl_each(net, kernel, n, "pptiii", l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+}
+
+static cvn_result cvncl_avgpool_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_table_forward(net, l, CVNCL_AVGPOOL);
+}
+
+static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_table_backward(net, l, CVNCL_AVGPOOL_BACK);
 }
 
 static cvn_result cvncl_lppool_forward(cvn_net *net, cvni_layer *l)
@@ -5929,20 +5940,12 @@ static int cvncl_resize_table(const cvn_net *net, const cvni_layer *l, int *tabl
 
 static cvn_result cvncl_resize_forward(cvn_net *net, cvni_layer *l)
 {
-    const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_RESIZE, n, "pptii", cvni_in(net, l, 0)->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
+    return cvncl_table_forward(net, l, CVNCL_RESIZE);
 }
 
 static cvn_result cvncl_resize_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_layer *x = cvni_in(net, l, 0);
-    const int n = (int)cvni_elements(x->shape);
-    int add;
-    float *dx = cvni_gradient_for(x, &add);
-    if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_RESIZE_BACK, n, "pptiii", l->dy, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+    return cvncl_table_backward(net, l, CVNCL_RESIZE_BACK);
 }
 
 /* Sizes of y and steps in x, 6 axes at most; the size of the first one is not read. */
