@@ -1269,6 +1269,8 @@ typedef struct cvncl_net {
     unsigned char *landing;
     size_t landing_begin;       /* bytes in front of it, for partners on their way there */
     size_t landed;              /* bytes of it in use */
+    size_t sending, sent;       /* behind it: inputs on their way there; the end of those */
+    void *sent_event;           /* of the last of them */
     cvncl_reply reply[CVNCL_REPLIES];
     int replies;
     void *event;                /* of the last one */
@@ -1490,6 +1492,7 @@ static void cvncl_release(void *device)
         b->api.EnqueueUnmapMemObject(b->queue, d->pinned.memory, d->landing, 0, NULL, NULL);
     b->api.Finish(b->queue);
     if (d->event) b->api.ReleaseEvent(d->event);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
     for (int i = 0; i < d->pieces; i++) cvncl_give_back(b, &d->arena[i]);
     cvncl_give_back(b, &d->tables);
     cvncl_give_back(b, &d->work);
@@ -1764,17 +1767,20 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     return result;
 }
 
-/* Where the host finds losses and output: pinned, so that reading them need not wait. */
+/* Where the host finds losses and output and leaves inputs: pinned, so that neither need wait. */
 static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = d->landed = d->landing_begin;
+    size_t bytes = d->landed = d->landing_begin, inputs = 0;
     int32_t status;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight != 0 || id == net->output)
-            bytes = cvni_add_size(bytes, cvni_mul_size(cvni_elements(l->shape), sizeof(float)));
+        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+        if (l->loss_weight != 0 || id == net->output) bytes = cvni_add_size(bytes, own);
+        if (l->op->flags & CVNI_SOURCE) inputs = cvni_add_size(inputs, own);
     }
+    d->sending = d->sent = bytes;
+    bytes = cvni_add_size(bytes, inputs);
     status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
     if (d->pinned.memory)
         d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
@@ -1851,6 +1857,39 @@ static cvn_result cvncl_write(cvn_net *net, void *memory, size_t at, const void 
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
 
+static int32_t cvncl_wait_for(const cvncl_backend *b, void **event)
+{
+    int32_t status = 0;
+    if (*event) {
+        status = b->api.WaitForEvents(1, event);
+        b->api.ReleaseEvent(*event);
+    }
+    *event = NULL;
+    return status;
+}
+
+/* The same through pinned memory, where there is room: the caller's is free again at once. */
+static cvn_result cvncl_write_later(cvn_net *net, void *memory, size_t at, const void *from,
+                                    size_t bytes)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_backend *b = d->b;
+    int32_t status = 0;
+    if (bytes > d->pinned.bytes - d->sending) return cvncl_write(net, memory, at, from, bytes);
+    if (bytes > d->pinned.bytes - d->sent) {
+        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: so are the others */
+        if (status != 0) return cvncl_fail(net, "clWaitForEvents", status);
+        d->sent = d->sending;
+    }
+    memcpy(d->landing + d->sent, from, bytes);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
+    d->sent_event = NULL;
+    status = b->api.EnqueueWriteBuffer(b->queue, memory, 0, at, bytes, d->landing + d->sent, 0,
+                                       NULL, &d->sent_event);
+    d->sent += bytes;
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
 static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, size_t bytes)
 {
     const cvncl_backend *b = cvncl_of(net);
@@ -1887,11 +1926,13 @@ static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t b
 {
     const cvncl_net *d = cvncl_net_of(net);
     const unsigned char *p = (const unsigned char *)from;
+    const int passing = at >= net->plan.batch;          /* inputs, not the persistent part */
     cvn_result result = CVN_OK;
     cvncl_changed(net, at, bytes);
     for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
         n = cvncl_stretch(d, at, bytes);
-        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+        result = (passing ? cvncl_write_later : cvncl_write)(net, cvncl_piece(d, at),
+                                                             at % d->b->base.piece, p, n);
     }
     return result;
 }
@@ -2030,7 +2071,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     cvncl_reply *r = &d->reply[d->replies];
     int32_t status;
     if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
-        bytes > d->pinned.bytes - d->landed)
+        bytes > d->sending - d->landed)
         return cvncl_pull_tensor(net, l, l->y);
     r->to = l->y;
     r->at = d->landed;
@@ -2050,12 +2091,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_answer(cvn_net *net)
 {
     cvncl_net *d = cvncl_net_of(net);
-    int32_t status = 0;
-    if (d->event) {
-        status = d->b->api.WaitForEvents(1, &d->event);
-        d->b->api.ReleaseEvent(d->event);
-        d->event = NULL;
-    }
+    const int32_t status = cvncl_wait_for(d->b, &d->event);
     for (int i = 0; i < d->replies && status == 0; i++)
         memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
     d->replies = 0;

@@ -2025,6 +2025,148 @@ static void matrix_layers(void)
     local_memory = 0;
 }
 
+/* ---- what a step does not do ---- */
+
+static cvncl_api plain_api;             /* of the backend that counts */
+static const cvncl_backend *counted;
+static int blocking, packs, turns;
+
+static int32_t CVNCL_CALL count_write(void *queue, void *memory, uint32_t waits, size_t offset,
+                                      size_t size, const void *from, uint32_t events,
+                                      void *const *wait, void **event)
+{
+    blocking += waits != 0;
+    return plain_api.EnqueueWriteBuffer(queue, memory, waits, offset, size, from, events, wait,
+                                        event);
+}
+
+static int32_t CVNCL_CALL count_read(void *queue, void *memory, uint32_t waits, size_t offset,
+                                     size_t size, void *to, uint32_t events, void *const *wait,
+                                     void **event)
+{
+    blocking += waits != 0;
+    return plain_api.EnqueueReadBuffer(queue, memory, waits, offset, size, to, events, wait,
+                                       event);
+}
+
+static int32_t CVNCL_CALL count_kernel(void *queue, void *kernel, uint32_t axes,
+                                       const size_t *offset, const size_t *global,
+                                       const size_t *local, uint32_t events, void *const *wait,
+                                       void **event)
+{
+    for (int size = 0; size < CVNCL_TILES; size++) {
+        packs += kernel == counted->kernel[CVNCL_CONV_PACK][size];
+        turns += kernel == counted->kernel[CVNCL_TURN][size];
+    }
+    return plain_api.EnqueueNDRangeKernel(queue, kernel, axes, offset, global, local, events, wait,
+                                          event);
+}
+
+static void start_counting(cvncl_backend *b)
+{
+    counted = b;
+    if (b->api.EnqueueWriteBuffer != count_write) plain_api = b->api;
+    b->api.EnqueueWriteBuffer = count_write;
+    b->api.EnqueueReadBuffer = count_read;
+    b->api.EnqueueNDRangeKernel = count_kernel;
+    blocking = packs = turns = 0;
+}
+
+/* Between the convolutions: dropout of all kinds, a gate, a plane, a choice. */
+static void build_between(cvn_net *net)
+{
+    const int dims[3] = { 6, 1, 1 };
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 5, 4), 6, 3, 1, 1);
+    cvn_node gate = cvn_dense(net, cvn_global_avgpool(net, x), 6);
+    x = cvn_mul(net, x, cvn_reshape(net, cvn_sigmoid(net, gate), dims, 3));
+    x = cvn_dropout(net, cvn_add(net, x, cvn_conv2d(net, x, 1, 1, 1, 0)), 0.3f);
+    x = cvn_spatial_dropout(net, cvn_conv2d(net, x, 6, 3, 1, 1), 0.3f);
+    x = cvn_drop_path(net, cvn_where(net, cvn_greater(net, x, cvn_conv2d(net, x, 1, 1, 1, 0)), x,
+                                     cvn_neg(net, x)), 0.3f);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 5, 1, 1, 0)),
+                                    3));
+}
+
+static void set_of_draws(cvn_data *data, float *x, int *labels, int count)
+{
+    uint32_t state = 31;
+    memset(data, 0, sizeof *data);
+    for (int i = 0; i < count * 2 * 8 * 8; i++) x[i] = draw(&state);
+    for (int i = 0; i < count; i++) labels[i] = i % 3;
+    data->images = x;
+    data->labels = labels;
+    data->count = count;
+    data->channels = 2;
+    data->height = data->width = 8;
+    data->classes = 3;
+}
+
+/* Steps by cvn_train_batch, cvn_evaluate of batches of two sizes: nothing waits for the queue but
+ * what the caller reads, and the numbers are the CPU's. */
+static void check_waits(cvncl_backend *b)
+{
+    float x[20 * 2 * 8 * 8], loss[2][2];
+    int labels[20], confusion[2][9];
+    cvn_metrics m[2];
+    cvn_net *net[2];
+    cvn_data data;
+    set_of_draws(&data, x, labels, 20);
+    memset(m, 0, sizeof m);
+    for (int i = 0; i < 2; i++) {
+        net[i] = make_net(build_engine, i ? &b->base : NULL, NULL, 6, 0);
+        CHECK(cvn_train_batch(net[i], x, labels, 6, NULL) == CVN_OK);
+        if (i) start_counting(b);
+        for (int k = 0; k < 4; k++)
+            CHECK(cvn_train_batch(net[i], x + k * 6 * 128 % 1280, labels + k, 6 - k % 2,
+                                  k / 2 ? &loss[i][k % 2] : NULL) == CVN_OK);
+        m[i].confusion = confusion[i];
+        m[i].classes = 3;
+        CHECK(cvn_evaluate(net[i], &data, &m[i]) == CVN_OK);
+        CHECKF(!i || blocking == 0, "%d calls that wait", blocking);
+    }
+    for (int k = 0; k < 2; k++) CHECK_NEAR(loss[1][k], loss[0][k], 1e-4);
+    CHECK_NEAR(m[1].loss, m[0].loss, 1e-4);
+    CHECK_NEAR(m[1].accuracy, m[0].accuracy, 1e-9);
+    CHECK(!memcmp(confusion[0], confusion[1], sizeof confusion[0]));
+    CHECK_NEAR(cvn_loss(net[1]), cvn_loss(net[0]), 1e-4);
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+}
+
+static void idle_work(void)
+{
+    cvn_backend *backend = open_device(0);
+    cvncl_backend *b = (cvncl_backend *)backend;
+    float x[2 * 3 * 5 * 4], y[2 * 3];
+    cvn_net *net;
+    check_waits(b);
+    test_case("weights are packed when they have changed");
+    net = make_net(build_between, backend, NULL, 2, 0);
+    train(net, 1, 2);
+    start_counting(b);
+    train(net, 2, 2);
+    CHECKF(packs == 2 * (5 + 3), "%d packs of 5 convolutions, of which 3 pass gradients on", packs);
+    test_case("and nothing is copied between layers but the input");
+    CHECKF(turns == 4, "%d copies", turns);
+    test_case("frozen ones and predictions");
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].params) cvn_freeze(net, cvn_find(net, net->layers[id].name));
+    cvn_unfreeze(net, cvn_find(net, "conv1"));
+    train(net, 1, 2);
+    start_counting(b);
+    train(net, 2, 2);
+    CHECKF(packs == 2, "%d packs of a convolution", packs);
+    fill_inputs(net, 2, 3);
+    memset(x, 0, sizeof x);
+    CHECK(cvn_predict(net, x, 2, y) == CVN_OK);
+    start_counting(b);
+    CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == 0);
+    cvn_touch(net);
+    CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == 5);
+    cvn_destroy(net);
+    cvncl_close(backend);
+}
+
 /* ---- without a device ---- */
 
 /* The reason in one line, and the net trains on the CPU as if nothing had been asked for. */
@@ -2074,7 +2216,7 @@ static const test_row device_tests[] = {
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
     { "products", products }, { "matrix_layers", matrix_layers },
-    { "through_local_memory", through_local_memory }
+    { "idle_work", idle_work }, { "through_local_memory", through_local_memory }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
