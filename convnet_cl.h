@@ -872,10 +872,15 @@ static const char cvncl_text_common[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU     /* where a barrier is the end of a loop over the items */\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] += part[i];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] += part[t + n];\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -1010,8 +1015,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
-    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
+    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1085,7 +1090,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "lrn_back", CVNCL_PROGRAM_GATHER },
     { "choose", CVNCL_PROGRAM_LAYERS },
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
-    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
+    { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
     { "as_labels", CVNCL_PROGRAM_GATHER },
     { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
@@ -1111,8 +1117,8 @@ static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t r
 {
     const cvncl_tile *t = &b->tile[size];
     snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d",
+             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n);
 }
 
 /* The same of a kernel: with its program and macros. */
@@ -1877,7 +1883,7 @@ static cvn_result cvncl_write_later(cvn_net *net, void *memory, size_t at, const
     int32_t status = 0;
     if (bytes > d->pinned.bytes - d->sending) return cvncl_write(net, memory, at, from, bytes);
     if (bytes > d->pinned.bytes - d->sent) {
-        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: so are the others */
+        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: for all */
         if (status != 0) return cvncl_fail(net, "clWaitForEvents", status);
         d->sent = d->sending;
     }
@@ -3521,9 +3527,9 @@ static void cvncl_close_products(cvncl_backend *b)
 
 static const char cvncl_text_conv_common[] =
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
-    " * groups; sizes; source positions from one grid position to the next; target positions; what\n"
-    " * lies outside, cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the\n"
-    " * first of them. Tap: what it adds on three axes, its number in the parameter. */\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions;\n"
+    " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first of them.\n"
+    " * Tap: what it adds on three axes, its number in the parameter. */\n"
     "#define X_ALL g[0]\n"
     "#define Y_ALL g[1]\n"
     "#define CI g[2]\n"
@@ -3967,8 +3973,8 @@ static const char cvncl_text_conv_order[] =
     "    dw[i] += sum;\n"
     "}\n"
     "\n"
-    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of both;\n"
-    " * of each axis where the places that each position has in p begin, then those. */\n"
+    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
+    " * both; of each axis where the places that each position has in p begin, then those. */\n"
     "kernel void conv_fold(IN(p), MEM(dx), INTS(g), const int n, const int C, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0), c = i % C, row = i / C;\n"
@@ -6306,10 +6312,15 @@ static const char cvncl_text_attention[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] = fmax(part[0], part[i]);\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] = fmax(part[t], part[t + n]);\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -7831,37 +7842,57 @@ static const char cvncl_text_grid[] =
     "#define TAPS(p) (p.taps * p.taps * (axes == 3 ? p.taps : 1))\n";
 
 static const char cvncl_text_grid_sample[] =
-    "kernel void grid_sample(IN(x), OUT(y), GRID_PARAMS)\n"
+    "/* table [tap][place, weight][n points], for all channels; place -1: nowhere, of weight 0,\n"
+    " * or NAN of a point that is lost */\n"
+    "kernel void grid_taps(global int *table, const ulong table_at, GRID_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / points / C, at = i % points;\n"
-    "    AT(x); AT(y); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    float weight;\n"
+    "    AT(table); AT(grid);\n"
     "    if (i >= n) return;\n"
-    "    const point p = GRID_POINT(s * points + at);\n"
-    "    float sum = p.lost ? NAN : 0, weight;\n"
+    "    const point p = GRID_POINT(i);\n"
+    "    for (int k = 0; k < TAPS(p); k++) {\n"
+    "        const int place = p.lost ? -1 : tap(&p, axes, k, -1, &weight);\n"
+    "        table[(size_t)2 * k * n + i] = place;\n"
+    "        table[(size_t)(2 * k + 1) * n + i] = as_int(place >= 0 ? weight : p.lost ? NAN : 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* all: points of the batch */\n"
+    "#define TABLE_PARAMS \\\n"
+    "    INTS(table), const int n, const int C, const int plane, const int points, \\\n"
+    "    const int all, const int taps\n"
+    "kernel void grid_sample(IN(x), OUT(y), TABLE_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(table);\n"
+    "    if (i >= n) return;\n"
+    "    const int t = i / points / C * points + i % points;\n"
+    "    float sum = 0;\n"
     "    x += (size_t)(i / points) * plane;\n"
-    "    for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "        const int place = tap(&p, axes, k, -1, &weight);\n"
-    "        if (place >= 0) sum += weight * x[place];\n"
+    "    for (int k = 0; k < taps; k++) {\n"
+    "        const size_t at = 2 * (size_t)k * all + t;\n"
+    "        const int place = table[at];\n"
+    "        const float weight = as_float(table[at + all]), v = x[max(place, 0)];\n"
+    "        sum += place < 0 ? weight : weight * v;\n"
     "    }\n"
     "    y[i] = sum;\n"
     "}\n"
     "\n"
     "/* an item a plane of x, of which there are n, point after point */\n"
-    "kernel void grid_back(IN(dy), MEM(dx), GRID_PARAMS)\n"
+    "kernel void grid_back(IN(dy), MEM(dx), TABLE_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / C;\n"
-    "    AT(dy); AT(dx); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(dy); AT(dx); AT(table);\n"
     "    if (i >= n) return;\n"
     "    dx += (size_t)i * plane;\n"
     "    dy += (size_t)i * points;\n"
-    "    for (int t = 0; t < points; t++) {\n"
-    "        const point p = GRID_POINT(s * points + t);\n"
-    "        float weight;\n"
-    "        for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "            const int place = tap(&p, axes, k, -1, &weight);\n"
-    "            if (place >= 0) dx[place] += weight * dy[t];\n"
+    "    table += i / C * points;\n"
+    "    for (int t = 0; t < points; t++)\n"
+    "        for (int k = 0; k < taps; k++) {\n"
+    "            const size_t at = 2 * (size_t)k * all + t;\n"
+    "            if (table[at] >= 0) dx[table[at]] += as_float(table[at + all]) * dy[t];\n"
     "        }\n"
-    "    }\n"
     "}\n"
     "\n"
     "/* an item a point, of which there are n */\n"
@@ -8362,12 +8393,36 @@ static int cvncl_grid_pad(const cvni_grid_desc *d)
     return d->pad_mode == CVN_PAD_ZERO ? 0 : d->pad_mode == CVN_PAD_REFLECT ? 1 : 2;
 }
 
-static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+static int cvncl_grid_taps(const cvni_grid_job *j)
+{
+    const int each = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    return each * each * (j->axes == 3 ? each : 1);
+}
+
+static size_t cvncl_grid_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_grid_job j = cvni_grid_job_of(net, (cvni_layer *)l);
+    return cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
+                         cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+}
+
+/* The table, then the kernel that reads it: n items, tensors `from` and `to`. */
+static cvn_result cvncl_grid_run(cvn_net *net, cvni_layer *l, int kernel, const float *from,
+                                 float *to, int n)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, l);
-    const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "pp" CVNCL_GRID, j.x, j.y,
-                      CVNCL_GRID_ARGUMENTS(j, n));
+    const int all = l->shape.dim[0] * (int)j.points;
+    const cvn_result result = cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0,
+                                         CVNCL_GRID_ARGUMENTS(j, all));
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, kernel, n, "ppwiiiiii", from, to, 0, n, j.C, (int)j.plane,
+                      (int)j.points, all, cvncl_grid_taps(&j));
+}
+
+static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_grid_run(net, l, CVNCL_GRID_SAMPLE, cvni_in(net, l, 0)->y, l->y,
+                          (int)cvni_elements(l->shape));
 }
 
 static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
@@ -8381,8 +8436,7 @@ static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = CVN_OK;
     if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
     if (d && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_GRID_BACK, planes, "pp" CVNCL_GRID, j.dy, d,
-                            CVNCL_GRID_ARGUMENTS(j, planes));
+        result = cvncl_grid_run(net, l, CVNCL_GRID_BACK, l->dy, d, planes);
     d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
     if (!d) return result;
     return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
@@ -9462,7 +9516,8 @@ static const char cvncl_text_yolo[] =
     "        const int row = min((int)(v[2] * f[0]), f[0] - 1);\n"
     "        for (int a = 0; a < f[2]; a++) {\n"
     "            const float aw = ANCHOR(f, a, 0), ah = ANCHOR(f, a, 1);\n"
-    "            const float both = fmin(w, aw) * fmin(h, ah), fit = both / (w * h + aw * ah - both);\n"
+    "            const float both = fmin(w, aw) * fmin(h, ah);\n"
+    "            const float fit = both / (w * h + aw * ah - both);\n"
     "            if (fit <= best) continue;\n"
     "            best = fit;\n"
     "            at = f[3] + (a * f[0] + row) * f[1] + column;\n"
@@ -9550,8 +9605,8 @@ static const char cvncl_text_yolo_loss[] =
     "    return 0;\n"
     "}\n"
     "\n"
-    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h, >>yolo-loss)\n"
-    " * and its loss; each: entries of x a sample weight */\n"
+    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h,\n"
+    " * >>yolo-loss) and its loss; each: entries of x a sample weight */\n"
     "#define YOLO_PARAMS \\\n"
     "    INTS(g), const int n, const int h, const int truths, const int each\n"
     "kernel void yolo_loss(IN(x), IN(truth), INTS(home), IN(samples), OUT(part),\n"
@@ -10671,7 +10726,7 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
     CVNCL_ROW(roi_align, PLACES, roi, roi, NULL, cvncl_roi_work),
-    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, NULL),
+    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, cvncl_grid_work),
     CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
     CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
     CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),

@@ -92,7 +92,7 @@ static float draw(uint32_t *state)
 }
 
 /* Labels run through 0, 1, 2, lengths through 1, 2, 3; positive targets, as some losses need
- * them; truths of detectors of classes 0, 1, 2 or none. */
+ * them; truths of detectors of classes 0, 1, 2 or none, two of them at one place. */
 static void fill_inputs(cvn_net *net, int n, uint32_t seed)
 {
     for (int id = 1; id < net->layer_count; id++) {
@@ -107,6 +107,7 @@ static void fill_inputs(cvn_net *net, int n, uint32_t seed)
             values[i] = draw(&seed);
             if (l->op == &cvni_op_target) values[i] = 0.5f + 0.4f * values[i];
             if (!strcmp(l->name, "truth") && i % 5 == 0) values[i] = (float)(i / 5 % 4) - 1;
+            if (!strcmp(l->name, "truth") && i % 5 && i / 5 % 7 == 2) values[i] = values[i - 5];
             if (l->is_int) ((int *)(void *)values)[i] = (int)(i % 3) + !strcmp(l->name, "lengths");
         }
         if (l->is_int) cvn_set_labels(net, node, (const int *)(const void *)values, n);
@@ -2092,7 +2093,7 @@ static void set_of_draws(cvn_data *data, float *x, int *labels, int count)
     uint32_t state = 31;
     memset(data, 0, sizeof *data);
     for (int i = 0; i < count * 2 * 8 * 8; i++) x[i] = draw(&state);
-    for (int i = 0; i < count; i++) labels[i] = i % 3;
+    for (int i = 0; i < count; i++) labels[i] = i / 4 % 3;
     data->images = x;
     data->labels = labels;
     data->count = count;
