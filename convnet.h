@@ -9317,8 +9317,9 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
  *                                                              tested: tests/test_conv_direct.c */
 
 #define CVNI_LANES_FLOATS (1 << 16)     /* of a frame, and of its sums, at most */
+#define CVNI_LANES_SPLIT 32             /* k of a part of a sum, at least */
 #define CVNI_LANES_BANDS 2              /* of an image, at most, where this is the choice, */
-#define CVNI_LANES_K 96                 /* and at least so many k pay for the turning, */
+#define CVNI_LANES_K 24                 /* and at least so many k pay for the turning, */
 #define CVNI_LANES_FULL 0.75            /* and so many of the lanes have an image */
 
 /* An axis: tap k of position i of the image that is made reads i*stride + k*dilation - pad. */
@@ -9440,15 +9441,15 @@ static void cvni_lanes_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
                       cvni_lanes_pack_part, &p);
 }
 
-CVNI_SMALL_END
-
 /* Taps [*begin, *end) through which some of the positions [i, i + n) read the image. */
 static void cvni_lanes_taps(const cvni_lanes_axis *a, int i, int n, int *begin, int *end)
 {
     const int first = a->pad - (i + n - 1) * a->stride;
     const int last = a->reads - 1 + a->pad - i * a->stride;
-    *begin = first > 0 ? cvni_min(a->kernel, cvni_ceil_div(first, a->dilation)) : 0;
-    *end = last < 0 ? 0 : cvni_min(a->kernel, last / a->dilation + 1);
+    *begin = 0;
+    *end = a->kernel;
+    if (first > 0) *begin = cvni_min(a->kernel, cvni_ceil_div(first, a->dilation));
+    if (last < (a->kernel - 1) * a->dilation) *end = last < 0 ? 0 : last / a->dilation + 1;
     *end = cvni_max(*begin, *end);
 }
 
@@ -9478,33 +9479,33 @@ static void cvni_lanes_fill(const cvni_lanes_task *t)
     }
 }
 
-/* A tile of row i of the band but for its lines: `positions` from column q on. Where some of the
- * kernel's columns are left out, its rows are added one by one. */
-static void cvni_lanes_tile(const cvni_lanes_task *t, cvni_tile tile, int i, int q, int positions)
+/* Kernel rows [h0, h1) and columns [w0, w1) of the tile at position q of row i of the band, for all
+ * lines. Some columns alone lie apart in the weights: those of each row are added one by one. */
+static void cvni_lanes_tile(const cvni_lanes_task *t, cvni_tile tile, int i, int q, int h0, int h1,
+                            int w0, int w1)
 {
     const cvni_lanes *d = t->d;
     const cvni_conv_job *j = t->j;
-    const ptrdiff_t row = (ptrdiff_t)d->width * d->L;
     const int mr = j->net->k->mr;
-    int h0, h1, w0, w1, step;
-    cvni_lanes_taps(&d->h, t->row0 + i, 1, &h0, &h1);
-    cvni_lanes_taps(&d->w, q, positions, &w0, &w1);
-    if (w0 == w1) h1 = h0;
-    step = cvni_max(1, w1 - w0 == d->w.kernel ? h1 - h0 : 1);
-    tile.cols = positions * d->L;
-    tile.k = h1 > h0 ? step * (w1 - w0) * d->channels : 0;
-    for (int line = 0; line < d->lines; line += mr) {
-        const float *weights = j->packed + (ptrdiff_t)line * j->c.taps * d->channels;
+    const int step = w1 - w0 == d->w.kernel ? cvni_max(1, h1 - h0) : 1;
+    const ptrdiff_t row = (ptrdiff_t)d->width * d->L;
+    const int top = (t->row0 + i) * d->h.stride - d->h.pad - t->top;
+    const ptrdiff_t panel = (ptrdiff_t)j->c.taps * d->channels * mr;
+    const float *weights = j->packed + ((ptrdiff_t)h0 * d->w.kernel + w0) * d->channels * mr;
+    float *sums = t->sums + ((ptrdiff_t)i * d->w.makes + q) * d->L;
+    tile.k = cvni_min(step, h1 - h0) * (w1 - w0) * d->channels;
+    for (int line = 0; line < d->lines; line += mr, weights += panel, sums += mr * d->line) {
         tile.rows = cvni_min(mr, d->lines - line);
-        tile.c = t->sums + line * d->line + ((ptrdiff_t)i * d->w.makes + q) * d->L;
+        tile.a = weights;
+        tile.b = t->frame + (tile.k ? (top + h0 * d->h.dilation) * row + (ptrdiff_t)q * d->L : 0);
+        tile.c = sums;
         tile.bias = j->bias ? j->bias + line : NULL;
         tile.add = 0;
         for (int h = h0; h == h0 || h < h1; h += step, tile.add = 1) {
-            const int at = (t->row0 + i) * d->h.stride + h * d->h.dilation - d->h.pad - t->top;
-            tile.a = weights + ((ptrdiff_t)h * d->w.kernel + w0) * d->channels * mr;
-            tile.b = t->frame + (h1 > h0 ? at * row + (ptrdiff_t)q * d->L : 0);
             tile.end = (j->bias || j->act) && h + step >= h1;
             j->net->k->tile_at(&tile, t->at + w0 * d->channels);
+            tile.a += (ptrdiff_t)d->w.kernel * d->channels * mr;
+            tile.b += d->h.dilation * row;
         }
     }
 }
@@ -9520,12 +9521,19 @@ static void cvni_lanes_products(const cvni_lanes_task *t)
     tile.ldc = d->line;
     tile.slope = t->j->act ? cvni_relu_slope(t->j->act) : 1;
     tile.most = t->j->most > 0 ? t->j->most : HUGE_VALF;
-    for (int i = 0; i < t->rows; i++)
-        for (int q = 0, n; q < d->w.makes; q += n) {
-            const int left = d->w.makes - q;
-            n = left > most && left < 2 * most ? (left + 1) / 2 : cvni_min(left, most);
-            cvni_lanes_tile(t, tile, i, q, n);
+    for (int q = 0, n; q < d->w.makes; q += n) {
+        const int left = d->w.makes - q;
+        int w0, w1;
+        n = left > most && left < 2 * most ? (left + 1) / 2 : cvni_min(left, most);
+        cvni_lanes_taps(&d->w, q, n, &w0, &w1);
+        if (w1 > w0 && (w1 - w0) * d->channels < CVNI_LANES_SPLIT) w0 = 0, w1 = d->w.kernel;
+        tile.cols = n * d->L;
+        for (int i = 0; i < t->rows; i++) {
+            int h0, h1;
+            cvni_lanes_taps(&d->h, t->row0 + i, 1, &h0, &h1);
+            cvni_lanes_tile(t, tile, i, q, h0, h1, w0, w1);
         }
+    }
 }
 
 /* Sums to their places, all lines at once where a band is the image. */
@@ -9578,8 +9586,6 @@ static void cvni_lanes_part(void *context, int begin, int end, int worker)
         cvni_lanes_store(&t);
     }
 }
-
-CVNI_SMALL_BEGIN
 
 static int cvni_lanes_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -46986,7 +46992,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows == 8 && vectors > 1;          /* the others in a second pass */
+    const int ends = rows > 4 && vectors > 1;           /* the others in a second pass */
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
