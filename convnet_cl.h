@@ -44,16 +44,15 @@
  *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
  *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
  *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
- *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample;
- *     spectral norms
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample,
+ *     non_max_suppression; spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
  *     all losses and penalties; cvn_yolo_loss where its truth is an input
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Others (cvn_activation and cvn_features, which call the caller's C or another net;
- * non_max_suppression) are an error of cvn_build that names the layer, or, with
- * cvncl_desc.host_layers, run on the CPU in the midst of the others: copies there and back, a
- * warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net) are an error
+ * of cvn_build that names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst
+ * of the others: copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
@@ -1016,7 +1015,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
-    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES, CVNCL_NMS,
+    CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1093,7 +1093,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
     { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
-    { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "as_labels", CVNCL_PROGRAM_GATHER }, { "places", CVNCL_PROGRAM_GATHER },
+    { "nms", CVNCL_PROGRAM_GATHER }, { "nms_rows", CVNCL_PROGRAM_GATHER },
     { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
@@ -3690,7 +3691,7 @@ static void cvncl_close_products(cvncl_backend *b)
 static const char cvncl_text_conv_common[] =
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
     " * groups; sizes; source positions from one grid position to the next; target positions;\n"
-    " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first of them.\n"
+    " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first one.\n"
     " * Tap: what it adds on three axes, its number in the parameter. */\n"
     "#define X_ALL g[0]\n"
     "#define Y_ALL g[1]\n"
@@ -7857,6 +7858,95 @@ static const char cvncl_text_places[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
+static const char cvncl_text_nms[] =
+    "/* Places of maxima in their planes as numbers that count through the sample; by columns: H\n"
+    " * below each other */\n"
+    "kernel void places(INTS(index), OUT(y), const int n, const int outs, const int planes,\n"
+    "                   const int H, const int W, const int by_columns)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int p = index[i];\n"
+    "    y[i] = i / outs % planes * (H * W) + (by_columns ? p % W * H + p / W : p);\n"
+    "}\n"
+    "\n"
+    "/* Do two boxes cover each other by more than iou? */\n"
+    "int covers(global const float *a, global const float *b, int centers, float iou)\n"
+    "{\n"
+    "    float both = 1, one = 1, other = 1;\n"
+    "    for (int i = 0; i < 2; i++) {\n"
+    "        const float a0 = centers ? a[i] - a[i + 2] / 2 : fmin(a[i], a[i + 2]);\n"
+    "        const float a1 = centers ? a[i] + a[i + 2] / 2 : fmax(a[i], a[i + 2]);\n"
+    "        const float b0 = centers ? b[i] - b[i + 2] / 2 : fmin(b[i], b[i + 2]);\n"
+    "        const float b1 = centers ? b[i] + b[i + 2] / 2 : fmax(b[i], b[i + 2]);\n"
+    "        both *= fmax(fmin(a1, b1) - fmax(a0, b0), 0.0f);\n"
+    "        one *= a1 - a0;\n"
+    "        other *= b1 - b0;\n"
+    "    }\n"
+    "    return both > 0 ? both > iou * (one + other - both) : 0 > iou;\n"
+    "}\n"
+    "\n"
+    "/* work: [tasks, most] boxes that are kept, [tasks] how many, [tasks, S] those that are out.\n"
+    " * A group a class of an image; of all that are left the best one is kept, and puts out those\n"
+    " * that cover it. Each item looks after its own boxes. */\n"
+    "kernel void nms(IN(boxes), IN(scores), global int *work, const ulong work_at,\n"
+    "                const int tasks, const int S, const int classes, const int most,\n"
+    "                const int centers, const float least, const float iou)\n"
+    "{\n"
+    "    local float top[WG];\n"
+    "    local int number[WG];\n"
+    "    const int task = get_group_id(0), t = get_local_id(0);\n"
+    "    int best = 0, count = 0;\n"
+    "    AT(boxes); AT(scores); AT(work);\n"
+    "    global int *kept = work + task * most, *out = work + tasks * (most + 1) + task * S;\n"
+    "    boxes += (size_t)(task / classes) * S * 4;\n"
+    "    scores += (size_t)task * S;\n"
+    "    for (int s = t; s < S; s += WG) out[s] = !(scores[s] > least);\n"
+    "    while (best >= 0 && count < most) {\n"
+    "        best = -1;\n"
+    "        for (int s = t; s < S; s += WG)\n"
+    "            if (!out[s] && (best < 0 || scores[s] > scores[best])) best = s;\n"
+    "        number[t] = best;\n"
+    "        top[t] = best < 0 ? -INFINITY : scores[best];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        for (int n = WG / 2; n > 0; n /= 2) {\n"
+    "            const int o = t + n, other = t < n ? number[o] : -1, own = number[t];\n"
+    "            if (other >= 0 && (own < 0 || top[o] > top[t] ||\n"
+    "                               (top[o] == top[t] && other < own))) {\n"
+    "                number[t] = other;\n"
+    "                top[t] = top[o];\n"
+    "            }\n"
+    "            barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        }\n"
+    "        best = number[0];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (best >= 0 && t == 0) kept[count] = best;\n"
+    "        if (best >= 0) count++;\n"
+    "        for (int s = t; best >= 0 && s < S; s += WG)\n"
+    "            if (s == best || covers(boxes + 4 * s, boxes + 4 * best, centers, iou))\n"
+    "                out[s] = 1;\n"
+    "    }\n"
+    "    if (t == 0) work[tasks * most + task] = count;\n"
+    "}\n"
+    "\n"
+    "/* y [N, rows, 3]: image, class, box of those that are kept, then -1; each: tasks of a\n"
+    " * sample */\n"
+    "kernel void nms_rows(INTS(work), OUT(y), const int n, const int rows, const int each,\n"
+    "                     const int classes, const int images, const int most)\n"
+    "{\n"
+    "    const int i = get_global_id(0), first = i / rows * each;\n"
+    "    int row = i % rows, task = first;\n"
+    "    AT(work); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *counts = work + n / rows * each * most;\n"
+    "    while (task < first + each && row >= counts[task]) row -= counts[task++];\n"
+    "    const int found = task < first + each;\n"
+    "    y[3 * i] = found ? task / classes % images : -1;\n"
+    "    y[3 * i + 1] = found ? task % classes : -1;\n"
+    "    y[3 * i + 2] = found ? work[task * most + row] : -1;\n"
+    "}\n";
+
 static const char cvncl_text_roi[] =
     "/* Weights of the cells of an axis of a box (convnet.h, >>roi): [cells, n], then the first\n"
     " * and the last + 1 of those that are not 0, [cells, 2]; an item a cell. A box has the table\n"
@@ -8463,6 +8553,52 @@ static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
                       (double)CVNI_ONNX_EXACT);
 }
 #endif
+
+#ifndef CONVNET_NO_ONNX
+static cvn_result cvncl_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_PLACES, n, "ppiiiiii", index->y, l->y, n,
+                      n / (x.dim[0] * x.dim[1]), l->samples * x.dim[1],
+                      x.rank == 3 ? 1 : x.dim[2], x.dim[x.rank - 1],
+                      ((const cvni_places_desc *)l->desc)->by_columns);
+}
+#endif
+
+/* ---- boxes that cover no better one ---- */
+
+/* Classes of all images, in each of which boxes are chosen. */
+static int cvncl_nms_tasks(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    return (int)(cvni_elements(scores) / (size_t)scores.dim[scores.rank - 1]);
+}
+
+static size_t cvncl_nms_work(cvn_net *net, const cvni_layer *l)
+{
+    const size_t most = (size_t)((const cvni_nms_desc *)l->desc)->most;
+    return cvni_add_size(cvni_mul_size((size_t)cvncl_nms_tasks(net, l), most + 1),
+                         cvni_elements(cvni_in(net, l, 1)->shape));
+}
+
+static cvn_result cvncl_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_nms_desc *d = (const cvni_nms_desc *)l->desc;
+    const cvni_layer *boxes = cvni_in(net, l, 0);
+    const cvni_layer *scores = cvni_in(net, l, 1);
+    const cvn_shape s = scores->shape;
+    const int tasks = cvncl_nms_tasks(net, l), rows = l->shape.dim[1];
+    const int classes = s.dim[s.rank - 2];
+    const cvn_result result = cvncl_groups(net, CVNCL_NMS, tasks, "ppwiiiiiff", boxes->y,
+                                           scores->y, 0, tasks, s.dim[s.rank - 1], classes,
+                                           d->most, d->d.centers, (double)d->d.score,
+                                           (double)d->d.iou);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_NMS_ROWS, s.dim[0] * rows, "wpiiiiii", 0, l->y, s.dim[0] * rows,
+                      rows, tasks / s.dim[0], classes, s.rank == 4 ? s.dim[1] : 1, d->most);
+}
 
 /* ---- max unpooling, local response ---- */
 
@@ -10913,6 +11049,10 @@ static const cvncl_row cvncl_rows[] = {
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
     { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
 #endif
+#ifndef CONVNET_NO_ONNX
+    { &cvni_op_places, CVNCL_PROGRAM_GATHER, cvncl_places_forward, NULL, NULL, NULL, NULL },
+#endif
+    { &cvni_op_nms, CVNCL_PROGRAM_GATHER, cvncl_nms_forward, NULL, NULL, NULL, cvncl_nms_work },
     CVNCL_LAYER_ROW(yolo, view),
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
@@ -10979,7 +11119,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
                      cvncl_text_ctc_back, cvncl_text_yolo, cvncl_text_yolo_loss } },
     { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
-                     cvncl_text_gather, cvncl_text_places } },
+                     cvncl_text_gather, cvncl_text_places, cvncl_text_nms } },
     { "places", 0, { cvncl_text_common, cvncl_text_roi, cvncl_text_grid,
                      cvncl_text_grid_sample } },
     { "spectral", 0, { cvncl_text_common, cvncl_text_spectral } }

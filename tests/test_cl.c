@@ -916,6 +916,28 @@ static void build_gather(cvn_net *net)
     regress(net, cvn_one_hot(net, index, 1, 4, 2, -1));
     regress(net, cvn_maxunpool(net, cvn_maxpool_ex(net, image, &pool),
                                cvn_maxpool_indices(net, image, &pool), 5, 6));
+    regress(net, cvni_add_places(net, cvn_maxpool_indices(net, image, &pool), 0));
+    regress(net, cvni_add_places(net, cvn_maxpool_indices(net, image, &pool), 1));
+}
+
+/* Corners in any order, centres; few and many kept, some that score too little, equal scores; one
+ * image a sample, two. */
+static void build_suppressed(cvn_net *net)
+{
+    const int shapes[2][3] = { { 70, 4, 0 }, { 2, 9, 4 } };
+    const int scores[2][3] = { { 3, 70, 0 }, { 2, 2, 9 } };
+    cvn_nms_desc d = cvn_nms_defaults();
+    for (int i = 0; i < 4; i++) {
+        const int k = i / 2;
+        const cvn_node box = cvn_input_tensor(net, shapes[k], 2 + k);
+        const cvn_node score = cvn_input_tensor(net, scores[k], 2 + k);
+        d.most = i ? 5 : 100;
+        d.iou = i == 3 ? 0 : 0.4f;
+        d.score = -0.8f;
+        d.centers = i % 2;
+        regress(net, cvn_non_max_suppression(net, box, cvn_clip(net, score, -1, 0.7f), &d));
+    }
+    regress(net, cvn_dense(net, cvn_input_vector(net, 3), 2));
 }
 
 static void build_places(cvn_net *net)
@@ -984,6 +1006,7 @@ static const layers_case layers_cases[] = {
     { "operations, where, products, running sums", build_operations },
     { "select, interpolate, topk, LRN", build_select },
     { "gather, scatter, unpooling", build_gather },
+    { "non_max_suppression", build_suppressed },
     { "boxes, places", build_places },
     { "spectral norm", build_spectral }
 };
