@@ -3468,11 +3468,12 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 {
     const cvncl_class small = cvncl_trial_class(b, c);
     const cvncl_built *first = cvncl_choose_built(b, c);
+    const int count = b->tune == CVNCL_TUNE_FULL ? CVNCL_WAYS : CVNCL_STARTS;
     double best = HUGE_VAL;
     cvncl_trial t;
     int found = -1;
     if (!first || !cvncl_begin_trial(b, &small, &t)) return -1;
-    for (int i = -1; i < CVNCL_WAYS; i++) {     /* what goes without tuning, then all */
+    for (int i = -1; i < count; i++) {          /* what goes without tuning, then all */
         const int way = i < 0 ? first->way : i;
         const cvncl_built *built;
         double seconds;
