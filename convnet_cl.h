@@ -1402,7 +1402,7 @@ static cvn_result cvncl_groups(cvn_net *net, int kernel, int groups, const char 
 static cvn_result cvncl_each_sum(cvn_net *net, int kernel, int n, const char *format, ...)
 {
     const size_t local = (size_t)cvncl_of(net)->group;
-    const int sums = (int)(local >= 64 ? local / 8 : local);
+    const int sums = (int)(local >= 256 ? local / 8 : local);
     const size_t global = (size_t)cvni_ceil_div(n, sums) * local;
     cvn_result result;
     va_list args;
@@ -2245,7 +2245,7 @@ static const char cvncl_text_plain[] =
 static const char cvncl_text_slices[] =
     "/* The sum over s of part[s][i], n elements a slice. A group has WG/LANES elements, LANES\n"
     " * items each, of which the first gets the sum. */\n"
-    "#define LANES (WG >= 64 ? 8 : 1)\n"
+    "#define LANES (WG >= 256 ? 8 : 1)\n"
     "#define SLICED (get_group_id(0) * (WG / LANES) + get_local_id(0) % (WG / LANES))\n"
     "float sum_of_slices(global const float *part, const int i, const int n, const int slices,\n"
     "                    local float *shared)\n"
@@ -2656,11 +2656,13 @@ static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, const
                                        NULL);
 }
 
-/* Whether a tile suits a product: little of it unused, and enough of them. */
-static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, int M, int N, int batch)
+/* Whether a tile suits a product: little of it unused, and enough of them. The columns of a
+ * convolution are padded, so there a single item is never too wide. */
+static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, const cvncl_class *c)
 {
-    const double tiles = (double)cvni_ceil_div(M, t->m) * cvni_ceil_div(N, t->n) * batch;
-    return 4 * M >= 3 * t->m && 4 * N >= 3 * t->n && tiles >= b->units;
+    const double tiles = (double)cvni_ceil_div(c->M, t->m) * cvni_ceil_div(c->N, t->n) * c->batch;
+    const int wide = 4 * c->N >= 3 * t->n || (c->layout > 3 && t->n == t->item_n);
+    return 4 * c->M >= 3 * t->m && wide && tiles >= b->units;
 }
 
 static int cvncl_tuned(const cvncl_backend *b, const cvncl_class *c);       /* >>cl-tune */
@@ -2675,17 +2677,16 @@ static int cvncl_nth_way(const cvncl_backend *b, const cvncl_class *c, int i)
     const int tuned = cvncl_tuned(b, c);
     if (tuned >= 0) ways[count++] = tuned;
     if (b->precision != CVNCL_FP32 && c->vector == 4 && c->M >= 32 && c->N >= 32) {
-        if (cvncl_tile_suits(b, &cvncl_ways[CVNCL_MMA_128X128].tile, c->M, c->N, c->batch))
+        if (cvncl_tile_suits(b, &cvncl_ways[CVNCL_MMA_128X128].tile, c))
             ways[count++] = CVNCL_MMA_128X128;
         ways[count++] = CVNCL_MMA_64X64;
     }
     if (s->dots && c->layout == CVNCL_GEMM_KK) ways[count++] = s->dots;
     for (int j = CVNCL_TILED_128X16; j <= CVNCL_TILED_128X32 && b->local; j++)
-        if (c->N <= cvncl_ways[j].tile.n &&
-            cvncl_tile_suits(b, &cvncl_ways[j].tile, c->M, cvncl_ways[j].tile.n, c->batch))
+        if (c->N <= cvncl_ways[j].tile.n && cvncl_tile_suits(b, &cvncl_ways[j].tile, c))
             ways[count++] = j;
     for (int j = 0; j < 2; j++)
-        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c->M, c->N, c->batch))
+        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c))
             ways[count++] = s->way[j];
     ways[count++] = s->way[2];
     return i < count ? ways[i] : -1;
@@ -2885,17 +2886,12 @@ static cvn_result cvncl_need_class(cvn_net *net, const cvncl_class *c)
     return cvncl_choose_built(cvncl_of(net), c) ? CVN_OK : cvncl_no_way(net, c);
 }
 
-/* `weight`: where it begins, in elements; activations are aligned. */
-static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, size_t weight, int train)
+/* The same for a product of a dense layer; b: where its second matrix begins, in elements. */
+static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, int layout, size_t b)
 {
-    cvn_result result = CVN_OK;
-    for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
-        const int layout = cvncl_dense_layouts[i];
-        const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
-        const cvncl_class c = cvncl_class_of(layout, &p, 0, layout == CVNCL_GEMM_MN ? 0 : weight);
-        result = cvncl_need_class(net, &c);
-    }
-    return result;
+    const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
+    const cvncl_class c = cvncl_class_of(layout, &p, 0, b);
+    return cvncl_need_class(net, &c);
 }
 
 static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train);    /* >>cl-conv */
@@ -2906,9 +2902,12 @@ static cvn_result cvncl_need_products(cvn_net *net, int train)
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
         const cvni_layer *l = &net->layers[id];
         if (cvni_is_conv(l) || cvni_outputs_second(l)) result = cvncl_need_conv(net, l, train);
-        if (l->op == &cvni_op_dense) {
+        if (l->op != &cvni_op_dense) continue;
+        for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
+            const int layout = cvncl_dense_layouts[i];      /* activations are aligned */
+            const size_t weight = layout == CVNCL_GEMM_MN ? 0 : net->params[l->param[0]].offset;
             const cvni_dense d = cvni_dense_of(net, l);
-            result = cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
+            result = cvncl_need_dense(net, &d, layout, weight);
         }
     }
     return result;
@@ -3532,11 +3531,12 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 {
     const cvncl_class small = cvncl_trial_class(b, c);
     const cvncl_built *first = cvncl_choose_built(b, c);
+    const int count = b->tune == CVNCL_TUNE_FULL ? CVNCL_WAYS : CVNCL_STARTS;
     double best = HUGE_VAL;
     cvncl_trial t;
     int found = -1;
     if (!first || !cvncl_begin_trial(b, &small, &t)) return -1;
-    for (int i = -1; i < CVNCL_WAYS; i++) {     /* what goes without tuning, then all */
+    for (int i = -1; i < count; i++) {          /* what goes without tuning, then all */
         const int way = i < 0 ? first->way : i;
         const cvncl_built *built;
         double seconds;
@@ -3938,20 +3938,20 @@ static const char cvncl_text_conv_plain[] =
     "void product(PARAMS)\n"
     "{\n"
     "    VECTOR sum[WM];\n"
-    "    int4 at[WM];\n"
+    "    int4 window[WM];\n"
     "    SETUP\n"
     "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
     "    global const float *zeros = w + (size_t)(((GROUPS - group) * TAPS - f[7]) * CI) * PITCH;\n"
     "    w += min(n0, PITCH - WN);\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        sum[i] = (VECTOR)(0);\n"
-    "        at[i] = grid_point(f, m0 + i);\n"
+    "        window[i] = window_of(g, grid_point(f, m0 + i));\n"
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
     "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
     "        global const float *row[WM];\n"
     "        for (int i = 0; i < WM; i++) {\n"
-    "            const int from = m0 + i < M ? source_of(g, at[i], tap) : -1;\n"
+    "            const int from = m0 + i < M ? within(g, window[i], tap) : -1;\n"
     "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
@@ -3960,9 +3960,9 @@ static const char cvncl_text_conv_plain[] =
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        global float *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
+    "        global float *to = TARGET(m0 + i) + n0;\n"
     "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
     "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
@@ -4277,8 +4277,14 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. */
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Without local
+ * memory packed weights are faster than those along k. */
 static int cvncl_is_pointwise(const cvni_conv *c) { return c->plain && c->G == 1; }
+
+static int cvncl_reads_parameter(const cvncl_backend *b, const cvni_conv *c, int up)
+{
+    return cvncl_is_pointwise(c) && (b->local || up);
+}
 
 static cvni_dense cvncl_pointwise(const cvni_conv *c)
 {
@@ -4320,7 +4326,7 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     size_t rows;
     if (!cvni_is_conv(l) && !cvni_outputs_second(l)) return 0;
     c = cvni_conv_of(net, l);
-    if (cvncl_is_depthwise(&c) || cvncl_is_pointwise(&c)) return 0;
+    if (cvncl_is_depthwise(&c) || cvncl_reads_parameter(cvncl_of(net), &c, up)) return 0;
     from = up ? c.MG : c.CG;
     to = cvni_ceil_div(up ? c.CG : c.MG, 16) * 16;
     rows = cvni_mul_size(cvni_mul_size((size_t)c.G, (size_t)c.taps), (size_t)from);
@@ -4375,23 +4381,28 @@ static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *
     return of;
 }
 
+static cvn_result cvncl_need_pass(cvn_net *net, const cvni_layer *l, const cvni_conv *c, int up)
+{
+    const cvni_dense d = cvncl_pointwise(c);
+    const cvncl_class of = cvncl_pass_class(c, up);
+    if (!cvncl_reads_parameter(cvncl_of(net), c, up)) return cvncl_need_class(net, &of);
+    return cvncl_need_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK,
+                            net->params[l->param[0]].offset);
+}
+
 static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const cvni_dense d = cvncl_pointwise(&c);
+    const cvncl_class weights = cvncl_weights_class(cvncl_of(net), &c);
     const int transposed = cvni_outputs_second(l);
-    cvncl_class of = cvncl_pass_class(&c, transposed);
     cvn_result result;
     if (cvncl_is_depthwise(&c)) return CVN_OK;
-    if (cvncl_is_pointwise(&c))
-        return cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
-    result = cvncl_need_class(net, &of);
+    result = cvncl_need_pass(net, l, &c, transposed);
+    if (train && result == CVN_OK) result = cvncl_need_pass(net, l, &c, !transposed);
     if (!train || result != CVN_OK) return result;
-    of = cvncl_pass_class(&c, !transposed);
-    result = cvncl_need_class(net, &of);
-    if (result != CVN_OK) return result;
-    of = cvncl_weights_class(cvncl_of(net), &c);
-    return cvncl_need_class(net, &of);
+    return cvncl_is_pointwise(&c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
+                                  : cvncl_need_class(net, &weights);
 }
 
 /* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
@@ -4482,7 +4493,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
         return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
-    if (cvncl_is_pointwise(&c))
+    if (cvncl_reads_parameter(cvncl_of(net), &c, up))
         return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
                                act);
     if (of.M <= 0) return CVN_OK;
