@@ -225,7 +225,7 @@ static void warp_groups(cvncl_desc d, int size)
 static void ways(cvncl_backend *b, int size)
 {
     for (int layout = 0; layout < 4; layout++) {
-        cvncl_class c = { 0, 4, 1, 0, 0, 0 };
+        cvncl_class c = { 0, 4, 1, 0, 0, 0, 0 };
         cvncl_trial t;
         c.layout = layout;
         c.M = c.N = c.K = size;
