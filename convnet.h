@@ -3010,7 +3010,11 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
         no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
-        no "tree-loop-optimize", no "ssa-phiopt", no "forward-propagate", \
+        no "tree-loop-optimize", no "tree-fre", no "tree-copy-prop", no "tree-reassoc", \
+        no "tree-phiprop", no "tree-loop-im", no "tree-scev-cprop", no "tree-tail-merge", \
+        no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
+        no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
+        no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
         no "guess-branch-probability"
     #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
                                              "unswitch-loops", CVNI_PASSES(""))))
@@ -3036,7 +3040,7 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
                                "no-code-hoisting", "no-expensive-optimizations", \
-                               "no-schedule-insns2"
+                               "no-schedule-insns2", "no-ipa-icf"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_PRAGMA(text) _Pragma(#text)
     #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
