@@ -3010,7 +3010,11 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
         no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
-        no "tree-loop-optimize", no "ssa-phiopt", no "forward-propagate", \
+        no "tree-loop-optimize", no "tree-fre", no "tree-copy-prop", no "tree-reassoc", \
+        no "tree-phiprop", no "tree-loop-im", no "tree-scev-cprop", no "tree-tail-merge", \
+        no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
+        no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
+        no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
         no "guess-branch-probability"
     #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
                                              "unswitch-loops", CVNI_PASSES(""))))
@@ -3036,7 +3040,7 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
                                "no-code-hoisting", "no-expensive-optimizations", \
-                               "no-schedule-insns2"
+                               "no-schedule-insns2", "no-ipa-icf"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_PRAGMA(text) _Pragma(#text)
     #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
@@ -14563,8 +14567,6 @@ cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size)
     return cvn_lrn_ex(net, x, &d);
 }
 
-CVNI_SMALL_END
-
 /* ================================================================================================
  * >>act   elementwise activations
  * ==============================================================================================
@@ -14764,6 +14766,7 @@ static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, 
 }
 
 /* s(v), and s(-v) = 1 - s(v) without its cancellation. */
+CVNI_HOT
 static float cvni_logistic(float v, float *other)
 {
     const float e = expf(-fabsf(v));
@@ -15276,7 +15279,6 @@ static void cvni_act_part(void *context, int begin, int end, int worker)
 
 static int cvni_chunks(size_t count) { return (int)((count + CVNI_CHUNK - 1) / CVNI_CHUNK); }
 
-CVNI_SMALL
 static cvni_act_job cvni_act_job_of(cvn_net *net, cvni_layer *l)
 {
     cvni_act_job j;
@@ -15510,7 +15512,6 @@ typedef struct cvni_prelu_desc { int parameters; } cvni_prelu_desc;
 
 static int cvni_prelu_channels(cvn_shape s) { return s.rank > 1 ? s.dim[1] : 1; }
 
-CVNI_SMALL
 static cvn_result cvni_prelu_shape(cvn_net *net, cvni_layer *l)
 {
     const int count = ((const cvni_prelu_desc *)l->desc)->parameters;
@@ -15549,6 +15550,7 @@ static void cvni_prelu_part(void *context, int begin, int end, int worker)
         }
 }
 
+CVNI_HOT
 static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_prelu_job *j = (const cvni_prelu_job *)context;
@@ -15572,7 +15574,6 @@ static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_SMALL
 static void cvni_prelu_run(cvn_net *net, cvni_layer *l, int backward)
 {
     float *dw = backward ? cvni_weights_grad(net, l, 0) : NULL;
@@ -15677,6 +15678,7 @@ static float cvni_largest(int n, ptrdiff_t step, const float *x)
 }
 
 /* y = e^(x - top) of n numbers `step` apart, y NULL: not wanted. Returns the sum. */
+CVNI_HOT
 static double cvni_exp_row(const cvni_kernels *kern, int n, ptrdiff_t step, float top,
                            const float *x, float *y)
 {
@@ -15699,6 +15701,7 @@ static double cvni_exp_row(const cvni_kernels *kern, int n, ptrdiff_t step, floa
 
 /* n numbers `step` apart: y = softmax(x), may be the same place. Returns log of the sum of exp(x -
  * max), plus max. */
+CVNI_HOT
 static float cvni_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
                                float *y)
 {
@@ -15710,6 +15713,7 @@ static float cvni_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, 
 }
 
 /* The same of y = log(softmax(x)); no exponential is above 1. */
+CVNI_HOT
 static void cvni_log_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
                                   float *y)
 {
@@ -15740,6 +15744,7 @@ static void cvni_softmax_part(void *context, int begin, int end, int worker)
     }
 }
 
+CVNI_HOT
 static void cvni_softmax_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_softmax_job *j = (const cvni_softmax_job *)context;
@@ -15761,7 +15766,6 @@ static void cvni_softmax_back_part(void *context, int begin, int end, int worker
     }
 }
 
-CVNI_SMALL
 static void cvni_softmax_run(cvn_net *net, cvni_layer *l, int backward)
 {
     cvni_softmax_job j;
@@ -15834,7 +15838,6 @@ cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
 
 typedef struct cvni_gated_desc { int axis, k, maxout; } cvni_gated_desc;
 
-CVNI_SMALL
 static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
 {
     cvni_gated_desc *d = (cvni_gated_desc *)l->desc;
@@ -15854,7 +15857,6 @@ static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-CVNI_SMALL
 static cvn_result cvni_maxout_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -15879,9 +15881,11 @@ typedef struct cvni_gated_job {
     int add;
 } cvni_gated_job;
 
+CVNI_HOT
 static void cvni_put_gradient(float *dx, float g, int add) { *dx = add ? *dx + g : g; }
 
 /* n elements of y; x points to the first slice, the others are `run` apart. */
+CVNI_HOT
 static void cvni_glu_span(const cvni_gated_job *j, int n, const float *x, float *y, const float *dy,
                           float *dx)
 {
@@ -15898,6 +15902,7 @@ static void cvni_glu_span(const cvni_gated_job *j, int n, const float *x, float 
     }
 }
 
+CVNI_HOT
 static void cvni_maxout_span(const cvni_gated_job *j, int n, const float *x, float *y,
                              const float *dy, float *dx)
 {
@@ -15936,7 +15941,6 @@ static void cvni_gated_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_SMALL
 static void cvni_gated_run(cvn_net *net, cvni_layer *l, int backward)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -16040,6 +16044,7 @@ static size_t cvni_dropout_group(const cvni_layer *l)
 }
 
 /* The elements [begin, end) of a group. */
+CVNI_HOT
 static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
                               float scale)
 {
@@ -16064,6 +16069,7 @@ static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, 
 }
 
 /* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+CVNI_HOT
 static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
                                   float scale)
 {
@@ -16117,10 +16123,9 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
 static void cvni_noise_pass(const cvn_net *net, size_t count, const float *in, float *out, int add)
 {
     if (add) net->k->add((int)count, out, in, out);
-    else if (in != out) memcpy(out, in, count * sizeof(float));
+    else if (in != out) cvni_copy(out, in, count);
 }
 
-CVNI_SMALL
 static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out, int add)
 {
     cvni_dropout_job j;
@@ -16304,7 +16309,6 @@ static cvn_result cvni_noise_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-CVNI_SMALL
 static cvn_result cvni_reparameterize_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *mean = cvni_in(net, l, 0);
@@ -16346,8 +16350,6 @@ cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance)
     inputs[1] = log_variance;
     return cvni_add_layer(net, &cvni_op_reparameterize, inputs, 2, NULL, 0);
 }
-
-CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>view   flatten, reshape, the batch: the same elements under another shape
