@@ -46954,34 +46954,80 @@ static CVNI_ALWAYS_INLINE __m512 cvni_tile_end_avx512(const cvni_tile *t, int i,
     return _mm512_min_ps(_mm512_set1_ps(t->most), v);
 }
 
-/* Row i of the tile t; m: lanes of the last vector. ends, a constant: does it end the row, too? */
+/* Row i of a tile of three vectors; m: lanes of the last one. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
-                                                     int ends, __mmask16 m, const __m512 *s)
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __mmask16 m,
+                                                     const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    float *last = c + 16 * (vectors - 1);
-    __m512 v0 = s[0];
-    __m512 v1 = s[vectors > 2 ? 1 : 0];
-    __m512 v2 = s[vectors - 1];
+    __m512 v0 = s[0], v1 = s[1], v2 = s[2];
     if (i >= t->rows) return;
     if (t->add) {
-        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
-        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, c + 32), v2);
     }
-    if (ends && t->end) {
-        if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
-        if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+    if (t->end) {
+        v0 = cvni_tile_end_avx512(t, i, v0);
+        v1 = cvni_tile_end_avx512(t, i, v1);
         v2 = cvni_tile_end_avx512(t, i, v2);
     }
-    if (vectors > 1) _mm512_storeu_ps(c, v0);
-    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
-    _mm512_mask_storeu_ps(last, m, v2);
+    _mm512_storeu_ps(c, v0);
+    _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(c + 32, m, v2);
+}
+
+/* All rows of a tile of few rows or vectors, from memory: s[row][vector]. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_all_avx512(const cvni_tile *t, int vectors,
+                                                     const float *s)
+{
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float *c = t->c;
+    for (int i = 0; i < t->rows; i++, c += t->ldc, s += 16 * vectors) {
+        float *last = c + 16 * (vectors - 1);
+        __m512 v0 = _mm512_loadu_ps(s);
+        __m512 v1 = vectors > 2 ? _mm512_loadu_ps(s + 16) : v0;
+        __m512 v2 = vectors > 1 ? _mm512_loadu_ps(s + 16 * (vectors - 1)) : v0;
+        if (t->add) {
+            if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+            if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+            v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        }
+        if (t->end) {
+            if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
+            if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+            v2 = cvni_tile_end_avx512(t, i, v2);
+        }
+        if (vectors > 1) _mm512_storeu_ps(c, v0);
+        if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+        _mm512_mask_storeu_ps(last, m, v2);
+    }
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_store_rows_avx512(const cvni_store *s);
+static void cvni_store_tile_avx512(const cvni_tile *t, int vectors, const float *s)
+{
+    if (vectors == 1) cvni_store_all_avx512(t, 1, s);
+    else if (vectors == 2) cvni_store_all_avx512(t, 2, s);
+    else cvni_store_all_avx512(t, 3, s);
+}
+
+/* Vectors 8*part to 8*part + 7 into memory. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_keep_avx512(const __m512 *v, int part, float *s)
+{
+    v += 8 * part;
+    s += 128 * part;
+    _mm512_storeu_ps(s, v[0]);
+    _mm512_storeu_ps(s + 16, v[1]);
+    _mm512_storeu_ps(s + 32, v[2]);
+    _mm512_storeu_ps(s + 48, v[3]);
+    _mm512_storeu_ps(s + 64, v[4]);
+    _mm512_storeu_ps(s + 80, v[5]);
+    _mm512_storeu_ps(s + 96, v[6]);
+    _mm512_storeu_ps(s + 112, v[7]);
+}
 
 /* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
  * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
@@ -46992,7 +47038,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows > 4 && vectors > 1;           /* the others in a second pass */
+    float sums[24 * 16];
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
@@ -47022,15 +47068,20 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, ends, m, s);
-    cvni_store_row_avx512(t, 1, vectors, ends, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, ends, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, ends, m, s + 3 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, ends, m, s + 4 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, ends, m, s + 5 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, ends, m, s + 6 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, ends, m, s + 7 * vectors);
-    if (!ends && t->end) cvni_tile_end(t, cvni_store_rows_avx512);
+    if (rows < 6 || vectors < 3) {
+        cvni_keep_avx512(s, 0, sums);
+        if (rows * vectors > 8) cvni_keep_avx512(s, 1, sums);
+        cvni_store_tile_avx512(t, vectors, sums);
+        return;
+    }
+    cvni_store_row_avx512(t, 0, m, s);
+    cvni_store_row_avx512(t, 1, m, s + 3);
+    cvni_store_row_avx512(t, 2, m, s + 6);
+    cvni_store_row_avx512(t, 3, m, s + 9);
+    cvni_store_row_avx512(t, 4, m, s + 12);
+    cvni_store_row_avx512(t, 5, m, s + 15);
+    if (rows > 6) cvni_store_row_avx512(t, 6, m, s + 18);
+    if (rows > 6) cvni_store_row_avx512(t, 7, m, s + 21);
 }
 
 CVNI_TARGET("avx512f")
@@ -47063,7 +47114,7 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float sums[24 * 16];
     const float *a0 = t->a + row[0], *a1 = t->a + row[1];
     const float *a2 = t->a + row[2], *a3 = t->a + row[3];
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
@@ -47084,14 +47135,10 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
         if (rows > 7) cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, 0, m, s);
-    cvni_store_row_avx512(t, 1, vectors, 0, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, 0, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, 0, m, s + 3 * vectors);
-    cvni_store_row_avx512(t, 4, vectors, 0, m, s + 4 * vectors);
-    cvni_store_row_avx512(t, 5, vectors, 0, m, s + 5 * vectors);
-    cvni_store_row_avx512(t, 6, vectors, 0, m, s + 6 * vectors);
-    if (rows > 7) cvni_store_row_avx512(t, 7, vectors, 0, m, s + 7 * vectors);
+    cvni_keep_avx512(s, 0, sums);
+    if (vectors > 1) cvni_keep_avx512(s, 1, sums);
+    if (vectors > 2) cvni_keep_avx512(s, 2, sums);
+    cvni_store_tile_avx512(t, vectors, sums);
 }
 
 CVNI_TARGET("avx512f")
