@@ -3158,6 +3158,7 @@ typedef struct cvni_place {
     int activation;             /* id of the activation done on this layer's store, or 0 */
     int residual;               /* id of the layer added on this batch norm's store, or 0 */
     int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
+    int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -3434,6 +3435,16 @@ typedef struct cvni_kernels {
      * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
      * winner may be NULL */
     void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
+    /* dx[2*rows][2*cols] = dy where y > 0, else slope*dy, at its winner, 0 elsewhere; y NULL: dy */
+    void (*maxpool2_grad)(int rows, int cols, const int *winner, const float *y, float slope,
+                          const float *dy, float *dx);
+    /* y[r*cols + c] = mean of x[2r][2c], x[2r + 1][2c], x[2r][2c + 1], x[2r + 1][2c + 1], W floats
+     * a row */
+    void (*avgpool2)(int rows, int cols, const float *x, int W, float *y);
+    /* dx[2r + i][2c + k] = dy[r*cols + c]/4 * (f[0] + x*(f[1] + f[2]*x)), 2*cols floats a row;
+     * x NULL: dy/4 */
+    void (*avgpool2_grad)(int rows, int cols, const float *x, const float f[3], const float *dy,
+                          float *dx);
     void (*maxpool)(const cvni_windows *s);
     int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
@@ -5294,6 +5305,8 @@ static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu
 static float cvni_most(const cvni_layer *l);
 static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
 static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
+static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
+static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -5459,6 +5472,37 @@ static int cvni_may_join(const cvni_planner *p, int id, int x)
            places[id].segment == places[x].segment && places[id].again == places[x].again;
 }
 
+/* A pool applies the slope of the activation in front of it to the gradient that it writes. That
+ * then is the gradient of the activation's input, whose memory it shares: cvni_share_gradient. */
+static void cvni_plan_gates(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count && p->train && !net->backend; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int x = l->inputs == 1 ? l->input[0] : 0;
+        int from;
+        if (!x || !places[id].grad || places[id].segment || places[x].by ||
+            !cvni_pool_gates(net, l) || !cvni_may_join(p, id, x))
+            continue;
+        from = net->layers[x].input[0];
+        if (places[from].grad && p->readers[from] == 1 && !net->layers[from].want_grad &&
+            net->layers[from].loss_weight == 0)
+            places[x].gate = id;
+    }
+}
+
+/* Does the backward pass of a layer read its value? A pool that gates reads its own instead of the
+ * relu's. */
+static int cvni_uses_y(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    const cvni_place *places = p->plan->places;
+    const int gate = places[id].gate;
+    if (gate && cvni_is_maxpool(&p->net->layers[gate])) return 0;
+    return l->op->flags & CVNI_USES_Y || (l->inputs == 1 && places[l->input[0]].gate == id);
+}
+
 /* Does a layer between `first` and `last` read x? */
 static int cvni_read_between(const cvni_planner *p, int x, int first, int last)
 {
@@ -5508,7 +5552,7 @@ static int cvni_may_overwrite(const cvni_planner *p, int id, int x)
     for (;;) {
         const cvni_layer *l = &net->layers[x];
         if (cvni_is_kept(net, x) || l->op->flags & CVNI_SOURCE || p->readers[x] != 1) return 0;
-        if (p->train && places[x].grad && l->op->flags & CVNI_USES_Y) return 0;
+        if (p->train && places[x].grad && cvni_uses_y(p, x)) return 0;
         if (places[id].again && !places[x].again) return 0;     /* it is read again */
         if (!p->alias[x]) return 1;
         x = p->alias[x];
@@ -5526,8 +5570,7 @@ static int cvni_last_use(const cvni_planner *p, int id, int again)
     int last = again ? p->again[id] : p->forward[id];
     const int by = places[id].by;
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y)
-        last = p->backward[by ? by : id];
+    if (backward && places[id].grad && cvni_uses_y(p, id)) last = p->backward[by ? by : id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
@@ -5920,6 +5963,7 @@ static int cvni_plan_layers(cvni_planner *p)
     if (p->train) cvni_plan_again(p);
     else cvni_plan_fusion(p);
     cvni_plan_norms(p);
+    cvni_plan_gates(p);
     cvni_plan_steps(p);
     return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
 }
@@ -12325,6 +12369,8 @@ typedef struct cvni_pool_job {
     float *y, *dx;                      /* y NULL: not wanted */
     int *winner;                        /* NULL: not wanted */
     const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
+    const float *gate;                  /* y or x: by it dx gets an activation's slope; or NULL */
+    float f[3];                         /* of relu: slope */
     cvni_pool_axis h, w;
     int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
@@ -12409,6 +12455,12 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
 {
     return a->kernel == 2 && a->stride == 2 && a->dilation == 1 && !a->pad0 &&
            2 * a->out <= a->n;
+}
+
+/* And nothing is left over? */
+static int cvni_pool_quarters(const cvni_pool_axis *h, const cvni_pool_axis *w)
+{
+    return cvni_pool_halves(h) && cvni_pool_halves(w) && 2 * h->out == h->n && 2 * w->out == w->n;
 }
 
 /* The largest element under one window, a NaN before numbers. */
@@ -12502,40 +12554,20 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 static void cvni_maxpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const int quarters = !j->add && cvni_pool_quarters(&j->h, &j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         const int *winner = j->winner + t * j->outputs;
         float *dx = j->dx + t * j->plane;
+        if (quarters) {
+            j->net->k->maxpool2_grad(j->h.out, j->w.out, winner,
+                                     j->gate ? j->gate + t * j->outputs : NULL, j->f[0], dy, dx);
+            continue;
+        }
         if (!j->add) cvni_zero(dx, (size_t)j->plane);
         for (ptrdiff_t o = 0; o < j->outputs; o++) dx[winner[o]] += dy[o];
     }
-}
-
-/* The means of n windows of two by two, from the rows at x and W behind. */
-CVNI_HOT
-static void cvni_avgpool2_row(int n, const float *CVNI_RESTRICT x, int W, float *CVNI_RESTRICT y)
-{
-    const float *below = x + W;
-    for (int i = 0; i < n; i++)
-        y[i] = 0.25f * ((x[2 * i] + x[2 * i + 1]) + (below[2 * i] + below[2 * i + 1]));
-}
-
-CVNI_HOT
-static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, int add,
-                                   float *CVNI_RESTRICT dx)
-{
-    float *below = dx + W;
-    if (add)
-        for (int i = 0; i < n; i++) {
-            const float g = 0.25f * dy[i];
-            dx[2 * i] += g;
-            dx[2 * i + 1] += g;
-            below[2 * i] += g;
-            below[2 * i + 1] += g;
-        }
-    else for (int i = 0; i < n; i++)
-            dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
 }
 
 /* The elements under a window; rows of the whole width at once, as many as a sum of floats may
@@ -12564,13 +12596,9 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const float *plane = j->x + t * j->plane;
         float *y = j->y + t * j->outputs;
-        for (int oh = 0; oh < j->h.out; oh++) {
+        if (halves) j->net->k->avgpool2(j->h.out, j->w.out, plane, j->w.n, y);
+        for (int oh = 0; oh < j->h.out && !halves; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
-            if (halves) {
-                cvni_avgpool2_row(j->w.out, plane + (ptrdiff_t)2 * oh * j->w.n, j->w.n, y);
-                y += j->w.out;
-                continue;
-            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const double sum = cvni_pool_sum(j, plane, rows, cols);
@@ -12584,20 +12612,17 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     const int W = j->w.n;
-    const int halves = cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w);
-    const int whole = halves && j->plane == 4 * j->outputs;     /* nothing of dx is left over */
+    const int quarters = !j->add && cvni_pool_quarters(&j->h, &j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         float *dx = j->dx + t * j->plane;
-        if (!j->add && !whole) cvni_zero(dx, (size_t)j->plane);
-        for (int oh = 0; oh < j->h.out; oh++) {
+        if (quarters)
+            j->net->k->avgpool2_grad(j->h.out, j->w.out, j->gate ? j->gate + t * j->plane : NULL,
+                                     j->f, dy, dx);
+        else if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out && !quarters; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
-            if (halves) {
-                cvni_avgpool2_back_row(j->w.out, dy, W, j->add, dx + (ptrdiff_t)2 * oh * W);
-                dy += j->w.out;
-                continue;
-            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
@@ -12656,6 +12681,16 @@ static double cvni_pool_window(const cvni_pool_axis *a)
     return a->kernel ? a->kernel : (double)a->n / a->out + 1;
 }
 
+/* Both axes of a pool. */
+static void cvni_pool_axes_of(const cvn_net *net, const cvni_layer *l, cvni_pool_axis a[2])
+{
+    cvni_pool_axes((const cvni_pool_layer *)l->desc, cvni_in(net, l, 0)->shape, a);
+    a[0].out = l->shape.rank == 3 ? 1 : l->shape.dim[2];
+    a[1].out = l->shape.dim[l->shape.rank - 1];
+}
+
+static int cvni_slope_of_y(const cvni_layer *l, float f[3]);        /* >>act */
+
 static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
 {
     cvni_layer *x = cvni_in(net, l, 0);
@@ -12663,9 +12698,7 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     cvni_pool_job j;
     double cost;
     memset(&j, 0, sizeof j);
-    cvni_pool_axes((const cvni_pool_layer *)l->desc, x->shape, a);
-    a[0].out = l->shape.rank == 3 ? 1 : l->shape.dim[2];
-    a[1].out = l->shape.dim[l->shape.rank - 1];
+    cvni_pool_axes_of(net, l, a);
     j.net = net;
     j.h = a[0];
     j.w = a[1];
@@ -12677,6 +12710,10 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.winner = (int *)(l->is_int ? (void *)l->y : l->saved);
     j.dy = l->dy;
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
+    if (x->place.gate) {
+        j.gate = cvni_is_maxpool(l) ? l->y : x->y;
+        if (!cvni_slope_of_y(x, j.f)) j.f[0] = cvni_relu_slope(x);
+    }
     cost = (double)cvni_elements(l->shape) * cvni_pool_window(&a[0]) * cvni_pool_window(&a[1]);
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
                       2 * cost + (double)cvni_elements(x->shape), part, &j);
@@ -12726,6 +12763,21 @@ static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_m
                                          cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
                                          cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static int cvni_is_maxpool(const cvni_layer *l) { return l->op == &cvni_op_maxpool; }
+
+/* Can the backward pass of l, if it is a pool, do that of the activation in front of it? */
+static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_axis a[2];
+    float f[3];
+    if (!(cvni_is_maxpool(l) && cvni_is_relu(x)) &&
+        !(l->op == &cvni_op_avgpool && cvni_slope_of_y(x, f)))
+        return 0;
+    cvni_pool_axes_of(net, l, a);
+    return cvni_pool_quarters(&a[0], &a[1]);
+}
+
 static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
                                                 cvni_maxpool_shape, NULL, cvni_maxpool_forward,
                                                 CVNI_TRAIN(cvni_maxpool_backward) };
@@ -15310,7 +15362,7 @@ static void cvni_act_backward(cvn_net *net, cvni_layer *l)
     cvni_act_job j = cvni_act_job_of(net, l);
     j.dy = l->dy;
     j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (j.out)
+    if (j.out && !l->place.gate)
         cvni_parallel_for(net, cvni_chunks(j.count),
                           !j.d->act || j.d->act->slope ? cvni_act_cost(&j) : 2.0 * (double)j.count,
                           cvni_act_part, &j);
@@ -15382,6 +15434,16 @@ static int cvni_is_relu(const cvni_layer *l)
 static float cvni_relu_slope(const cvni_layer *l)
 {
     return ((const cvni_act_desc *)l->desc)->p[0];
+}
+
+/* Is dy/dx = f[0] + y*(f[1] + f[2]*y)? */
+static int cvni_slope_of_y(const cvni_layer *l, float f[3])
+{
+    const int tanh = l->op == &cvni_op_tanh;
+    f[0] = (float)tanh;
+    f[1] = (float)!tanh;
+    f[2] = -1;
+    return tanh || l->op == &cvni_op_sigmoid;
 }
 
 static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
@@ -45551,6 +45613,36 @@ static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y,
     }
 }
 
+CVNI_HOT
+static void cvni_maxpool2_grad_c(int rows, int cols, const int *winner, const float *y, float slope,
+                                 const float *dy, float *dx)
+{
+    cvni_zero(dx, 4 * (size_t)rows * (size_t)cols);
+    for (ptrdiff_t o = 0; o < (ptrdiff_t)rows * cols; o++)
+        dx[winner[o]] = y && !(y[o] > 0) ? slope * dy[o] : dy[o];
+}
+
+CVNI_HOT
+static void cvni_avgpool2_c(int rows, int cols, const float *x, int W, float *y)
+{
+    for (int r = 0; r < rows; r++, x += 2 * (ptrdiff_t)W, y += cols)
+        for (int c = 0; c < cols; c++)
+            y[c] = 0.25f * ((x[2 * c] + x[W + 2 * c]) + (x[2 * c + 1] + x[W + 2 * c + 1]));
+}
+
+CVNI_HOT
+static void cvni_avgpool2_grad_c(int rows, int cols, const float *x, const float f[3],
+                                 const float *dy, float *dx)
+{
+    const float a = f[0], b = f[1], c = f[2];
+    for (int r = 0; r < 2 * rows; r++, dx += 2 * cols) {
+        const float *from = dy + (ptrdiff_t)(r / 2) * cols;
+        for (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
+        for (int i = 0; x && i < 2 * cols; i++) dx[i] *= a + x[i] * (b + c * x[i]);
+        if (x) x += 2 * cols;
+    }
+}
+
 /* The element at x of n windows. Masks instead of branches, so that the loop becomes vectors. */
 CVNI_HOT
 static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
@@ -45735,6 +45827,9 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
                                              cvni_maxpool2_c,
+                                             cvni_maxpool2_grad_c,
+                                             cvni_avgpool2_c,
+                                             cvni_avgpool2_grad_c,
                                              cvni_maxpool_c,
                                              5,
                                              5,
@@ -46967,6 +47062,9 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
                                                 cvni_maxpool2_avx2,
+                                                cvni_maxpool2_grad_c,
+                                                cvni_avgpool2_c,
+                                                cvni_avgpool2_grad_c,
                                                 cvni_maxpool_avx2,
                                                 3,
                                                 0,
@@ -47024,34 +47122,80 @@ static CVNI_ALWAYS_INLINE __m512 cvni_tile_end_avx512(const cvni_tile *t, int i,
     return _mm512_min_ps(_mm512_set1_ps(t->most), v);
 }
 
-/* Row i of the tile t; m: lanes of the last vector. ends, a constant: does it end the row, too? */
+/* Row i of a tile of three vectors; m: lanes of the last one. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
-                                                     int ends, __mmask16 m, const __m512 *s)
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __mmask16 m,
+                                                     const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    float *last = c + 16 * (vectors - 1);
-    __m512 v0 = s[0];
-    __m512 v1 = s[vectors > 2 ? 1 : 0];
-    __m512 v2 = s[vectors - 1];
+    __m512 v0 = s[0], v1 = s[1], v2 = s[2];
     if (i >= t->rows) return;
     if (t->add) {
-        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
-        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, c + 32), v2);
     }
-    if (ends && t->end) {
-        if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
-        if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+    if (t->end) {
+        v0 = cvni_tile_end_avx512(t, i, v0);
+        v1 = cvni_tile_end_avx512(t, i, v1);
         v2 = cvni_tile_end_avx512(t, i, v2);
     }
-    if (vectors > 1) _mm512_storeu_ps(c, v0);
-    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
-    _mm512_mask_storeu_ps(last, m, v2);
+    _mm512_storeu_ps(c, v0);
+    _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(c + 32, m, v2);
+}
+
+/* All rows of a tile of few rows or vectors, from memory: s[row][vector]. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_all_avx512(const cvni_tile *t, int vectors,
+                                                     const float *s)
+{
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float *c = t->c;
+    for (int i = 0; i < t->rows; i++, c += t->ldc, s += 16 * vectors) {
+        float *last = c + 16 * (vectors - 1);
+        __m512 v0 = _mm512_loadu_ps(s);
+        __m512 v1 = vectors > 2 ? _mm512_loadu_ps(s + 16) : v0;
+        __m512 v2 = vectors > 1 ? _mm512_loadu_ps(s + 16 * (vectors - 1)) : v0;
+        if (t->add) {
+            if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+            if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+            v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        }
+        if (t->end) {
+            if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
+            if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+            v2 = cvni_tile_end_avx512(t, i, v2);
+        }
+        if (vectors > 1) _mm512_storeu_ps(c, v0);
+        if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+        _mm512_mask_storeu_ps(last, m, v2);
+    }
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_store_rows_avx512(const cvni_store *s);
+static void cvni_store_tile_avx512(const cvni_tile *t, int vectors, const float *s)
+{
+    if (vectors == 1) cvni_store_all_avx512(t, 1, s);
+    else if (vectors == 2) cvni_store_all_avx512(t, 2, s);
+    else cvni_store_all_avx512(t, 3, s);
+}
+
+/* Vectors 8*part to 8*part + 7 into memory. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_keep_avx512(const __m512 *v, int part, float *s)
+{
+    v += 8 * part;
+    s += 128 * part;
+    _mm512_storeu_ps(s, v[0]);
+    _mm512_storeu_ps(s + 16, v[1]);
+    _mm512_storeu_ps(s + 32, v[2]);
+    _mm512_storeu_ps(s + 48, v[3]);
+    _mm512_storeu_ps(s + 64, v[4]);
+    _mm512_storeu_ps(s + 80, v[5]);
+    _mm512_storeu_ps(s + 96, v[6]);
+    _mm512_storeu_ps(s + 112, v[7]);
+}
 
 /* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
  * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
@@ -47062,7 +47206,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows > 4 && vectors > 1;           /* the others in a second pass */
+    float sums[24 * 16];
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
@@ -47092,15 +47236,20 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, ends, m, s);
-    cvni_store_row_avx512(t, 1, vectors, ends, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, ends, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, ends, m, s + 3 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, ends, m, s + 4 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, ends, m, s + 5 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, ends, m, s + 6 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, ends, m, s + 7 * vectors);
-    if (!ends && t->end) cvni_tile_end(t, cvni_store_rows_avx512);
+    if (rows < 6 || vectors < 3) {
+        cvni_keep_avx512(s, 0, sums);
+        if (rows * vectors > 8) cvni_keep_avx512(s, 1, sums);
+        cvni_store_tile_avx512(t, vectors, sums);
+        return;
+    }
+    cvni_store_row_avx512(t, 0, m, s);
+    cvni_store_row_avx512(t, 1, m, s + 3);
+    cvni_store_row_avx512(t, 2, m, s + 6);
+    cvni_store_row_avx512(t, 3, m, s + 9);
+    cvni_store_row_avx512(t, 4, m, s + 12);
+    cvni_store_row_avx512(t, 5, m, s + 15);
+    if (rows > 6) cvni_store_row_avx512(t, 6, m, s + 18);
+    if (rows > 6) cvni_store_row_avx512(t, 7, m, s + 21);
 }
 
 CVNI_TARGET("avx512f")
@@ -47133,7 +47282,7 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float sums[24 * 16];
     const float *a0 = t->a + row[0], *a1 = t->a + row[1];
     const float *a2 = t->a + row[2], *a3 = t->a + row[3];
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
@@ -47154,14 +47303,10 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
         if (rows > 7) cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, 0, m, s);
-    cvni_store_row_avx512(t, 1, vectors, 0, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, 0, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, 0, m, s + 3 * vectors);
-    cvni_store_row_avx512(t, 4, vectors, 0, m, s + 4 * vectors);
-    cvni_store_row_avx512(t, 5, vectors, 0, m, s + 5 * vectors);
-    cvni_store_row_avx512(t, 6, vectors, 0, m, s + 6 * vectors);
-    if (rows > 7) cvni_store_row_avx512(t, 7, vectors, 0, m, s + 7 * vectors);
+    cvni_keep_avx512(s, 0, sums);
+    if (vectors > 1) cvni_keep_avx512(s, 1, sums);
+    if (vectors > 2) cvni_keep_avx512(s, 2, sums);
+    cvni_store_tile_avx512(t, vectors, sums);
 }
 
 CVNI_TARGET("avx512f")
@@ -47964,6 +48109,97 @@ static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, floa
     }
 }
 
+/* Each of the first eight lanes twice. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_twice_avx512(__m512 v)
+{
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                                 v);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_maxpool2_grad_avx512(int rows, int cols, const int *winner, const float *y,
+                                      float slope, const float *dy, float *dx)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512 s = _mm512_set1_ps(slope);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {     /* 16 columns of dx */
+            const __mmask16 m = cvni_tail_avx512(cvni_min(8, cols - c));
+            const __mmask16 m2 = cvni_tail_avx512(cvni_min(16, 2 * (cols - c)));
+            const int from = r * cols + c;
+            const int to = 4 * r * cols + 2 * c;
+            const __m512i at = _mm512_add_epi32(_mm512_set1_epi32(to), lane);
+            const __m512i below = _mm512_add_epi32(_mm512_set1_epi32(2 * cols), at);
+            const __m512i places = _mm512_maskz_loadu_epi32(m, winner + from);
+            const __m512i place =
+                _mm512_castps_si512(cvni_twice_avx512(_mm512_castsi512_ps(places)));
+            __m512 g = _mm512_maskz_loadu_ps(m, dy + from);
+            if (y) g = cvni_relu_grad1_avx512(_mm512_maskz_loadu_ps(m, y + from), g, s);
+            g = cvni_twice_avx512(g);
+            _mm512_mask_storeu_ps(dx + to, m2,
+                                  _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(place, at), g));
+            _mm512_mask_storeu_ps(dx + to + 2 * cols, m2,
+                                  _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(place, below), g));
+        }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_avgpool2_avx512(int rows, int cols, const float *x, int W, float *y)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const __m512 quarter = _mm512_set1_ps(0.25f);
+    for (int c = 0; c < cols; c += 16) {
+        const int n = cvni_min(16, cols - c);
+        const __mmask16 m0 = cvni_tail_avx512(cvni_min(16, 2 * n));
+        const __mmask16 m1 = cvni_tail_avx512(cvni_max(0, 2 * n - 16));
+        const __mmask16 m = cvni_tail_avx512(n);
+        const float *p = x + 2 * c;
+        for (int r = 0; r < rows; r++, p += 2 * (ptrdiff_t)W) {
+            const __m512 a = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, p),
+                                           _mm512_maskz_loadu_ps(m0, p + W));
+            const __m512 b = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, p + 16),
+                                           _mm512_maskz_loadu_ps(m1, p + W + 16));
+            const __m512 sum = _mm512_add_ps(_mm512_permutex2var_ps(a, even, b),
+                                             _mm512_permutex2var_ps(a, odd, b));
+            _mm512_mask_storeu_ps(y + r * cols + c, m, _mm512_mul_ps(quarter, sum));
+        }
+    }
+}
+
+/* g times the slope at x. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_slope_avx512(const float f[3], __m512 x, __m512 g)
+{
+    const __m512 v = _mm512_fmadd_ps(_mm512_set1_ps(f[2]), x, _mm512_set1_ps(f[1]));
+    return _mm512_mul_ps(g, _mm512_fmadd_ps(v, x, _mm512_set1_ps(f[0])));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_avgpool2_grad_avx512(int rows, int cols, const float *x, const float f[3],
+                                      const float *dy, float *dx)
+{
+    const __m512 quarter = _mm512_set1_ps(0.25f);
+    const int W = 2 * cols;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {     /* 16 columns of dx */
+            const __mmask16 m = cvni_tail_avx512(cvni_min(8, cols - c));
+            const __mmask16 m2 = cvni_tail_avx512(cvni_min(16, W - 2 * c));
+            const int to = 2 * r * W + 2 * c;
+            __m512 top = _mm512_mul_ps(quarter, _mm512_maskz_loadu_ps(m, dy + r * cols + c));
+            __m512 low;
+            low = top = cvni_twice_avx512(top);
+            if (x) {
+                top = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m2, x + to), top);
+                low = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m2, x + to + W), low);
+            }
+            _mm512_mask_storeu_ps(dx + to, m2, top);
+            _mm512_mask_storeu_ps(dx + to + W, m2, low);
+        }
+}
+
 CVNI_TARGET("avx512f")
 static void cvni_maxpool_avx512(const cvni_windows *s)
 {
@@ -48652,6 +48888,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
                                                   cvni_maxpool2_avx512,
+                                                  cvni_maxpool2_grad_avx512,
+                                                  cvni_avgpool2_avx512,
+                                                  cvni_avgpool2_grad_avx512,
                                                   cvni_maxpool_avx512,
                                                   5,
                                                   3,
@@ -49516,6 +49755,9 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
                                               cvni_maxpool2_c,
+                                              cvni_maxpool2_grad_c,
+                                              cvni_avgpool2_c,
+                                              cvni_avgpool2_grad_c,
                                               cvni_maxpool_c,
                                               0,
                                               0,
