@@ -2984,6 +2984,16 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #endif
 #endif
 
+#if defined(__linux__)
+    #define CVNI_LARGE_PAGE ((size_t)1 << 21)   /* bytes, and how madvise is asked for them */
+    #define CVNI_LARGE_PAGES 14
+    #ifdef __cplusplus
+        #include <sys/mman.h>
+    #else
+int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
+    #endif
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
@@ -3727,6 +3737,22 @@ static void *cvni_alloc(cvn_net *net, size_t bytes)
 static void cvni_free(cvn_net *net, void *pointer)
 {
     cvni_free_to(&net->desc.allocator, pointer);
+}
+
+/* Large pages where Linux gives them on request, for a block that is read again and again: else each
+ * 4 kB of weights that are read once a pass are a miss of the TLB and stop the prefetcher. */
+static void cvni_ask_large_pages(void *block, size_t bytes)
+{
+#ifdef CVNI_LARGE_PAGE
+    const size_t over = (size_t)((uintptr_t)block % CVNI_LARGE_PAGE);
+    const size_t first = over ? CVNI_LARGE_PAGE - over : 0;
+    if (bytes < first + CVNI_LARGE_PAGE) return;
+    madvise((char *)block + first, (bytes - first) / CVNI_LARGE_PAGE * CVNI_LARGE_PAGE,
+            CVNI_LARGE_PAGES);
+#else
+    (void)block;
+    (void)bytes;
+#endif
 }
 
 /* A piece of memory on a list, or NULL; cvni_free_records gives all of it back that came after
@@ -6244,6 +6270,7 @@ static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, 
             result = cvni_fail(net, CVN_ERROR_MEMORY,
                                "no memory for the arena of %lu bytes; a smaller batch needs less",
                                (unsigned long)size);
+        else if (mode == CVN_INFER) cvni_ask_large_pages(block, size);
     }
     if (result == CVN_OK) {
         cvni_take_plan(net, &plan, device, block, size, !buffer, batch, mode);
