@@ -1580,8 +1580,8 @@ static int tuned_way(const cvncl_class *c, int precision, double *left)
 /* Found once, then read, as long as the file is whole and of this precision. */
 static void tuning(void)
 {
-    const cvncl_class c = { CVNCL_GEMM_KN, 4, 1, 48, 40, 100 };
-    const cvncl_class like = { CVNCL_GEMM_KN, 4, 1, 64, 64, 128 };
+    const cvncl_class c = { CVNCL_GEMM_KN, 4, 1, 48, 40, 100, 0 };
+    const cvncl_class like = { CVNCL_GEMM_KN, 4, 1, 64, 64, 128, 0 };
     char folder[] = "/tmp/convnet_cl_XXXXXX";
     double left;
     int way;
@@ -1892,7 +1892,7 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c)
 static void products(void)
 {
     static const cvncl_class classes[] = {
-        { 0, 1, 1, 1, 1, 1 }, { 0, 1, 2, 67, 45, 37 }, { 0, 4, 1, 132, 196, 52 }
+        { 0, 1, 1, 1, 1, 1, 0 }, { 0, 1, 2, 67, 45, 37, 0 }, { 0, 4, 1, 132, 196, 52, 0 }
     };
     for (int pass = 0; pass < 4; pass++) {
         cvncl_backend *b;
