@@ -74,7 +74,8 @@
  *     linear algebra  >>gemm
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-lanes >>conv-weights
  *                     >>winograd >>depthwise >>conv-layer
- *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
+ *     layers          >>dense >>pool >>strips >>roi >>norm >>layernorm >>act >>softmax >>gated
+ *                     >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
  *                     >>gather >>resample
@@ -2984,6 +2985,16 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #endif
 #endif
 
+#if defined(__linux__)
+    #define CVNI_LARGE_PAGE ((size_t)1 << 21)   /* bytes, and how madvise is asked for them */
+    #define CVNI_LARGE_PAGES 14
+    #ifdef __cplusplus
+        #include <sys/mman.h>
+    #else
+int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
+    #endif
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
@@ -3159,6 +3170,9 @@ typedef struct cvni_place {
     int residual;               /* id of the layer added on this batch norm's store, or 0 */
     int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
     int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
+    int strips_of;              /* id of the convolution that this layer does as well, strip by
+                                 * strip, or 0 */
+    int stripped;               /* is such a one */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -3228,6 +3242,8 @@ typedef struct cvni_param {
 typedef struct cvni_buffer {
     size_t bytes, offset;
     int begin, end;             /* steps of the timeline in which it is in use, both included */
+    int inside;                 /* 1 + index of the buffer that it is a part of, or 0 */
+    size_t part;                /* bytes from the beginning of that one */
 } cvni_buffer;
 
 typedef struct cvni_plan {
@@ -3737,6 +3753,22 @@ static void *cvni_alloc(cvn_net *net, size_t bytes)
 static void cvni_free(cvn_net *net, void *pointer)
 {
     cvni_free_to(&net->desc.allocator, pointer);
+}
+
+/* Large pages where Linux gives them on request, for a block that is read again and again: else each
+ * 4 kB of weights that are read once a pass are a miss of the TLB and stop the prefetcher. */
+static void cvni_ask_large_pages(void *block, size_t bytes)
+{
+#ifdef CVNI_LARGE_PAGE
+    const size_t over = (size_t)((uintptr_t)block % CVNI_LARGE_PAGE);
+    const size_t first = over ? CVNI_LARGE_PAGE - over : 0;
+    if (bytes < first + CVNI_LARGE_PAGE) return;
+    madvise((char *)block + first, (bytes - first) / CVNI_LARGE_PAGE * CVNI_LARGE_PAGE,
+            CVNI_LARGE_PAGES);
+#else
+    (void)block;
+    (void)bytes;
+#endif
 }
 
 /* A piece of memory on a list, or NULL; cvni_free_records gives all of it back that came after
@@ -5307,6 +5339,9 @@ static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
 static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
 static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
 static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
+static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
+                                  const cvni_layer *l);     /* >>strips; 0: better apart */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -5352,9 +5387,10 @@ static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begi
         return -2;
     b = &plan->buffers[plan->count];
     b->bytes = cvni_align(bytes);
-    b->offset = 0;
+    b->offset = b->part = 0;
     b->begin = begin;
     b->end = end;
+    b->inside = 0;
     return plan->count++;
 }
 
@@ -5459,6 +5495,27 @@ static void cvni_plan_fusion(const cvni_planner *p)
             places[x].activation = id;
             places[id].skip = 1;
         }
+    }
+}
+
+/* Pairs of layers for >>strips: nobody else reads what lies between. */
+static void cvni_plan_strips(const cvni_planner *p)
+{
+    cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        int x = l->inputs == 1 ? l->input[0] : 0;
+        size_t scratch;
+        if (!p->live[id]) continue;
+        while (x && places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
+            x = net->layers[x].input[0];
+        if (!x || p->readers[x] != 1 || cvni_is_kept(net, x)) continue;
+        scratch = cvni_strips_scratch(net, &net->layers[x], l);
+        if (!scratch) continue;
+        l->scratch_bytes = cvni_max_size(l->scratch_bytes, scratch);
+        places[id].strips_of = x;
+        places[x].stripped = 1;
     }
 }
 
@@ -5762,6 +5819,43 @@ static int cvni_plan_values(const cvni_planner *p)
     return 1;
 }
 
+/* A convolution done in strips has no value of its own; what it reads is read later. */
+static void cvni_plan_strip_values(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    for (int id = 1; id < net->layer_count; id++) {
+        const int x = plan->places[id].strips_of;
+        if (!x) continue;
+        plan->buffers[plan->places[x].y].bytes = 0;
+        cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id], p->forward[id]);
+    }
+}
+
+/* Prediction of one sample: what >>concat puts together and nobody reads later is computed in its
+ * place there. */
+static void cvni_plan_parts(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        size_t at = 0;
+        int outer, length, inner;
+        if (!p->live[id] || !cvni_concat_axis(l)) continue;
+        cvni_split_axis(l->shape, cvni_concat_axis(l), &outer, &length, &inner);
+        for (int i = 0; outer == 1 && i < l->inputs; i++) {
+            const cvni_layer *x = &net->layers[l->input[i]];
+            const size_t bytes = cvni_elements(x->shape) * sizeof(float);
+            cvni_buffer *b = &p->plan->buffers[p->plan->places[l->input[i]].y];
+            if (b->end == p->forward[id] && !b->inside && b->bytes == cvni_align(bytes)) {
+                b->inside = p->plan->places[id].y + 1;
+                b->part = at;
+            }
+            at += bytes;
+        }
+    }
+}
+
 /* First step of the backward pass that writes the gradient of `id`. */
 static int cvni_first_gradient(const cvni_planner *p, int id)
 {
@@ -5857,10 +5951,15 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     cvni_buffer **near_ones = order + plan->count;
     const size_t base = plan->persistent_bytes;
     size_t total = 0;
+    int count = 0;
     if (!order) return SIZE_MAX;
-    for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
-    qsort(order, (size_t)plan->count, sizeof *order, cvni_compare_buffers);
-    for (int i = 0; i < plan->count; i++) {
+    for (int i = 0; i < plan->count; i++) {     /* parts come before what they are parts of */
+        cvni_buffer *b = &plan->buffers[i];
+        if (b->inside) cvni_extend(plan, b->inside - 1, b->begin, b->end);
+        else order[count++] = b;
+    }
+    qsort(order, (size_t)count, sizeof *order, cvni_compare_buffers);
+    for (int i = 0; i < count; i++) {
         cvni_buffer *b = order[i];
         int found = 0;
         size_t offset = cvni_in_piece(net, base, b->bytes) - base;
@@ -5876,6 +5975,10 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
         }
         b->offset = offset;
         total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
+    }
+    for (int i = plan->count - 1; i >= 0; i--) {
+        cvni_buffer *b = &plan->buffers[i];
+        if (b->inside) b->offset = plan->buffers[b->inside - 1].offset + b->part;
     }
     cvni_free(net, order);
     return total;
@@ -5962,10 +6065,14 @@ static int cvni_plan_layers(cvni_planner *p)
             p->readers[net->layers[id].input[i]]++;
     if (p->train) cvni_plan_again(p);
     else cvni_plan_fusion(p);
+    if (!p->train && !net->backend) cvni_plan_strips(p);
     cvni_plan_norms(p);
     cvni_plan_gates(p);
     cvni_plan_steps(p);
-    return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
+    if (!cvni_plan_values(p)) return 0;
+    if (!p->train) cvni_plan_strip_values(p);
+    if (!p->train && !net->backend) cvni_plan_parts(p);
+    return !p->train || cvni_plan_node_gradients(p);
 }
 
 /* Plans into an empty plan, for the shapes that the layers have; segment: by layer. */
@@ -6212,6 +6319,7 @@ static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, 
             result = cvni_fail(net, CVN_ERROR_MEMORY,
                                "no memory for the arena of %lu bytes; a smaller batch needs less",
                                (unsigned long)size);
+        else if (mode == CVN_INFER) cvni_ask_large_pages(block, size);
     }
     if (result == CVN_OK) {
         cvni_take_plan(net, &plan, device, block, size, !buffer, batch, mode);
@@ -6571,10 +6679,12 @@ static cvn_result cvni_check_filled(cvn_net *net, int losses)
 static void cvni_spectral_forward(cvn_net *net, cvni_layer *l);     /* >>spectral */
 static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
 
+static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l);     /* >>strips */
+
 static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed && !net->again) cvni_spectral_forward(net, l);    /* again: with the first one */
-    return l->op->forward(net, l);
+    return l->place.strips_of ? cvni_strips_forward(net, l) : l->op->forward(net, l);
 }
 
 static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
@@ -6641,7 +6751,9 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
-        if (l->place.skip || !l->op->forward || (!losses && !l->place.predict)) continue;
+        if (l->place.skip || l->place.stripped || !l->op->forward ||
+            (!losses && !l->place.predict))
+            continue;
         result = cvni_run_layer(net, l);
         if (result != CVN_OK) return result;
     }
@@ -8167,31 +8279,39 @@ static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *pa
     return o;
 }
 
+/* The product down of one image and group. */
+static cvni_gemm cvni_conv_product(const cvni_conv_job *j, int n, int g,
+                                   const cvni_patches *patches)
+{
+    const cvni_conv *c = &j->c;
+    cvni_gemm p;
+    memset(&p, 0, sizeof p);
+    p.m = c->MG;
+    p.n = c->OH * c->OW;
+    p.k = c->K;
+    p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+    p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
+    p.b = cvni_conv_operand(c, patches);
+    p.c = j->to + cvni_conv_small_at(c, n, g);
+    p.ldc = p.n;
+    p.add = j->add;
+    p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
+    p.activate = j->act != NULL;
+    p.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    p.most = j->most;
+    return p;
+}
+
 static void cvni_conv_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     const int blocks = j->blocks.rows * j->blocks.cols;
-    const int positions = c->OH * c->OW;
     for (int t = begin; t < end; t++) {
         const int n = t / blocks / c->G;
         const int g = t / blocks % c->G;
         const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
-        cvni_gemm p;
-        memset(&p, 0, sizeof p);
-        p.m = c->MG;
-        p.n = positions;
-        p.k = c->K;
-        p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
-        p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
-        p.b = cvni_conv_operand(c, &patches);
-        p.c = j->to + cvni_conv_small_at(c, n, g);
-        p.ldc = positions;
-        p.add = j->add;
-        p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
-        p.activate = j->act != NULL;
-        p.slope = j->act ? cvni_relu_slope(j->act) : 0;
-        p.most = j->most;
+        const cvni_gemm p = cvni_conv_product(j, n, g, &patches);
         cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
     }
 }
@@ -9245,13 +9365,14 @@ static cvni_direct_fetch cvni_direct_fetch_of(const float *p, ptrdiff_t image_st
     return f;
 }
 
-/* What the tiles of a task fetch: nothing where both images stay in the cache. */
+/* What the tiles of a task fetch: nothing where both images stay in the cache; next: NULL for
+ * none. */
 static void cvni_direct_fetches(const cvni_direct_task *t, const cvni_direct_task *next,
                                 cvni_direct_fetch fetch[2])
 {
     const cvni_direct *d = t->d;
     const cvni_conv *c = &t->j->c;
-    const cvni_frame_axis *h = &next->f.h;
+    const cvni_frame_axis *h = next ? &next->f.h : &t->f.h;
     const int rows = d->up ? c->OH : c->H;
     const int cols = d->up ? c->OW : c->W;
     const int width = d->turned ? t->j->net->k->mr : t->j->net->k->nr;
@@ -9259,7 +9380,7 @@ static void cvni_direct_fetches(const cvni_direct_task *t, const cvni_direct_tas
     const int first = cvni_min(rows, cvni_max(0, h->first * h->stride - h->pad));
     const int made = t->f.h.first * d->stride_h;
     memset(fetch, 0, 2 * sizeof *fetch);
-    if ((double)c->N * ((double)c->C * c->H * c->W + (double)c->M * c->OH * c->OW) <
+    if (!next || (double)c->N * ((double)c->C * c->H * c->W + (double)c->M * c->OH * c->OW) <
         CVNI_DIRECT_CACHED)
         return;
     fetch[0] = cvni_direct_fetch_of(cvni_direct_plane(t, 0, 0) - (ptrdiff_t)made * d->width,
@@ -9308,6 +9429,30 @@ static void cvni_direct_part(void *context, int begin, int end, int worker)
         const cvni_direct_task next = cvni_direct_task_of(j, cvni_min(i + 1, end - 1));
         cvni_direct_task t = cvni_direct_task_of(j, i);
         cvni_direct_run_task(&t, &next, worker);
+    }
+}
+
+/* Rows [h0, h1) of lines [line0, line0 + lines) of image n to planes of so many rows. */
+static void cvni_direct_strip(const cvni_conv_job *job, const cvni_direct *plan, int n, int line0,
+                              int lines, int h0, int h1, float *planes, int worker)
+{
+    cvni_conv_job j = *job;
+    cvni_direct d = *plan;
+    d.height = h1 - h0;
+    j.work = &d;
+    j.to = planes - (((ptrdiff_t)n * d.lines + line0) * d.height + h0) * d.width;
+    for (int h = h0; h < h1; h += d.rows) {
+        cvni_direct_task t;
+        memset(&t, 0, sizeof t);
+        t.j = &j;
+        t.d = &d;
+        t.f = d.f;
+        t.n0 = n;
+        t.line0 = line0;
+        t.lines = lines;
+        cvni_frame_cut(&t.f, 1, h, cvni_min(d.rows, h1 - h), 0, d.width);
+        t.positions = (int)cvni_frame_positions(&t.f);
+        cvni_direct_run_task(&t, NULL, worker);
     }
 }
 
@@ -11689,24 +11834,30 @@ static void cvni_conv_most_part(void *context, int begin, int end, int worker)
         cvni_at_most(j->net->k, (int)plane, j->most, j->to + t * plane);
 }
 
-/* One pass. work: shared memory that the plan gave it, with room for the packed weights unless the
- * plan keeps those. */
-static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double cost)
+/* The packed weights of a pass. work: shared memory that the plan gave it, with room for them
+ * unless the plan keeps them. */
+static void cvni_conv_ready(cvni_conv_job *j, const cvni_conv_way *way, cvni_pass pass, void *work)
 {
-    const cvni_conv_way *way = cvni_conv_way_of(j->net, &j->c, pass);
     const uint64_t version = cvni_weights_version(j->net);
     cvni_layer *l = j->l;
     j->work = work;
-    if (way->pack && pass != CVNI_WEIGHTS && l->packed) {
+    if (!way->pack || pass == CVNI_WEIGHTS) return;
+    if (l->packed) {
         if (l->packed_version != version) way->pack(j, pass, l->packed);
         l->packed_version = version;
         j->packed = l->packed;
-    } else if (way->pack && pass != CVNI_WEIGHTS) {
+    } else {
         const size_t bytes = cvni_conv_needs_of(j->net, &j->c, pass).packed;
         way->pack(j, pass, (float *)work);
         j->packed = (const float *)work;
         j->work = (char *)work + bytes;
     }
+}
+
+static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double cost)
+{
+    const cvni_conv_way *way = cvni_conv_way_of(j->net, &j->c, pass);
+    cvni_conv_ready(j, way, pass, work);
     way->run(j, pass, cost);
 }
 
@@ -11737,16 +11888,22 @@ static cvni_conv_job cvni_conv_job_of(cvn_net *net, cvni_layer *l)
     return j;
 }
 
-static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
+static cvni_conv_job cvni_conv_forward_job(cvn_net *net, cvni_layer *l)
 {
     cvni_conv_job j = cvni_conv_job_of(net, l);
-    const double cost = 2 * l->macs * j.c.N;
     j.to = l->y;
     j.weight = cvni_run_weight(net, l);
     j.bias = cvni_run_bias(net, l);
     j.act = cvni_activation(net, l);
     j.most = j.act ? cvni_most(j.act) : 0;
     j.big = j.small = cvni_in(net, l, 0)->y;
+    return j;
+}
+
+static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j = cvni_conv_forward_job(net, l);
+    const double cost = 2 * l->macs * j.c.N;
     cvni_conv_run(&j, j.c.d->transposed ? CVNI_UP : CVNI_DOWN, l->work_forward, cost);
     if (j.most > 0 && !j.kept)
         cvni_parallel_for(net, j.c.N * j.c.M, (double)cvni_elements(l->shape),
@@ -12691,12 +12848,11 @@ static void cvni_pool_axes_of(const cvn_net *net, const cvni_layer *l, cvni_pool
 
 static int cvni_slope_of_y(const cvni_layer *l, float f[3]);        /* >>act */
 
-static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+static cvni_pool_job cvni_pool_job_of(cvn_net *net, const cvni_layer *l)
 {
-    cvni_layer *x = cvni_in(net, l, 0);
+    const cvni_layer *x = cvni_in(net, l, 0);
     cvni_pool_axis a[2];
     cvni_pool_job j;
-    double cost;
     memset(&j, 0, sizeof j);
     cvni_pool_axes_of(net, l, a);
     j.net = net;
@@ -12709,12 +12865,20 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.y = l->is_int ? NULL : l->y;
     j.winner = (int *)(l->is_int ? (void *)l->y : l->saved);
     j.dy = l->dy;
+    return j;
+}
+
+static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_job j = cvni_pool_job_of(net, l);
+    const double cost = (double)cvni_elements(l->shape) * cvni_pool_window(&j.h) *
+                        cvni_pool_window(&j.w);
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
     if (x->place.gate) {
         j.gate = cvni_is_maxpool(l) ? l->y : x->y;
         if (!cvni_slope_of_y(x, j.f)) j.f[0] = cvni_relu_slope(x);
     }
-    cost = (double)cvni_elements(l->shape) * cvni_pool_window(&a[0]) * cvni_pool_window(&a[1]);
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
                       2 * cost + (double)cvni_elements(x->shape), part, &j);
 }
@@ -13099,6 +13263,203 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
     inputs[0] = x;
     inputs[1] = indices;
     return cvni_add_layer(net, &cvni_op_maxunpool, inputs, 2, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>strips   a convolution and the layer that reads it at once
+ * ==============================================================================================
+ *   For predictions. Where a convolution makes planes that no cache holds and one layer alone reads
+ *   them, both work on strips: some rows of some planes are made in a worker's scratch, read there
+ *   and forgotten; rows that two strips read are made twice. Each row is computed as by the layers
+ *   apart, so the bits are the same.
+ *
+ *     first   1x1 by products of >>conv-gemm (expansions of inverted residuals), or straight by
+ *             >>conv-direct (first layers)
+ *     then    >>depthwise by the kernels that read planes, or maxima of windows of >>pool
+ *                                                                   tested: tests/test_strips.c */
+
+#define CVNI_STRIP_FLOATS 163840        /* of the planes of a task, about: they stay in L2 */
+#define CVNI_STRIP_CHANNELS 48          /* by products */
+#define CVNI_STRIP_LEAST 400000         /* floats of the planes of an image: fewer are no loss */
+
+typedef struct cvni_strips {
+    const cvn_net *net;
+    cvni_conv_job first, then;
+    cvni_pool_job pool;                 /* instead of then, */
+    int pools;                          /* if */
+    int by_products;
+    cvni_direct direct;                 /* or so */
+    int C, H, W;                        /* of the planes */
+    int kernel, stride, pad;            /* of what reads them, along H */
+    int OH;                             /* rows that it makes of a plane */
+    int channels, rows;                 /* of a task: planes, rows of OH */
+    int blocks, strips;                 /* tasks of an image: by channels, by rows */
+    size_t before;                      /* bytes of scratch before the planes */
+} cvni_strips;
+
+/* How `first` goes, if it can go in strips. */
+static int cvni_strips_first(const cvn_net *net, const cvni_layer *first, cvni_strips *s)
+{
+    const cvni_conv c = cvni_conv_of(net, first);
+    const cvni_conv_way *way = cvni_conv_way_of(net, &c, CVNI_DOWN);
+    size_t bytes[4];
+    s->C = c.M;
+    s->H = c.OH;
+    s->W = c.OW;
+    s->by_products = way == &cvni_way_gemm;
+    if (c.d->axes != 2 || c.G > 1) return 0;
+    if (s->by_products) {
+        s->before = cvni_gemm_scratch(net->k, c.M, c.OH * c.OW, c.K);
+        return c.plain;
+    }
+    if (way != &cvni_way_direct || !cvni_direct_plan(net, &c, CVNI_DOWN, &s->direct)) return 0;
+    cvni_direct_scratch(&s->direct, &c, bytes);
+    s->before = bytes[0] + bytes[1] + bytes[2] + bytes[3];
+    return s->direct.straight && s->direct.blocks_w == 1;
+}
+
+/* What `l` reads, if it can read strips. */
+static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips *s)
+{
+    s->pools = l->op->forward == cvni_maxpool_forward;
+    s->OH = l->shape.dim[2];
+    if (s->pools) {
+        const cvni_pool_axis h = cvni_pool_job_of((cvn_net *)net, l).h;
+        s->kernel = cvni_pool_reach(&h);
+        s->stride = h.stride;
+        s->pad = h.pad0;
+        return h.kernel && !l->is_int;
+    }
+    if (cvni_is_conv(l)) {
+        const cvni_conv c = cvni_conv_of(net, l);
+        s->kernel = c.KH;
+        s->stride = c.axis[1].stride;
+        s->pad = c.axis[1].pad;
+        return c.CG == 1 && c.MG == 1 && cvni_stencil_side(net->k, &c, CVNI_DOWN) &&
+               cvni_conv_way_of(net, &c, CVNI_DOWN) == &cvni_way_depthwise;
+    }
+    return 0;
+}
+
+/* The plan of both layers, 0 where they are better apart. */
+static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
+                            cvni_strips *s)
+{
+    const int mr = net->k->mr;
+    memset(s, 0, sizeof *s);
+    s->net = net;
+    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
+        !cvni_strips_first(net, first, s) || (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
+        return 0;
+    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
+                                 : s->C;
+    s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
+    s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
+    s->strips = cvni_ceil_div(s->OH, s->rows);
+    s->rows = cvni_ceil_div(s->OH, s->strips);
+    s->blocks = cvni_ceil_div(s->C, s->channels);
+    return s->rows * s->stride >= 4 * (s->kernel - s->stride);      /* little is made twice */
+}
+
+/* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
+static void cvni_strip_reads(const cvni_strips *s, int row, int rows, int *h0, int *h1)
+{
+    const int first = row * s->stride - s->pad;
+    *h0 = cvni_max(0, first);
+    *h1 = cvni_max(*h0, cvni_min(s->H, first + (rows - 1) * s->stride + s->kernel));
+}
+
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first, const cvni_layer *l)
+{
+    cvni_strips s;
+    int rows;
+    if (!cvni_strips_plan(net, first, l, &s)) return 0;
+    rows = cvni_min(s.H, (s.rows - 1) * s.stride + s.kernel);
+    return s.before + (size_t)s.channels * (size_t)rows * (size_t)s.W * sizeof(float);
+}
+
+/* Rows [h0, h1) of planes [m0, m0 + channels) of image n. */
+static void cvni_strips_make(const cvni_strips *s, int n, int m0, int channels, int h0, int h1,
+                             float *planes, int worker)
+{
+    const cvni_conv_job *j = &s->first;
+    const cvni_patches patches = cvni_conv_patches(&j->c, j->big + cvni_conv_big_at(&j->c, n, 0));
+    cvni_gemm p;
+    if (!s->by_products) {
+        cvni_direct_strip(j, &s->direct, n, m0, channels, h0, h1, planes, worker);
+        return;
+    }
+    p = cvni_conv_product(j, n, 0, &patches);
+    p.ldc = (ptrdiff_t)(h1 - h0) * s->W;
+    p.c = planes - m0 * p.ldc - (ptrdiff_t)h0 * s->W;
+    for (int q = h0 * s->W; q < h1 * s->W; q += CVNI_BLOCK_N)
+        cvni_gemm_block(s->net->k, &p, m0, channels, q, cvni_min(CVNI_BLOCK_N, h1 * s->W - q),
+                        cvni_scratch(s->net, worker));
+}
+
+static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channels, int row,
+                                 int rows, const float *planes, int h0, int h1)
+{
+    const cvni_conv_job *j = &s->then;
+    const cvni_conv *c = &j->c;
+    cvni_stencil t = cvni_stencil_of(j, 0);
+    t.rows = rows;
+    t.H = h1 - h0;
+    t.top = h0 - (row * s->stride - s->pad);
+    for (int m = m0; m < m0 + channels; m++) {
+        t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
+        t.w = j->weight + (ptrdiff_t)m * c->taps;
+        t.bias = j->bias ? j->bias[m] : 0;
+        t.y = j->to + (((ptrdiff_t)n * c->M + m) * c->OH + row) * c->OW;
+        s->net->k->stencil(&t);
+    }
+}
+
+static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
+                             const float *planes, int h0, int h1)
+{
+    cvni_pool_job j = s->pool;
+    j.x = planes;
+    j.plane = (ptrdiff_t)(h1 - h0) * s->W;
+    j.h.n = h1 - h0;
+    j.h.pad0 = h0 - (row * s->stride - s->pad);
+    j.h.out = rows;
+    j.y += ((ptrdiff_t)n * s->C + m0) * j.outputs + (ptrdiff_t)row * j.w.out;
+    cvni_maxpool_part(&j, 0, channels, 0);
+}
+
+/* Tasks are images, strips of rows, blocks of channels. */
+static void cvni_strips_part(void *context, int begin, int end, int worker)
+{
+    const cvni_strips *s = (const cvni_strips *)context;
+    float *planes = (float *)(void *)((char *)cvni_scratch(s->net, worker) + s->before);
+    for (int t = begin; t < end; t++) {
+        const int n = t / s->blocks / s->strips;
+        const int m0 = t % s->blocks * s->channels;
+        const int channels = cvni_min(s->channels, s->C - m0);
+        const int row = t / s->blocks % s->strips * s->rows;
+        const int rows = cvni_min(s->rows, s->OH - row);
+        int h0, h1;
+        cvni_strip_reads(s, row, rows, &h0, &h1);
+        cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
+        if (s->pools) cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
+        else cvni_strips_convolve(s, n, m0, channels, row, rows, planes, h0, h1);
+    }
+}
+
+static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *first = &net->layers[l->place.strips_of];
+    cvni_strips s;
+    cvni_strips_plan(net, first, l, &s);
+    s.first = cvni_conv_forward_job(net, first);
+    cvni_conv_ready(&s.first, s.by_products ? &cvni_way_gemm : &cvni_way_direct, CVNI_DOWN,
+                    first->work_forward);
+    if (s.pools) s.pool = cvni_pool_job_of(net, l);
+    else s.then = cvni_conv_forward_job(net, l);
+    cvni_parallel_for(net, s.first.c.N * s.blocks * s.strips,
+                      2 * (first->macs + l->macs) * s.first.c.N, cvni_strips_part, &s);
+    return CVN_OK;
 }
 
 /* ================================================================================================
@@ -17227,7 +17588,7 @@ static cvn_result cvni_concat_forward(cvn_net *net, cvni_layer *l)
     for (int i = 0; i < l->inputs; i++) {
         const cvni_layer *x = cvni_in(net, l, i);
         const ptrdiff_t part = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)outer);
-        for (int o = 0; o < outer; o++)
+        for (int o = 0; o < outer && x->y != l->y + at; o++)    /* equal: cvni_plan_parts */
             cvni_copy(l->y + o * (ptrdiff_t)length * inner + at, x->y + o * part, (size_t)part);
         at += part;
     }
@@ -17261,6 +17622,11 @@ static const cvni_op cvni_op_concat = { "concat",
                                         NULL,
                                         cvni_concat_forward,
                                         CVNI_TRAIN(cvni_concat_backward) };
+
+static int cvni_concat_axis(const cvni_layer *l)
+{
+    return l->op == &cvni_op_concat ? ((const cvni_concat_desc *)l->desc)->axis : 0;
+}
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
 {
@@ -37045,7 +37411,10 @@ static int cvni_c_is_input(const cvni_c_export *e, int id)
 /* The buffers hold floats of values alone; what the layers' work needs comes with the first run. */
 static void cvni_c_size_buffers(cvni_c_export *e)
 {
-    for (int i = 0; i < e->plan.count; i++) e->plan.buffers[i].bytes = 0;
+    for (int i = 0; i < e->plan.count; i++) {
+        e->plan.buffers[i].bytes = 0;
+        e->plan.buffers[i].inside = 0;          /* an output's are the caller's memory */
+    }
     for (int id = 1; id < e->net->layer_count; id++) {
         const cvni_layer *l = &e->net->layers[id];
         const size_t count = cvni_elements(l->shape);
@@ -48200,41 +48569,83 @@ static void cvni_avgpool2_grad_avx512(int rows, int cols, const float *x, const 
         }
 }
 
+/* Up to 16 maxima, tap by tap; `none`: lanes that have met a NaN. */
 CVNI_TARGET("avx512f")
-static void cvni_maxpool_avx512(const cvni_windows *s)
+static CVNI_ALWAYS_INLINE void cvni_maxima_avx512(const cvni_windows *s, const float *row, int n,
+                                                  float *y)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
-    const int n = (s->n - 1) % 16 + 1;                  /* of the last vector of a line */
-    __mmask16 low, high;
-    if (s->stride > 2 || s->n < 1) {
+    const __mmask16 low = cvni_tail_avx512(cvni_min(16, (n - 1) * s->stride + 1));
+    const __mmask16 high = cvni_tail_avx512(cvni_max(0, (n - 1) * s->stride - 15));
+    __m512 best = _mm512_set1_ps(-HUGE_VALF);
+    __mmask16 none = 0;
+    for (int r = 0; r < s->rows; r++, row += s->step) {
+        const float *x = row;
+        for (int k = 0; k < s->cols; k++, x += s->dilation) {
+            __m512 v = _mm512_maskz_loadu_ps(low, x);
+            if (s->stride == 2)
+                v = _mm512_permutex2var_ps(v, even, _mm512_maskz_loadu_ps(high, x + 16));
+            best = _mm512_max_ps(v, best);
+            none = _mm512_kor(none, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+        }
+    }
+    best = _mm512_mask_mov_ps(best, none, _mm512_set1_ps(NAN));
+    _mm512_mask_storeu_ps(y, cvni_tail_avx512(n), best);
+}
+
+/* The largest of each column; none: lanes where one is a NaN. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_max_down_avx512(const cvni_windows *s, const float *x,
+                                                      __mmask16 m, __mmask16 *none)
+{
+    __m512 last = _mm512_maskz_loadu_ps(m, x), best = last;
+    for (int r = 1; r < s->rows; r++) {
+        const __m512 v = _mm512_maskz_loadu_ps(m, x + r * s->step);
+        *none = _mm512_kor(*none, _mm512_cmp_ps_mask(v, last, _CMP_UNORD_Q));
+        best = _mm512_max_ps(best, v);
+        last = v;
+    }
+    return best;
+}
+
+/* Up to 16 maxima of three columns at stride 2, first down the columns; 0 where it met a NaN. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE int cvni_maxima3_avx512(const cvni_windows *s, const float *x, int n,
+                                                  float *y)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    __mmask16 none = 0;
+    const __m512 a = cvni_max_down_avx512(s, x, cvni_tail_avx512(cvni_min(16, 2 * n + 1)), &none);
+    const __m512 b = cvni_max_down_avx512(s, x + 16, cvni_tail_avx512(cvni_max(0, cvni_min(16, 2 * n - 15))),
+                                          &none);
+    const __m512 c = cvni_max_down_avx512(s, x + 32, n == 16, &none);
+    const __m512 first = _mm512_permutex2var_ps(a, even, b);
+    const __m512 second = _mm512_permutex2var_ps(a, odd, b);
+    const __m512 third = _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(c),
+                                                                 _mm512_castps_si512(first), 1));
+    _mm512_mask_storeu_ps(y, cvni_tail_avx512(n),
+                          _mm512_max_ps(_mm512_max_ps(first, second), third));
+    return !none;
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_maxpool_avx512(const cvni_windows *s)
+{
+    const int three = s->stride == 2 && s->rows > 1 && s->cols == 3 && s->dilation == 1;
+    if (s->stride > 2) {
         cvni_maxpool_c(s);
         return;
     }
-    low = cvni_tail_avx512(cvni_min(16, (n - 1) * s->stride + 1));
-    high = cvni_tail_avx512(cvni_max(0, (n - 1) * s->stride - 15));
-    for (int l = 0; l < s->lines; l++) {
+    for (int l = 0; l < s->lines; l++)
         for (int i = 0; i < s->n; i += 16) {
-            const int all = s->n - i >= 16;
-            const __mmask16 m0 = all ? 0xFFFF : low, m1 = all ? 0x7FFF : high;
-            const float *row = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
-            __m512 best = _mm512_set1_ps(-HUGE_VALF);
-            __mmask16 none = 0;         /* lanes that have met a NaN */
-            for (int r = 0; r < s->rows; r++, row += s->step) {
-                const float *x = row;
-                for (int k = 0; k < s->cols; k++, x += s->dilation) {
-                    __m512 v = _mm512_maskz_loadu_ps(m0, x);
-                    if (s->stride == 2)
-                        v = _mm512_permutex2var_ps(v, even, _mm512_maskz_loadu_ps(m1, x + 16));
-                    best = _mm512_max_ps(v, best);
-                    none = _mm512_kor(none, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
-                }
-            }
-            best = _mm512_mask_mov_ps(best, none, _mm512_set1_ps(NAN));
-            _mm512_mask_storeu_ps(s->y + l * s->y_line + i,
-                                  all ? 0xFFFF : cvni_tail_avx512(n), best);
+            const int n = cvni_min(16, s->n - i);
+            const float *x = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
+            float *y = s->y + l * s->y_line + i;
+            if (!three || !cvni_maxima3_avx512(s, x, n, y)) cvni_maxima_avx512(s, x, n, y);
         }
-    }
 }
 
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
