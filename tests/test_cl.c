@@ -1883,8 +1883,8 @@ static double from_double(const float *got, const double *want, size_t n)
     return d <= s ? sqrt(d / s) : HUGE_VAL;
 }
 
-/* All ways that the device can run, for one class. */
-static void check_ways(cvncl_backend *b, const cvncl_class *c)
+/* All ways that the device can run, or `only` one, for one class. */
+static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
 {
     static const char *const kinds[] = { "rows", "dots", "tiled", "mma" };
     float *m[4];
@@ -1895,7 +1895,7 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c)
     CHECK(want && read_trial(b, &t, m));
     if (c->layout > 3) conv_reference(c, m, t.count, want);
     else product_reference(c, m, want);
-    for (int way = 0; way < CVNCL_WAYS; way++) {
+    for (int way = cvni_max(0, only); way < (only < 0 ? CVNCL_WAYS : only + 1); way++) {
         const cvncl_way *w = &cvncl_ways[way];
         const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
         const cvncl_built *built;
@@ -1941,11 +1941,37 @@ static void products(void)
             for (int i = pass < 2 ? 0 : 2; i < 3; i++) {
                 cvncl_class c = classes[i];
                 c.layout = layout;
-                check_ways(b, &c);
+                check_ways(b, &c, -1);
             }
-        for (int i = pass < 2 ? 0 : 2; i < 5; i++) check_ways(b, &convolutions[i]);
+        for (int i = pass < 2 ? 0 : 2; i < 5; i++) check_ways(b, &convolutions[i], -1);
         cvncl_close(&b->base);
     }
+    local_memory = 0;
+}
+
+/* One tile, not full, of each way through local memory: so little work that oclgrind can watch it.
+ * Ways by name, as above. */
+static void tiles(void)
+{
+    cvncl_backend *b;
+    local_memory = 1;
+    b = (cvncl_backend *)(void *)open_device(0);
+    b->precision = CVNCL_TF32;
+    b->emulate = 1;
+    for (int way = 0; way < CVNCL_WAYS; way++)
+        for (int i = 0; i < 12; i++) {
+            const cvncl_tile *t = &cvncl_ways[way].tile;
+            cvncl_class c = { i / 2, i % 2 ? 4 : 1, 1, t->m - 4, t->n - 4, 2 * t->k + 4, 0 };
+            if (cvncl_ways[way].kind < CVNCL_BY_TILED) break;
+            if (i / 2 >= 4) {
+                c.layout = i / 2 == 4 ? CVNCL_LAYOUT_GATHER : CVNCL_LAYOUT_WEIGHTS;
+                c.taps = 3;
+                if (i / 2 == 4) c.K = 3 * 4 * cvni_ceil_div(c.K, 12);
+                else c.M = 3 * 4 * ((t->m - 4) / 12);
+            }
+            if (cvncl_way_fits(b, &cvncl_ways[way], c.layout, c.vector)) check_ways(b, &c, way);
+        }
+    cvncl_close(&b->base);
     local_memory = 0;
 }
 
@@ -2030,7 +2056,7 @@ static const test_row device_tests[] = {
     { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
-    { "products", products }, { "matrix_layers", matrix_layers },
+    { "products", products }, { "tiles", tiles }, { "matrix_layers", matrix_layers },
     { "through_local_memory", through_local_memory }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
