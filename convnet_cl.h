@@ -86,6 +86,10 @@ extern "C" {
 /* What products may round their factors to; sums are float32. */
 enum { CVNCL_FP32, CVNCL_TF32, CVNCL_BF16 };
 
+/* What values and gradients of images are stored as on the device; arithmetic and sums are
+ * float32. */
+enum { CVNCL_STORE_FP32, CVNCL_STORE_FP16, CVNCL_STORE_BF16 };
+
 /* Time spent on finding the fastest kernels for a net's products, in cvn_build. */
 enum {
     CVNCL_TUNE_DEFAULT,         /* off on a CPU, else fast */
@@ -106,6 +110,10 @@ typedef struct cvncl_desc {
                                  * (7 bits): dense layers and convolutions on matrix units, where
                                  * there are such and channels are multiples of 4 */
     int tune;                   /* CVNCL_TUNE_... */
+    int storage;                /* CVNCL_STORE_FP32; CVNCL_STORE_FP16 (10 bits behind the point, at
+                                 * most 65504) or CVNCL_STORE_BF16 (7 bits): see "Storage" above */
+    float gradient_scale;       /* CVNCL_STORE_FP16: gradients are stored times this, rounded down
+                                 * to a power of two; 0: 4096 */
 } cvncl_desc;
 
 CONVNET_API cvncl_desc cvncl_defaults(void);
@@ -406,6 +414,7 @@ enum {                          /* programs, in the order of cvncl_programs */
 enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
 enum { CVNCL_MAX_KERNELS = 192 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
+enum { CVNCL_VARIANTS = 2 * CVNCL_TILES };      /* of a program: those, then for narrow images */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
 typedef struct cvncl_tile { int m, n, k, item_m, item_n; } cvncl_tile;
@@ -428,14 +437,16 @@ typedef struct cvncl_backend {
     /* products, >>cl-gemm and >>cl-tune: */
     uint64_t max_group, local_bytes;
     int is_cpu, register_option, precision;
+    int storage;
+    float gradient_scale;       /* of narrow gradients; 1 but for fp16 */
     int emulate;                /* matrix units by plain C, for tests */
     int tune, choices_read;
     double tune_left;           /* seconds */
     const struct cvncl_vendor *vendor;
     struct cvncl_built *built;
     struct cvncl_choice *choices;
-    void *program[CVNCL_PROGRAMS][CVNCL_TILES];
-    void *kernel[CVNCL_MAX_KERNELS][CVNCL_TILES];
+    void *program[CVNCL_PROGRAMS][CVNCL_VARIANTS];
+    void *kernel[CVNCL_MAX_KERNELS][CVNCL_VARIANTS];
 } cvncl_backend;
 
 static cvncl_backend *cvncl_of(const cvn_net *net) { return (cvncl_backend *)net->backend; }
@@ -534,6 +545,16 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
 static void cvncl_measure_products(cvncl_backend *b, const cvncl_desc *d);   /* >>cl-tune */
 static void cvncl_close_products(cvncl_backend *b);
 
+/* 4096: gradients of a mean over samples are far below 16, and 2^-24/4096 is still stored. */
+static void cvncl_measure_storage(cvncl_backend *b, const cvncl_desc *d)
+{
+    int power;
+    b->storage = d->storage;
+    (void)frexp(d->gradient_scale > 0 ? (double)d->gradient_scale : 4096.0, &power);
+    b->gradient_scale = d->storage == CVNCL_STORE_FP16
+                            ? (float)ldexp(1, cvni_max(-24, cvni_min(power - 1, 24))) : 1;
+}
+
 static void cvncl_refuse(cvncl_backend *b, const char *why) { b->base.unusable = why; }
 
 /* Library, device, context and queue; what fails is the reason. */
@@ -563,6 +584,7 @@ static void cvncl_start(cvncl_backend *b, const cvncl_desc *d)
     }
     cvncl_measure(b, d);
     cvncl_measure_products(b, d);
+    cvncl_measure_storage(b, d);
     b->context = b->api.CreateContext(NULL, 1, &b->device, NULL, NULL, &status);
     if (b->context)
         b->queue = b->api.CreateCommandQueue(b->context, b->device, 0, &status);
@@ -601,12 +623,12 @@ void cvncl_close(cvn_backend *backend)
     cvncl_backend *b = (cvncl_backend *)backend;
     if (!b) return;
     cvncl_close_products(b);
-    for (int i = 0; i < CVNCL_MAX_KERNELS * CVNCL_TILES; i++)
-        if (b->kernel[i / CVNCL_TILES][i % CVNCL_TILES])
-            b->api.ReleaseKernel(b->kernel[i / CVNCL_TILES][i % CVNCL_TILES]);
-    for (int i = 0; i < CVNCL_PROGRAMS * CVNCL_TILES; i++)
-        if (b->program[i / CVNCL_TILES][i % CVNCL_TILES])
-            b->api.ReleaseProgram(b->program[i / CVNCL_TILES][i % CVNCL_TILES]);
+    for (int i = 0; i < CVNCL_MAX_KERNELS * CVNCL_VARIANTS; i++)
+        if (b->kernel[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS])
+            b->api.ReleaseKernel(b->kernel[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS]);
+    for (int i = 0; i < CVNCL_PROGRAMS * CVNCL_VARIANTS; i++)
+        if (b->program[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS])
+            b->api.ReleaseProgram(b->program[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS]);
     if (b->queue) b->api.ReleaseCommandQueue(b->queue);
     if (b->context) b->api.ReleaseContext(b->context);
     CONVNET_FREE(b);            /* the library stays: drivers do not survive being unloaded */
@@ -854,7 +876,8 @@ static void cvncl_keep_program(const cvncl_backend *b, void *program, const char
 /* ================================================================================================
  * >>cl-programs   what is built of the texts, and how kernels are called
  * ==============================================================================================
- *   Programs are built when a net that needs them is; those of products for two sizes of tiles. */
+ *   Programs are built when a net that needs them is; those of products for two sizes of tiles,
+ *   those of layers of images apart for narrow ones (>>cl-memory). */
 
 static const char cvncl_text_common[] =
     "/* A tensor is a memory and a place in it, in elements; NONE: not there. */\n"
@@ -865,6 +888,42 @@ static const char cvncl_text_common[] =
     "#define INTS(p) global const int *restrict p, const ulong p##_at\n"
     "#define HAS(p) (p##_at != NONE)\n"
     "#define AT(p) p += HAS(p) ? p##_at : 0\n"
+    "\n"
+    "/* Values and gradients of images, which may be narrow: STORED 0 float, 1 fp16, 2 bf16 (the\n"
+    " * upper half of a float). GET, SET: an element; GET4, SET4: four, the first one of which\n"
+    " * is a multiple of four. */\n"
+    "#if STORED\n"
+    "#define STORED_TYPE ushort\n"
+    "#else\n"
+    "#define STORED_TYPE float\n"
+    "#endif\n"
+    "#define IN_X(p) global const STORED_TYPE *restrict p, const ulong p##_at\n"
+    "#define OUT_X(p) global STORED_TYPE *restrict p, const ulong p##_at\n"
+    "#define MEM_X(p) global STORED_TYPE *p, const ulong p##_at\n"
+    "#if STORED == 2\n"
+    "ushort upper_half(const float v)\n"
+    "{\n"
+    "    const uint u = as_uint(v);\n"
+    "    return (v != v ? u | 0x400000u : u + 0x7FFFu + (u >> 16 & 1)) >> 16;\n"
+    "}\n"
+    "\n"
+    "#define GET(p, i) as_float((uint)(p)[i] << 16)\n"
+    "#define SET(p, i, v) ((p)[i] = upper_half(v))\n"
+    "#define GET4(p) as_float4(convert_uint4(*(global const ushort4 *)(p)) << 16)\n"
+    "#define SET4(p, v) \\\n"
+    "    (*(global ushort4 *)(p) = (ushort4)(upper_half((v).x), upper_half((v).y), \\\n"
+    "                                        upper_half((v).z), upper_half((v).w)))\n"
+    "#elif STORED == 1\n"
+    "#define GET(p, i) vload_half(i, (global const half *)(p))\n"
+    "#define SET(p, i, v) vstore_half_rte(v, i, (global half *)(p))\n"
+    "#define GET4(p) vloada_half4(0, (global const half *)(p))\n"
+    "#define SET4(p, v) vstorea_half4_rte(v, 0, (global half *)(p))\n"
+    "#else\n"
+    "#define GET(p, i) (p)[i]\n"
+    "#define SET(p, i, v) ((p)[i] = (v))\n"
+    "#define GET4(p) (*(global const float4 *)(p))\n"
+    "#define SET4(p, v) (*(global float4 *)(p) = (v))\n"
+    "#endif\n"
     "\n"
     "/* Sum over the WG items of a group, in an order that never changes. */\n"
     "float group_sum(float x, local float *part)\n"
@@ -990,7 +1049,7 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
     CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
-    CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_TURN_BACK, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -1036,7 +1095,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
     { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
     { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
-    { "turn", CVNCL_PROGRAM_LAYERS },
+    { "turn", CVNCL_PROGRAM_LAYERS }, { "turn_back", CVNCL_PROGRAM_LAYERS },
     { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
@@ -1103,20 +1162,21 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
 }
 
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_t room)
 {
-    const cvncl_tile *t = &b->tile[size];
+    const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
     snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d -DSTORED=%d",
+             b->group, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
+             variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
 }
 
 /* The same of a kernel: with its program and macros. */
-static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int size, int32_t status)
+static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int variant, int32_t status)
 {
     const cvncl_kernel *k = &cvncl_kernels[kernel];
     char options[128], text[256];
-    cvncl_options(cvncl_of(net), size, options, sizeof options);
+    cvncl_options(cvncl_of(net), variant, options, sizeof options);
     snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
              cvncl_program_at(k->program)->name, options);
     return cvncl_fail(net, text, status);
@@ -1161,35 +1221,35 @@ static cvn_result cvncl_build_failed(cvn_net *net, const cvncl_program *p, void 
     return result;
 }
 
-static void cvncl_forget_program(cvncl_backend *b, int number, int size)
+static void cvncl_forget_program(cvncl_backend *b, int number, int variant)
 {
     for (int i = 0; i < CVNCL_KERNELS; i++) {
-        if (cvncl_kernels[i].program != number || !b->kernel[i][size]) continue;
-        b->api.ReleaseKernel(b->kernel[i][size]);
-        b->kernel[i][size] = NULL;
+        if (cvncl_kernels[i].program != number || !b->kernel[i][variant]) continue;
+        b->api.ReleaseKernel(b->kernel[i][variant]);
+        b->kernel[i][variant] = NULL;
     }
-    b->api.ReleaseProgram(b->program[number][size]);
-    b->program[number][size] = NULL;
+    b->api.ReleaseProgram(b->program[number][variant]);
+    b->program[number][variant] = NULL;
 }
 
 /* All kernels of a program that is built; on failure it is given back. */
-static cvn_result cvncl_make_kernels(cvn_net *net, int number, int size, void *program)
+static cvn_result cvncl_make_kernels(cvn_net *net, int number, int variant, void *program)
 {
     cvncl_backend *b = cvncl_of(net);
     int32_t status = 0;
-    b->program[number][size] = program;
+    b->program[number][variant] = program;
     for (int i = 0; i < CVNCL_KERNELS; i++) {
         if (cvncl_kernels[i].program != number) continue;
-        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
-        if (b->kernel[i][size]) continue;
-        cvncl_forget_program(b, number, size);
-        return cvncl_kernel_failed(net, i, size, status);
+        b->kernel[i][variant] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
+        if (b->kernel[i][variant]) continue;
+        cvncl_forget_program(b, number, variant);
+        return cvncl_kernel_failed(net, i, variant, status);
     }
     return CVN_OK;
 }
 
-/* Builds program `number` for one size of tiles, or finds it built. */
-static cvn_result cvncl_build(cvn_net *net, int number, int size)
+/* Builds a variant of program `number`, or finds it built. */
+static cvn_result cvncl_build(cvn_net *net, int number, int variant)
 {
     cvncl_backend *b = cvncl_of(net);
     const cvncl_program *p = cvncl_program_at(number);
@@ -1203,30 +1263,32 @@ static cvn_result cvncl_build(cvn_net *net, int number, int size)
         texts[count] = p->text[count];
         count++;
     }
-    cvncl_options(b, size, options, sizeof options);
+    cvncl_options(b, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     program = cvncl_kept_program(b, texts, count, options);
-    if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
+    if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;
 #endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
     if (!program) return cvncl_fail(net, "clCreateProgramWithSource", status);
     status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
-    result = cvncl_make_kernels(net, number, size, program);
+    result = cvncl_make_kernels(net, number, variant, program);
 #ifndef CONVNET_NO_STDIO
     if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options);
 #endif
     return result;
 }
 
-static cvn_result cvncl_need(cvn_net *net, int program)
+/* For narrow images, or for others. */
+static cvn_result cvncl_need(cvn_net *net, int program, int narrow)
 {
     const cvncl_backend *b = cvncl_of(net);
+    const int first = narrow ? CVNCL_TILES : 0;
     const int sizes = cvncl_program_at(program)->tiled && b->local ? CVNCL_TILES : 1;
     cvn_result result = CVN_OK;
     if (!cvncl_program_at(program)->text[0]) return CVN_OK;
-    for (int size = 0; size < sizes && result == CVN_OK; size++)
-        if (!b->program[program][size]) result = cvncl_build(net, program, size);
+    for (int variant = first; variant < first + sizes && result == CVN_OK; variant++)
+        if (!b->program[program][variant]) result = cvncl_build(net, program, variant);
     return result;
 }
 
@@ -1239,8 +1301,9 @@ typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
 typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
 enum { CVNCL_REPLIES = 16 };
 
-/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
-typedef struct cvncl_order { int C, S; } cvncl_order;
+/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. narrow: of 16-bit
+ * numbers. */
+typedef struct cvncl_order { int C, S, narrow; } cvncl_order;
 
 /* Weights in another order: where in `packed`, of which version of the parameters. */
 typedef struct cvncl_packed {
@@ -1263,6 +1326,8 @@ typedef struct cvncl_net {
     cvn_net *net;
     cvncl_buffer arena[CVNCL_MAX_PIECES];
     int pieces;
+    int narrow_piece;           /* the first one of narrow buffers */
+    int narrow;                 /* the layer that runs has narrow images */
     cvncl_buffer spare, packed, tables, work, pinned;
     size_t spare_bytes, packed_bytes;
     unsigned char *landing;
@@ -1287,21 +1352,32 @@ static float *cvncl_spare(const cvn_net *net, size_t at)
     return (float *)((uintptr_t)net->arena + net->plan.total + at);
 }
 
-/* Memory and place, in elements, of such a pointer or one into the arena. */
-static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uint64_t *at)
+/* Memory and place, in elements of `size` bytes, of such a pointer or one into the arena. */
+static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, size_t size,
+                                    uint64_t *at)
 {
     const cvncl_net *d = cvncl_net_of(net);
-    const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
-    const int spare = bytes >= net->plan.total;
-    *at = (spare ? bytes - net->plan.total : bytes % d->b->base.piece) / sizeof(float);
-    return spare ? &d->spare.memory : &d->arena[bytes / d->b->base.piece].memory;
+    const size_t piece = d->b->base.piece;
+    size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
+    int first = 0;
+    if (bytes >= net->plan.total) {
+        *at = (bytes - net->plan.total) / size;
+        return &d->spare.memory;
+    }
+    if (bytes >= net->plan.narrow) {
+        bytes = (bytes - net->plan.narrow) / 2;
+        first = d->narrow_piece;
+    }
+    *at = bytes % piece / size;
+    return &d->arena[first + (int)(bytes / piece)].memory;
 }
 
 #define CVNCL_NOWHERE UINT64_MAX
 
-/* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, k into the
- * packed weights, t ints into the tables (-1: none), i int, u unsigned, f float, b a buffer without
- * an offset. The other memories go with their offset in elements. */
+/* Arguments by letters: p a pointer into the arena or NULL, x the same to what is narrow where the
+ * layer that runs has narrow images, w floats into the work, k into the packed weights, t ints into
+ * the tables (-1: none), i int, u unsigned, f float, b a buffer without an offset. The other
+ * memories go with their offset in elements. */
 static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *format, va_list args)
 {
     const cvncl_net *d = cvncl_net_of(net);
@@ -1322,14 +1398,15 @@ static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *for
             void *const memory = va_arg(args, void *);
             status = d->b->api.SetKernelArg(kernel, index++, sizeof memory, &memory);
         } else {
-            void *const *memory = letter == 'p'   ? &d->arena[0].memory
-                                  : letter == 'k' ? &d->packed.memory
+            const size_t size = letter == 'x' && d->narrow ? sizeof(uint16_t) : sizeof(float);
+            void *const *memory = letter == 'k'   ? &d->packed.memory
                                   : letter == 'w' ? &d->work.memory
-                                                  : &d->tables.memory;
+                                  : letter == 't' ? &d->tables.memory
+                                                  : &d->arena[0].memory;
             uint64_t at = CVNCL_NOWHERE;
-            if (letter == 'p') {
+            if (letter == 'p' || letter == 'x') {
                 const void *pointer = va_arg(args, const void *);
-                if (pointer) memory = cvncl_memory_of(net, pointer, &at);
+                if (pointer) memory = cvncl_memory_of(net, pointer, size, &at);
             } else {
                 const int place = va_arg(args, int);
                 if (place >= 0) at = (uint64_t)place;
@@ -1345,12 +1422,13 @@ static cvn_result cvncl_enqueue(cvn_net *net, int kernel, int size, int axes, co
                                 const size_t *local, const char *format, va_list args)
 {
     const cvncl_backend *b = cvncl_of(net);
-    void *k = b->kernel[kernel][size];
+    const int variant = size + (cvncl_net_of(net)->narrow ? CVNCL_TILES : 0);
+    void *k = b->kernel[kernel][variant];
     int32_t status = cvncl_arguments(net, k, format, args);
     if (status == 0)
         status = b->api.EnqueueNDRangeKernel(b->queue, k, (uint32_t)axes, NULL, global, local, 0,
                                              NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, size, status);
+    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, variant, status);
 }
 
 /* An item each of n elements. */
@@ -1418,7 +1496,13 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  *   elementwise functions, resizing and concat over channels follow their inputs; all others, and
  *   what the host sees, have the host's order. A view has its input's. A layer that finds an
  *   operand in the other order gets a copy in `spare` for as long as it runs, and its gradient goes
- *   back the same way. */
+ *   back the same way.
+ *   With cvncl_desc.storage the values and gradients of the layers that make or follow channels
+ *   last are narrow, 16-bit numbers, and so are their operands: what such copies turn they convert.
+ *   Kernels read and write them by GET and SET. Narrow gradients are times cvncl_backend.
+ *   gradient_scale, which passes through all these layers, being linear in them; it is taken out in
+ *   the copies, and where gradients of parameters are added up. A buffer in which all is narrow
+ *   lies behind the others (cvni_plan.narrow) in half the bytes. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1428,6 +1512,7 @@ static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l);
 static int cvncl_find(const cvn_net *net, const cvni_layer *l);
 static int cvncl_program_of(int number);
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
+static int cvncl_takes_narrow(const cvn_net *net, const cvni_layer *l);
 
 /* >>cl-conv */
 static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
@@ -1529,8 +1614,9 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
     size_t most = 0;
     for (int i = 0; i < 3; i++) most = cvni_max_size(most, whole[i]);
     for (int i = 0; i < plan->count; i++) {
-        if (plan->buffers[i].bytes <= most) continue;
-        most = plan->buffers[i].bytes;
+        const size_t bytes = plan->buffers[i].bytes >> plan->buffers[i].narrow;
+        if (bytes <= most) continue;
+        most = bytes;
         who = most > m->piece ? cvncl_owner(net, plan, i) : who;
     }
     if (most > m->piece)
@@ -1579,19 +1665,23 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
 }
 
 /* Channels last; one channel or one position: that is the host's order. */
-static cvncl_order cvncl_last_order(const cvni_layer *l)
+static cvncl_order cvncl_last_order(const cvni_layer *l, int narrow)
 {
-    const cvncl_order plain = { 1, 1 };
-    cvncl_order o;
-    if (l->shape.rank < 3) return plain;
+    cvncl_order o = { 1, 1, 0 };
+    o.narrow = narrow;
+    if (l->shape.rank < 3) return o;
     o.C = l->shape.dim[1];
     o.S = (int)(cvni_sample_elements(l->shape) / (size_t)o.C);
-    return o.C > 1 && o.S > 1 ? o : plain;
+    if (o.C == 1 || o.S == 1) o.C = o.S = 1;
+    return o;
 }
 
-static int cvncl_same_order(cvncl_order a, cvncl_order b) { return a.C == b.C && a.S == b.S; }
+static int cvncl_same_order(cvncl_order a, cvncl_order b)
+{
+    return a.C == b.C && a.S == b.S && a.narrow == b.narrow;
+}
 
-static int cvncl_is_plain(cvncl_order o) { return o.C == 1; }
+static int cvncl_is_plain(cvncl_order o) { return o.C == 1 && !o.narrow; }
 
 /* Operand i of a layer: its inputs, then the residual that a batch norm adds. */
 static int cvncl_operand(const cvni_layer *l, const cvni_place *place, int i)
@@ -1607,15 +1697,16 @@ static int cvncl_operands(const cvni_layer *l, const cvni_place *place)
 /* The order in which layer `id` wants its operand x. */
 static cvncl_order cvncl_wanted(const cvncl_net *d, int id, int x)
 {
-    const cvncl_order plain = { 1, 1 };
-    return d->last[id] ? cvncl_last_order(&d->net->layers[x]) : plain;
+    const cvncl_order plain = { 1, 1, 0 };
+    return d->last[id] ? cvncl_last_order(&d->net->layers[x], d->order[id].narrow) : plain;
 }
 
 static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id)
 {
     const cvni_layer *l = &d->net->layers[id];
     const cvni_place *place = &plan->places[id];
-    const cvncl_order plain = { 1, 1 };
+    const cvncl_order plain = { 1, 1, 0 };
+    int follows = 0, can;
     d->order[id] = plain;
     d->last[id] = 0;
     if (place->by || ((place->skip || l->op->flags & CVNI_VIEW) && l->inputs)) {
@@ -1625,15 +1716,18 @@ static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id
     }
     if (!cvncl_find(d->net, l)) return;
     d->last[id] = (char)(cvni_is_conv(l) || cvni_outputs_second(l) || cvni_is_batchnorm(l));
-    if (cvncl_follows(d->net, l)) {
-        for (int i = 0; i < cvncl_operands(l, place); i++) {
-            const int x = cvncl_operand(l, place, i);
-            if (!cvncl_is_plain(d->order[x]) &&
-                cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x])))
-                d->last[id] = 1;
-        }
+    can = cvncl_follows(d->net, l) &&
+          (d->b->storage == CVNCL_STORE_FP32 || cvncl_takes_narrow(d->net, l));
+    for (int i = 0; can && i < cvncl_operands(l, place); i++) {
+        const int x = cvncl_operand(l, place, i);
+        follows |= !cvncl_is_plain(d->order[x]) &&
+                   cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x],
+                                                                  d->order[x].narrow));
     }
-    if (d->last[id]) d->order[id] = cvncl_last_order(l);
+    if (follows) d->last[id] = 1;
+    if (d->last[id])            /* a norm of vectors is not narrow */
+        d->order[id] = cvncl_last_order(l, d->b->storage != CVNCL_STORE_FP32 &&
+                                               (follows || l->shape.rank > 2));
 }
 
 /* Elements from one position of a plane to the next where layer `l` works: 1, or its channels. */
@@ -1642,9 +1736,9 @@ static int cvncl_step(const cvn_net *net, const cvni_layer *l)
     return cvncl_net_of(net)->last[cvni_id(net, l)] ? l->shape.dim[1] : 1;
 }
 
-static size_t cvncl_spare_of(const cvni_layer *x)
+static size_t cvncl_spare_of(const cvni_layer *x, int narrow)
 {
-    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float)));
+    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float) >> narrow));
 }
 
 /* Bytes of `spare`: of a layer's operands in the other order, each with its gradient, twice where
@@ -1660,39 +1754,70 @@ static size_t cvncl_spare_bytes(const cvncl_net *d, const cvni_plan *plan)
         for (int i = 0; !(l->op->flags & CVNI_VIEW) && i < cvncl_operands(l, place); i++) {
             const int x = cvncl_operand(l, place, i);
             const cvncl_order wanted = cvncl_wanted(d, id, x);
-            const int times = 1 + (plan->places[x].grad != 0) +
-                              (!cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]));
+            const int turns_twice = !cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]);
+            const int times = 1 + (plan->places[x].grad != 0) + turns_twice;
+            const size_t one = cvncl_spare_of(&net->layers[x], wanted.narrow && !turns_twice);
             if (!cvncl_same_order(wanted, d->order[x]))
-                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times,
-                                                           cvncl_spare_of(&net->layers[x])));
+                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times, one));
         }
         if (!cvncl_is_plain(d->order[id]) &&
             (d->b->base.host_layers || l->want_grad || cvni_is_kept(net, id)))
-            bytes = cvni_max_size(bytes, cvncl_spare_of(l));
+            bytes = cvni_max_size(bytes, cvncl_spare_of(l, 0));
         most = cvni_max_size(most, bytes);
     }
     return most;
+}
+
+/* Orders of all tensors; 0: memory is out. */
+static int cvncl_choose_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t layers = (size_t)net->layer_count;
+    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
+    d->last = (char *)cvni_alloc(net, layers);
+    for (int id = 1; d->order && d->last && id < net->layer_count; id++)
+        cvncl_choose_order(d, plan, id);
+    return d->order && d->last;
+}
+
+/* A buffer is narrow in which all values and gradients are: bit 0 of the mark, bit 1: others. */
+static int cvncl_mark_narrow(cvn_backend *backend, cvn_net *net, cvni_plan *plan)
+{
+    cvncl_net d;
+    int done;
+    memset(&d, 0, sizeof d);
+    d.b = (cvncl_backend *)backend;
+    d.net = net;
+    if (d.b->storage == CVNCL_STORE_FP32) return 1;
+    done = cvncl_choose_orders(net, plan, &d);
+    for (int id = 1; done && id < net->layer_count; id++) {
+        const cvni_place *p = &plan->places[id];
+        const int buffers[3] = { p->y, p->dy, p->y_again };
+        for (int i = 0; i < 3; i++)
+            if (buffers[i] >= 0) plan->buffers[buffers[i]].narrow |= d.order[id].narrow ? 1 : 2;
+    }
+    for (int i = 0; i < plan->count; i++)
+        plan->buffers[i].narrow = plan->buffers[i].narrow == 1;
+    cvncl_free_orders(&d);
+    return done;
 }
 
 /* Orders of all tensors, places of the packed weights; what they need. */
 static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     const size_t layers = (size_t)net->layer_count;
+    const int chosen = cvncl_choose_orders(net, plan, d);
     size_t packed = 0;
     int most = 1;
     for (int id = 1; id < net->layer_count; id++)
         most = cvni_max(most, net->layers[id].inputs + 1);
-    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
-    d->last = (char *)cvni_alloc(net, layers);
     d->packed_at = (cvncl_packed *)cvni_alloc(net, 2 * layers * sizeof *d->packed_at);
     d->swap = (cvncl_swap *)cvni_alloc(net, (size_t)most * sizeof *d->swap);
-    if (!d->order || !d->last || !d->packed_at || !d->swap)
+    if (!chosen || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
     memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
     d->version = 1;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        cvncl_choose_order(d, plan, id);
         for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
             d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
             packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
@@ -1707,6 +1832,14 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
     return CVN_OK;
 }
 
+/* Bytes of all narrow buffers on the device. */
+static size_t cvncl_narrow_bytes(const cvni_plan *plan) { return (plan->total - plan->narrow) / 2; }
+
+static int cvncl_pieces(const cvncl_backend *b, size_t bytes)
+{
+    return (int)cvni_min_size(bytes / b->base.piece + (bytes % b->base.piece != 0), INT_MAX / 2);
+}
+
 /* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
 static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
 {
@@ -1719,13 +1852,13 @@ static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_m
         floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
         ints = cvni_add_size(ints, (size_t)cvncl_table_of(net, &net->layers[id], NULL));
     }
-    m->net = plan->total;
+    m->net = plan->narrow + cvncl_narrow_bytes(plan);
     m->work = cvni_mul_size(floats, sizeof(float));
     m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
     m->tables = cvni_mul_size(ints, sizeof(int));
     m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
     m->piece = b->base.piece;
-    m->pieces = (int)cvni_min_size((m->net - 1) / m->piece + 1, INT_MAX);
+    m->pieces = cvncl_pieces(b, plan->narrow) + cvncl_pieces(b, cvncl_narrow_bytes(plan));
     m->device = b->memory;
     m->taken = b->taken;
 }
@@ -1775,38 +1908,53 @@ static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 }
 
 /* The program of a layer and those of others that its calls use. */
-static cvn_result cvncl_need_layer(cvn_net *net, const cvni_layer *l)
+static cvn_result cvncl_need_layer(cvn_net *net, const cvni_layer *l, int narrow)
 {
     const int program = cvncl_program_of(cvncl_find(net, l));
-    cvn_result result = cvncl_need(net, program);
+    cvn_result result = cvncl_need(net, program, narrow);
     if (result == CVN_OK && program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES)
-        result = cvncl_need(net, CVNCL_PROGRAM_GEMM);
+        result = cvncl_need(net, CVNCL_PROGRAM_GEMM, 0);
     if (result == CVN_OK && program == CVNCL_PROGRAM_LOSSES)
-        result = cvncl_need(net, CVNCL_PROGRAM_LOSS);
-    if (result == CVN_OK && l->spectral) result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL);
+        result = cvncl_need(net, CVNCL_PROGRAM_LOSS, 0);
+    if (result == CVN_OK && l->spectral) result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL, 0);
+    return result;
+}
+
+/* Memory of the arena's pieces, narrow buffers in pieces of their own. */
+static cvn_result cvncl_take_pieces(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t piece = d->b->base.piece;
+    cvn_result result = CVN_OK;
+    for (int narrow = 0; narrow < 2; narrow++) {
+        size_t left = narrow ? cvncl_narrow_bytes(plan) : plan->narrow;
+        if (narrow) d->narrow_piece = d->pieces;
+        for (size_t n; left && result == CVN_OK; left -= n) {
+            n = cvni_min_size(left, piece);
+            result = cvncl_one_buffer(net, n, "the net", &d->arena[d->pieces]);
+            d->pieces += result == CVN_OK;
+        }
+    }
     return result;
 }
 
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     cvncl_memory m;
-    cvn_result result = cvncl_need(net, CVNCL_PROGRAM_LAYERS);
-    if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM);
+    cvn_result result = cvncl_make_orders(net, plan, d);
+    for (int narrow = 0; narrow < 1 + (d->b->storage != CVNCL_STORE_FP32); narrow++)
+        if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_LAYERS, narrow);
+    if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM, 0);
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
         if (cvncl_runs(net, plan, id))
-            result = cvncl_need_layer(net, &net->layers[id]);
+            result = cvncl_need_layer(net, &net->layers[id], d->order[id].narrow);
     if (result == CVN_OK) result = cvncl_need_products(net, plan->state > plan->grads);
-    if (result != CVN_OK) return result;
-    result = cvncl_make_orders(net, plan, d);
     if (result != CVN_OK) return result;
     cvncl_measure_net(d, plan, &m);
     if (m.work / sizeof(float) > INT_MAX)
         return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %.4g MiB",
                          cvncl_mib(m.work));
     result = cvncl_check_room(net, plan, &m);
-    for (; d->pieces < m.pieces && result == CVN_OK; d->pieces++)
-        result = cvncl_one_buffer(net, cvni_min_size(m.net - (size_t)d->pieces * m.piece, m.piece),
-                                  "the net", &d->arena[d->pieces]);
+    if (result == CVN_OK) result = cvncl_take_pieces(net, plan, d);
     if (result == CVN_OK)
         result = cvncl_one_buffer(net, d->spare_bytes, "room for images in another order",
                                   &d->spare);
@@ -1889,30 +2037,40 @@ static cvn_result cvncl_pull(cvn_net *net, size_t at, void *to, size_t bytes)
 
 /* to (+)= from, n elements, from the order `o` to the host's, or, last, the other way round. */
 static cvn_result cvncl_turn(cvn_net *net, const float *from, float *to, int n, cvncl_order o,
-                             int last, int add)
+                             int last, int add, int gradient)
 {
-    return cvncl_each(net, CVNCL_TURN, n, "ppiiiii", from, to, n, o.C, o.S, last, add);
+    cvncl_net *d = cvncl_net_of(net);
+    const int runs_narrow = d->narrow;
+    const double scale = o.narrow && gradient ? (double)d->b->gradient_scale : 1;
+    cvn_result result;
+    d->narrow = o.narrow;
+    result = cvncl_each(net, last ? CVNCL_TURN : CVNCL_TURN_BACK, n, last ? "pxiiiif" : "xpiiiif",
+                        from, to, n, o.C, o.S, add, last ? scale : 1 / scale);
+    d->narrow = runs_narrow;
+    return result;
 }
 
-/* Value or gradient x of a layer, in the host's order on its side. */
-static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, float *x)
+/* Value or gradient of a layer, in the host's order on its side. */
+static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, int gradient)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const cvncl_order o = d->order[cvni_id(net, l)];
+    float *x = gradient ? l->dy : l->y;
     const size_t n = cvni_elements(l->shape);
     cvn_result result;
     if (cvncl_is_plain(o))
         return cvncl_pull(net, (size_t)((unsigned char *)x - net->arena), x, n * sizeof(float));
     if (n * sizeof(float) > d->spare_bytes)
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
-    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0);
+    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0, gradient);
     return result == CVN_OK ? cvncl_read(net, d->spare.memory, 0, x, n * sizeof(float)) : result;
 }
 
-static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const float *x)
+static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, int gradient)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const cvncl_order o = d->order[cvni_id(net, l)];
+    float *x = gradient ? l->dy : l->y;
     const size_t n = cvni_elements(l->shape);
     cvn_result result;
     if (cvncl_is_plain(o))
@@ -1922,22 +2080,23 @@ static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const flo
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
     result = cvncl_write(net, d->spare.memory, 0, x, n * sizeof(float));
     if (result != CVN_OK) return result;
-    return cvncl_turn(net, cvncl_spare(net, 0), (float *)x, (int)n, o, 1, 0);
+    return cvncl_turn(net, cvncl_spare(net, 0), x, (int)n, o, 1, 0, gradient);
 }
 
 /* Between the orders a and b, one of which may be the host's; by way of the host's in `middle`. */
 static cvn_result cvncl_reorder(cvn_net *net, const float *from, cvncl_order a, float *to,
-                                cvncl_order b, int n, float *middle, int add)
+                                cvncl_order b, int n, float *middle, int add, int gradient)
 {
+    const cvncl_order plain = { 1, 1, 0 };
     cvn_result result = CVN_OK;
     if (!cvncl_is_plain(a) && !cvncl_is_plain(b)) {
-        result = cvncl_turn(net, from, middle, n, a, 0, 0);
+        result = cvncl_turn(net, from, middle, n, a, 0, 0, gradient);
         from = middle;
-        a.C = 1;
+        a = plain;
     }
     if (result != CVN_OK) return result;
-    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add)
-                             : cvncl_turn(net, from, to, n, b, 1, add);
+    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add, gradient)
+                             : cvncl_turn(net, from, to, n, b, 1, add, gradient);
 }
 
 /* The operands of a layer that are not in the order in which it wants them: copies in their place,
@@ -1955,11 +2114,12 @@ static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_re
         cvni_layer *x = &net->layers[other];
         const cvncl_order order = d->order[other];
         const cvncl_order wanted = cvncl_wanted(d, id, other);
+        const size_t bytes = cvncl_spare_of(x, wanted.narrow && cvncl_is_plain(order));
         const int n = (int)cvni_elements(x->shape);
         const int reads = x->y && (!backward || (l->op->flags & CVNI_USES_X && i < l->inputs));
         cvncl_swap *s = &d->swap[count];
         float *const y = cvncl_spare(net, at);
-        float *const dy = cvncl_spare(net, at + cvncl_spare_of(x));
+        float *const dy = cvncl_spare(net, at + bytes);
         int again = cvncl_same_order(order, wanted);
         for (int k = 0; k < count; k++) again = again || d->swap[k].x == x;
         if (again) continue;
@@ -1968,13 +2128,13 @@ static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_re
         s->dy = x->dy;
         s->written = x->grad_written;
         count++;
-        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0);
+        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0, 0);
         x->y = y;
-        at += cvncl_spare_of(x);
+        at += bytes;
         if (!backward || !x->place.grad || !x->dy) continue;
         x->dy = dy;
         x->grad_written = 0;
-        at += cvncl_spare_of(x);
+        at += bytes;
     }
     return count;
 }
@@ -1994,7 +2154,8 @@ static cvn_result cvncl_swap_out(cvn_net *net, const cvni_layer *l, int count, c
         if (dy != s->dy) s->x->grad_written = s->written || written;
         if (written && result == CVN_OK)
             result = cvncl_reorder(net, dy, cvncl_wanted(d, cvni_id(net, l), id), s->dy,
-                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written);
+                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written,
+                                   1);
     }
     return result;
 }
@@ -2010,7 +2171,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     int32_t status;
     if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
         bytes > d->pinned.bytes - d->landed)
-        return cvncl_pull_tensor(net, l, l->y);
+        return cvncl_pull_tensor(net, l, 0);
     r->to = l->y;
     r->at = d->landed;
     r->bytes = bytes;
@@ -2042,14 +2203,23 @@ static cvn_result cvncl_answer(cvn_net *net)
     return status == 0 ? CVN_OK : cvncl_fail(net, "clWaitForEvents", status);
 }
 
+/* Narrow elements stand in the place of floats. */
 static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value)
 {
+    cvncl_net *d = cvncl_net_of(net);
     cvn_result result = CVN_OK;
     for (size_t n; floats && result == CVN_OK; at += n * sizeof(float), floats -= n) {
-        n = cvncl_stretch(cvncl_net_of(net), at, floats * sizeof(float)) / sizeof(float);
-        result = cvncl_each(net, CVNCL_FILL, (int)n, "pif", net->arena + at, (int)n,
+        d->narrow = at >= net->plan.narrow;
+        if (d->narrow)
+            n = cvncl_stretch(d, (at - net->plan.narrow) / 2, floats * sizeof(uint16_t)) /
+                sizeof(uint16_t);
+        else
+            n = cvncl_stretch(d, at, cvni_min_size(floats * sizeof(float), net->plan.narrow - at)) /
+                sizeof(float);
+        result = cvncl_each(net, CVNCL_FILL, (int)n, "xif", net->arena + at, (int)n,
                             (double)value);
     }
+    d->narrow = 0;
     return result;
 }
 
@@ -2653,14 +2823,22 @@ static size_t cvncl_column_work(const cvncl_backend *b, int rows, int C)
     return (size_t)cvncl_column_slices(b, rows, C) * (size_t)C;
 }
 
+/* What sums of the gradients of the layer that runs are times in gradients of parameters. */
+static double cvncl_gradient_factor(const cvn_net *net)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    return d->narrow ? 1 / (double)d->b->gradient_scale : 1;
+}
+
 /* db += the sums of dy [rows, C] over the rows */
 static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int rows, int C)
 {
     const int slices = cvncl_column_slices(cvncl_of(net), rows, C);
-    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "pwiiii", dy, 0,
+    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "xwiiii", dy, 0,
                                          slices * C, rows, C, cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
-    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
+    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiif", 0, db, C, slices,
+                        cvncl_gradient_factor(net));
 }
 
 static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
@@ -3518,9 +3696,9 @@ static const char cvncl_text_conv_common[] =
     "    return ((p.x * YD + d) * YH + h) * YW + f[5] + p.w * Y_STEP[2];\n"
     "}\n"
     "\n"
-    "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
+    "void store(global STORED_TYPE *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
-    "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
+    "    SET(y, 0, add ? GET(y, 0) + v : clamped(v + bias, slope, most));\n"
     "}\n"
     "\n"
     "/* Four of a tensor whose innermost axis has whole fours. */\n"
@@ -3528,24 +3706,38 @@ static const char cvncl_text_conv_common[] =
     "\n"
     "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
     " * NULL */\n"
-    "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
-    "                int add, float slope, float most)\n"
+    "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias, int left,\n"
+    "                int whole, int add, float slope, float most)\n"
     "{\n"
     "    float s[4];\n"
     "    if (whole && left >= 4) {\n"
-    "        const float4 old = add ? QUAD(y) : bias ? vload4(0, bias) : (float4)(0);\n"
+    "        const float4 old = add ? GET4(y) : bias ? vload4(0, bias) : (float4)(0);\n"
     "        v += old;\n"
     "        if (!add) {\n"
     "            v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
     "            v = select(v, (float4)(most), v > most);\n"
     "        }\n"
-    "        *(global float4 *)y = v;\n"
+    "        SET4(y, v);\n"
     "        return;\n"
     "    }\n"
     "    vstore4(v, 0, s);\n"
     "#pragma unroll\n"
     "    for (int i = 0; i < 4; i++)\n"
     "        if (i < left) store(y + i, s[i], bias ? bias[i] : 0, add, slope, most);\n"
+    "}\n"
+    "\n"
+    "/* The same into parts of sums. */\n"
+    "void store_part(global float *part, float4 v, int left, int whole)\n"
+    "{\n"
+    "    float s[4];\n"
+    "    if (whole && left >= 4) {\n"
+    "        *(global float4 *)part = v;\n"
+    "        return;\n"
+    "    }\n"
+    "    vstore4(v, 0, s);\n"
+    "#pragma unroll\n"
+    "    for (int i = 0; i < 4; i++)\n"
+    "        if (i < left) part[i] = s[i];\n"
     "}\n";
 
 static const char cvncl_text_conv_quads[] =
@@ -3553,19 +3745,19 @@ static const char cvncl_text_conv_quads[] =
     " * for the weights' gradient four channels of a tap at position k. Rows beyond the last one\n"
     " * read what is not stored. */\n"
     "#if LOCAL\n"
-    "float4 gather_quad(global const float *x, global const int *g, global const int *f, int4 p,\n"
-    "                   int k, int K)\n"
+    "float4 gather_quad(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
+    "                   int4 p, int k, int K)\n"
     "{\n"
     "    float v[4] = { 0, 0, 0, 0 };\n"
     "    int t = k / CI, c = k - t * CI;\n"
     "    if (CI % 4 == 0) {\n"
     "        const int at = k < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + c);\n"
+    "        return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + c);\n"
     "    }\n"
     "#pragma unroll\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k + i < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + c];\n"
+    "        if (at >= 0) v[i] = GET(x, (size_t)at * X_ALL + c);\n"
     "        if (++c == CI) {\n"
     "            c = 0;\n"
     "            t++;\n"
@@ -3580,33 +3772,33 @@ static const char cvncl_text_conv_quads[] =
     "}\n"
     "\n"
     "/* tap: row_of(m), m a multiple of four */\n"
-    "float4 weights_quad(global const float *x, global const int *g, int4 tap, int m, int M,\n"
-    "                    int k, int K)\n"
+    "float4 weights_quad(global const STORED_TYPE *x, global const int *g, int4 tap, int m,\n"
+    "                    int M, int k, int K)\n"
     "{\n"
     "    const int4 p = grid_point(PHASE(0), min(k, K - 1));\n"
     "    float v[4] = { 0, 0, 0, 0 };\n"
     "    if (CI % 4 == 0) {\n"
     "        const int at = k < K ? source_of(g, p, tap) : -1;\n"
-    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + tap.w);\n"
+    "        return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + tap.w);\n"
     "    }\n"
     "#pragma unroll\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k < K && m + i < M ? source_of(g, p, tap) : -1;\n"
-    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + tap.w];\n"
+    "        if (at >= 0) v[i] = GET(x, (size_t)at * X_ALL + tap.w);\n"
     "        if (++tap.w == CI) tap = row_of(g, min(m + i + 1, M - 1));\n"
     "    }\n"
     "    return vload4(0, v);\n"
     "}\n"
     "\n"
     "/* Filters n to n + 3 of small position k. */\n"
-    "float4 small_quad(global const float *y, int n, int N, int all, int k, int K)\n"
+    "float4 small_quad(global const STORED_TYPE *y, int n, int N, int all, int k, int K)\n"
     "{\n"
     "    float v[4] = { 0, 0, 0, 0 };\n"
     "    if (k >= K || n >= N) return (float4)(0);\n"
     "    y += (size_t)k * all + n;\n"
-    "    if (N % 4 == 0) return QUAD(y);\n"
+    "    if (N % 4 == 0) return GET4(y);\n"
     "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++) if (i < N - n) v[i] = y[i];\n"
+    "    for (int i = 0; i < 4; i++) if (i < N - n) v[i] = GET(y, i);\n"
     "    return vload4(0, v);\n"
     "}\n"
     "#endif\n";
@@ -3660,7 +3852,7 @@ static const char cvncl_text_conv_tile[] =
     "    }\n"
     "#pragma unroll\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        global float *to = TARGET(min(m0 + ROW(i), M - 1));\n"
+    "        TARGET_TYPE *to = TARGET(min(m0 + ROW(i), M - 1));\n"
     "        if (m0 + ROW(i) >= M) continue;\n"
     "#pragma unroll\n"
     "        for (int j = 0; j < WN; j += 4) STORE(to, n0 + COLUMN(j), vload4(0, sum[i] + j));\n"
@@ -3677,13 +3869,14 @@ static const char cvncl_text_conv_tile[] =
     "#undef A_QUAD\n"
     "#undef B_QUAD\n"
     "#undef TARGET\n"
+    "#undef TARGET_TYPE\n"
     "#undef STORE\n";
 
 static const char cvncl_text_conv_gather[] =
     "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
     " * z: group and phase */\n"
     "#define GATHER_PARAMS \\\n"
-    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int images, const int add, \\\n"
+    "    IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int images, const int add, \\\n"
     "    const float slope, const float most\n"
     "#define GATHER_SETUP \\\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
@@ -3709,6 +3902,7 @@ static const char cvncl_text_conv_gather[] =
     "#define A_QUAD(spot, m, k) gather_quad(x, g, f, spot, k, last)\n"
     "#define B_QUAD(n, k) \\\n"
     "    ((n) < PITCH && (k) < last ? QUAD(w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
+    "#define TARGET_TYPE global STORED_TYPE\n"
     "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
     "#define STORE(to, n, v) \\\n"
     "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, \\\n"
@@ -3718,7 +3912,7 @@ static const char cvncl_text_conv_weights[] =
     "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
     " * y; z: group and slice; g: the table of \"down\" */\n"
     "#define WEIGHTS_PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
     "    const int length\n"
     "#define WEIGHTS_SETUP \\\n"
     "    AT(x); AT(y); AT(part); AT(g); \\\n"
@@ -3736,9 +3930,9 @@ static const char cvncl_text_conv_weights[] =
     "#define A_SPOT(m) row_of(g, min(m, (M - 1) / 4 * 4))\n"
     "#define A_QUAD(spot, m, k) weights_quad(x, g, spot, m, M, k, last)\n"
     "#define B_QUAD(n, k) small_quad(y, n, N, Y_ALL, k, last)\n"
+    "#define TARGET_TYPE global float\n"
     "#define TARGET(m) (part + (size_t)(m) * N)\n"
-    "#define STORE(to, n, v) \\\n"
-    "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
+    "#define STORE(to, n, v) store_part(to + (n), v, N - (n), N % 4 == 0)\n";
 
 static const char cvncl_text_conv_plain[] =
     "/* Without local memory: an item sums WM positions, or channels, by WN channels at once. */\n"
@@ -3748,6 +3942,13 @@ static const char cvncl_text_conv_plain[] =
     "#define WIDE GLUE(float, WN)\n"
     "#define LOAD GLUE(vload, WN)\n"
     "#define PUT GLUE(vstore, WN)\n"
+    "#if STORED == 2\n"
+    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(LOAD(0, p)) << 16)\n"
+    "#elif STORED == 1\n"
+    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
+    "#else\n"
+    "#define GET_WIDE(p) LOAD(0, p)\n"
+    "#endif\n"
     "\n"
     "kernel void conv_gather(GATHER_PARAMS)\n"
     "{\n"
@@ -3764,18 +3965,19 @@ static const char cvncl_text_conv_plain[] =
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
     "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
-    "        global const float *row[WM];\n"
+    "        global const STORED_TYPE *row[WM];\n"
     "        for (int i = 0; i < WM; i++) {\n"
     "            const int from = m0 + i < M ? source_of(g, at[i], tap) : -1;\n"
-    "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
+    "            row[i] = from < 0 ? (global const STORED_TYPE *)zeros\n"
+    "                              : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
     "            const WIDE b = LOAD(0, w + (size_t)c * PITCH);\n"
-    "            for (int i = 0; i < WM; i++) sum[i] += row[i][c] * b;\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += GET(row[i], c) * b;\n"
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        global float *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
+    "        global STORED_TYPE *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
     "        PUT(sum[i], 0, line);\n"
@@ -3805,11 +4007,11 @@ static const char cvncl_text_conv_plain_weights[] =
     "}\n"
     "\n"
     "/* A vector may run into the next position, but not behind the tensor. */\n"
-    "WIDE load_left(global const float *y, int left)\n"
+    "WIDE load_left(global const STORED_TYPE *y, int left)\n"
     "{\n"
     "    float v[WN];\n"
-    "    if (left >= WN) return LOAD(0, y);\n"
-    "    for (int j = 0; j < WN; j++) v[j] = j < left ? y[j] : 0;\n"
+    "    if (left >= WN) return GET_WIDE(y);\n"
+    "    for (int j = 0; j < WN; j++) v[j] = j < left ? GET(y, j) : 0;\n"
     "    return LOAD(0, v);\n"
     "}\n"
     "\n"
@@ -3845,13 +4047,14 @@ static const char cvncl_text_conv_plain_weights[] =
     "            const int from = source_of(g, p, (int4)(d[0], h[0], v[0], 0));\n"
     "            if (from < 0) continue;\n"
     "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
-    "            for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += GET(x, (size_t)from * X_ALL + c[i]) * b;\n"
     "        } else {\n"
     "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
     "            int from[WM];\n"
     "            PUT_ROWS(sources_of(g, all_at + base, all_d, all_h, all_w, place), 0, from);\n"
     "            for (int i = 0; i < WM; i++)\n"
-    "                sum[i] += (from[i] < 0 ? 0 : x[(size_t)from[i] * X_ALL + c[i]]) * b;\n"
+    "                sum[i] +=\n"
+    "                    (from[i] < 0 ? 0 : GET(x, (size_t)from[i] * X_ALL + c[i])) * b;\n"
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
@@ -3878,9 +4081,10 @@ static const char cvncl_text_conv_order[] =
     "}\n"
     "\n"
     "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
-    " * in their order; `filters` of a group */\n"
+    " * in their order, times `factor`; `filters` of a group */\n"
     "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
-    "                        const int channels, const int taps, const int filters)\n"
+    "                        const int channels, const int taps, const int filters,\n"
+    "                        const float factor)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -3889,13 +4093,13 @@ static const char cvncl_text_conv_order[] =
     "    const int t = i % taps, c = i / taps % channels, f = i / taps / channels;\n"
     "    part += (size_t)((f / filters * taps + t) * channels + c) * filters + f % filters;\n"
     "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n];\n"
-    "    dw[i] += sum;\n"
+    "    dw[i] += factor * sum;\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
     "/* Where a group has one channel of the big image: an item each element of the target. */\n"
-    "kernel void depthwise(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n, const int add,\n"
-    "                      const float slope, const float most)\n"
+    "kernel void depthwise(IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int n,\n"
+    "                      const int add, const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -3913,13 +4117,13 @@ static const char cvncl_text_depthwise[] =
     "        if (from < 0) continue;\n"
     "        for (int c = 0; c < CI; c++)\n"
     "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
-    "                   x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "                   GET(x, (size_t)from * X_ALL + o / CO * CI + c);\n"
     "    }\n"
     "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
     "\n"
     "/* part[slice][tap][filter], as conv_weights */\n"
-    "kernel void depthwise_weights(IN(x), IN(y), OUT(part), INTS(g), const int positions,\n"
+    "kernel void depthwise_weights(IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions,\n"
     "                              const int n, const int length)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -3932,7 +4136,8 @@ static const char cvncl_text_depthwise[] =
     "    int4 p = grid_point(PHASE(0), first);\n"
     "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
     "        const int from = source_of(g, p, tap);\n"
-    "        if (from >= 0) sum += y[(size_t)q * Y_ALL + o] * x[(size_t)from * X_ALL + o / CO];\n"
+    "        if (from >= 0)\n"
+    "            sum += GET(y, (size_t)q * Y_ALL + o) * GET(x, (size_t)from * X_ALL + o / CO);\n"
     "    }\n"
     "    part[i] = sum;\n"
     "}\n";
@@ -4132,7 +4337,8 @@ static cvncl_matrix cvncl_conv_matrix(cvn_net *net, int layout, int M, int N, in
     m.of.M = M;
     m.of.N = N;
     m.of.K = 0;
-    m.built = b->precision == CVNCL_FP32 ? NULL : cvncl_choose_built(b, &m.of);
+    m.built = b->precision == CVNCL_FP32 || cvncl_net_of(net)->narrow
+                  ? NULL : cvncl_choose_built(b, &m.of);
     return m;
 }
 
@@ -4152,7 +4358,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
         const int n = c.N * (up ? c.C * c.H * c.W : c.M * c.OH * c.OW);
-        return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
+        return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxtiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
     for (int i = 0; i < 3; i++) {
@@ -4165,10 +4371,10 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
                           up ? c.M | c.MG : c.C | c.CG,
                           packed | (int)(((uintptr_t)from - (uintptr_t)net->arena) / 4 & 3));
     if (m.built)
-        return cvncl_run_product(net, m.built, &m.of, "pkpptiiff", from, packed, bias, to, table,
+        return cvncl_run_product(net, m.built, &m.of, "xkpxtiiff", from, packed, bias, to, table,
                                  c.N, add, (double)slope, (double)most);
     return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
-                            "pkpptiiff", from, packed, bias, to, table, c.N, add, (double)slope,
+                            "xkpxtiiff", from, packed, bias, to, table, c.N, add, (double)slope,
                             (double)most);
 }
 
@@ -4191,17 +4397,17 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
         m = cvncl_conv_matrix(net, CVNCL_LAYOUT_WEIGHTS, c.K, c.MG, c.G * slices,
                               c.C | c.CG | c.M | c.MG, 0);
     if (cvncl_is_depthwise(&c))
-        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
+        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "xxwtiii", big, small, 0,
                             table, positions, n * slices, length);
     else if (m.built)
-        result = cvncl_run_product(net, m.built, &m.of, "ppwtiii", big, small, 0, table, positions,
+        result = cvncl_run_product(net, m.built, &m.of, "xxwtiii", big, small, 0, table, positions,
                                    slices, length);
     else
-        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii",
+        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "xxwtiii",
                                   big, small, 0, table, positions, slices, length);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
-                      cvncl_is_depthwise(&c) ? c.M : c.MG);
+    return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiiif", 0, dw, n, slices, c.CG, c.taps,
+                      cvncl_is_depthwise(&c) ? c.M : c.MG, cvncl_gradient_factor(net));
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
@@ -4278,7 +4484,7 @@ static const char cvncl_text_pool[] =
     "\n"
     "/* Planes whose elements lie `step` apart: 1, or channels last the channels. Of equal values\n"
     " * the first one wins, a NaN against all numbers. winner: position in the plane. */\n"
-    "kernel void maxpool(IN(x), OUT(y), global int *winner, const ulong winner_at, INTS(a),\n"
+    "kernel void maxpool(IN_X(x), OUT_X(y), global int *winner, const ulong winner_at, INTS(a),\n"
     "                    const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4288,19 +4494,19 @@ static const char cvncl_text_pool[] =
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    int best = rows.begin * W + cols.begin;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
-    "    float top = x[best * step];\n"
+    "    float top = GET(x, best * step);\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
     "        for (int k = h * W + cols.begin; k < h * W + cols.end; k += a[15]) {\n"
-    "            const float v = x[k * step];\n"
+    "            const float v = GET(x, k * step);\n"
     "            if (!(v > top || (v != v && top == top))) continue;\n"
     "            best = k;\n"
     "            top = v;\n"
     "        }\n"
-    "    if (HAS(y)) y[i] = top;\n"
+    "    if (HAS(y)) SET(y, i, top);\n"
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n,\n"
+    "kernel void maxpool_back(IN_X(dy), INTS(winner), MEM_X(dx), INTS(a), const int n,\n"
     "                         const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4313,13 +4519,13 @@ static const char cvncl_text_pool[] =
     "    for (int h = rows.begin; h < rows.end; h++)\n"
     "        for (int w = cols.begin; w < cols.end; w++) {\n"
     "            const int at = base + (h * a[9] + w) * step;\n"
-    "            if (winner[at] == p) sum += dy[at];\n"
+    "            if (winner[at] == p) sum += GET(dy, at);\n"
     "        }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_avgpool[] =
-    "kernel void avgpool(IN(x), OUT(y), INTS(a), const int n, const int step)\n"
+    "kernel void avgpool(IN_X(x), OUT_X(y), INTS(a), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
@@ -4330,13 +4536,14 @@ static const char cvncl_text_avgpool[] =
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7]) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w += a[15]) line += x[(h * W + w) * step];\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
+    "            line += GET(x, (h * W + w) * step);\n"
     "        sum += line;\n"
     "    }\n"
-    "    y[i] = sum / (rows.size * cols.size);\n"
+    "    SET(y, i, sum / (rows.size * cols.size));\n"
     "}\n"
     "\n"
-    "kernel void avgpool_back(IN(dy), MEM(dx), INTS(a), const int n, const int step,\n"
+    "kernel void avgpool_back(IN_X(dy), MEM_X(dx), INTS(a), const int n, const int step,\n"
     "                         const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4353,15 +4560,15 @@ static const char cvncl_text_avgpool[] =
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
     "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
-    "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
+    "            sum += GET(dy, base + (r * a[9] + c) * step) / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_lppool[] =
     "/* y = (sum of |x|^p)^(1/p) */\n"
-    "kernel void lppool(IN(x), OUT(y), INTS(a), const int n, const int step, const int p)\n"
+    "kernel void lppool(IN_X(x), OUT_X(y), INTS(a), const int n, const int step, const int p)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
@@ -4372,11 +4579,11 @@ static const char cvncl_text_lppool[] =
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
     "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
-    "            sum += pown(fabs(x[(h * W + w) * step]), p);\n"
-    "    y[i] = p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p);\n"
+    "            sum += pown(fabs(GET(x, (h * W + w) * step)), p);\n"
+    "    SET(y, i, p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p));\n"
     "}\n"
     "\n"
-    "kernel void lppool_back(IN(x), IN(y), IN(dy), MEM(dx), INTS(a), const int n,\n"
+    "kernel void lppool_back(IN_X(x), IN_X(y), IN_X(dy), MEM_X(dx), INTS(a), const int n,\n"
     "                        const int step, const int p, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4386,6 +4593,7 @@ static const char cvncl_text_lppool[] =
     "    const int at = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
     "    const int h = at / a[8], w = at % a[8];\n"
     "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
+    "    const float own = GET(x, i);\n"
     "    float sum = 0;\n"
     "    for (int r = rows.begin; r < rows.end; r++) {\n"
     "        const span v = window(a, r);\n"
@@ -4394,11 +4602,12 @@ static const char cvncl_text_lppool[] =
     "            const span u = window(a + 8, c);\n"
     "            const int o = base + (r * a[9] + c) * step;\n"
     "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
-    "            if (y[o] > 0) sum += dy[o] * pown(fabs(x[i]) / y[o], p - 1);\n"
+    "            if (GET(y, o) > 0)\n"
+    "                sum += GET(dy, o) * pown(fabs(own) / GET(y, o), p - 1);\n"
     "        }\n"
     "    }\n"
-    "    sum = x[i] < 0 ? -sum : x[i] > 0 ? sum : 0;\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    sum = own < 0 ? -sum : own > 0 ? sum : 0;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 /* Table: both axes, 8 ints each, as `window` reads them. */
@@ -4419,7 +4628,7 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
 static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_MAXPOOL, n, "ppptii", cvni_in(net, l, 0)->y,
+    return cvncl_each(net, CVNCL_MAXPOOL, n, "xxptii", cvni_in(net, l, 0)->y,
                       l->is_int ? NULL : l->y, l->is_int ? (void *)l->y : l->saved,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
@@ -4431,7 +4640,7 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "ppptiii", l->dy, l->saved, dx,
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxtiii", l->dy, l->saved, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
@@ -4439,7 +4648,7 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
 static cvn_result cvncl_table_forward(cvn_net *net, cvni_layer *l, int kernel)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, kernel, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, kernel, n, "xxtii", cvni_in(net, l, 0)->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
@@ -4450,7 +4659,7 @@ static cvn_result cvncl_table_backward(cvn_net *net, cvni_layer *l, int kernel)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, kernel, n, "pptiii", l->dy, dx,
+    return cvncl_each(net, kernel, n, "xxtiii", l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
@@ -4467,7 +4676,7 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
 static cvn_result cvncl_lppool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_LPPOOL, n, "pptiii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, CVNCL_LPPOOL, n, "xxtiii", cvni_in(net, l, 0)->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
                       ((const cvni_pool_layer *)l->desc)->p);
 }
@@ -4479,7 +4688,7 @@ static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "pppptiiii", x->y, l->y, l->dy, dx,
+    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "xxxxtiiii", x->y, l->y, l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
                       ((const cvni_pool_layer *)l->desc)->p, add);
 }
@@ -4493,17 +4702,18 @@ static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
 static const char cvncl_text_norm[] =
     "/* x [m, C]. part [2, slices, C]: means of `length` rows, sums of squares about them. The\n"
     " * squares are taken about the mean of the first rows, which is near. */\n"
-    "kernel void norm_parts(IN(x), OUT(part), const int n, const int m, const int C,\n"
+    "kernel void norm_parts(IN_X(x), OUT(part), const int n, const int m, const int C,\n"
     "                       const int length)\n"
     "{\n"
     "    const int i = get_global_id(0), first = i / C * length, last = min(first + length, m);\n"
     "    float near = 0, sum = 0, square = 0;\n"
     "    AT(x); AT(part);\n"
     "    if (i >= n) return;\n"
-    "    for (int r = first; r < min(first + 8, last); r++) near += x[(size_t)r * C + i % C];\n"
+    "    for (int r = first; r < min(first + 8, last); r++)\n"
+    "        near += GET(x, (size_t)r * C + i % C);\n"
     "    near /= max(min(8, last - first), 1);\n"
     "    for (int r = first; r < last; r++) {\n"
-    "        const float d = x[(size_t)r * C + i % C] - near;\n"
+    "        const float d = GET(x, (size_t)r * C + i % C) - near;\n"
     "        sum += d;\n"
     "        square += d * d;\n"
     "    }\n"
@@ -4556,23 +4766,23 @@ static const char cvncl_text_norm[] =
     "}\n"
     "\n"
     "/* y = clamped(scale*x + shift + more) */\n"
-    "kernel void norm_apply(MEM(x), MEM(y), IN(f), MEM(more), const int n, const int C,\n"
+    "kernel void norm_apply(MEM_X(x), MEM_X(y), IN(f), MEM_X(more), const int n, const int C,\n"
     "                       const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(f); AT(more);\n"
     "    if (i >= n) return;\n"
     "    const int c = i % C;\n"
-    "    float v = f[c] * x[i] + f[C + c];\n"
-    "    if (HAS(more)) v += more[i];\n"
-    "    y[i] = clamped(v, slope, most);\n"
+    "    float v = f[c] * GET(x, i) + f[C + c];\n"
+    "    if (HAS(more)) v += GET(more, i);\n"
+    "    SET(y, i, clamped(v, slope, most));\n"
     "}\n";
 
 static const char cvncl_text_norm_back[] =
     "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part\n"
     " * [2, slices, C]: sums of g, of g*(x - center), over `length` rows */\n"
-    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
-    "                      const int n, const int m, const int C, const int length,\n"
+    "kernel void norm_sums(IN_X(x), MEM_X(dy), IN_X(clamp_y), MEM_X(g), MEM_X(dmore), IN(f),\n"
+    "                      OUT(part), const int n, const int m, const int C, const int length,\n"
     "                      const float slope, const float most)\n"
     "{\n"
     "    const int id = get_global_id(0), c = id % C, first = id / C * length;\n"
@@ -4582,20 +4792,22 @@ static const char cvncl_text_norm_back[] =
     "    const float scale = f[c], shift = f[C + c], center = f[2 * C + c];\n"
     "    for (int r = first; r < min(first + length, m); r++) {\n"
     "        const size_t i = (size_t)r * C + c;\n"
-    "        const float v = HAS(clamp_y) ? clamp_y[i] : scale * x[i] + shift;\n"
-    "        const float d = v > 0 && v < most ? dy[i] : slope * dy[i];\n"
+    "        const float own = GET(x, i), gradient = GET(dy, i);\n"
+    "        const float v = HAS(clamp_y) ? GET(clamp_y, i) : scale * own + shift;\n"
+    "        const float d = v > 0 && v < most ? gradient : slope * gradient;\n"
     "        sum += d;\n"
-    "        dot += d * (x[i] - center);\n"
-    "        if (HAS(g)) g[i] = d;\n"
-    "        if (HAS(dmore)) dmore[i] += d;\n"
+    "        dot += d * (own - center);\n"
+    "        if (HAS(g)) SET(g, i, d);\n"
+    "        if (HAS(dmore)) SET(dmore, i, GET(dmore, i) + d);\n"
     "    }\n"
     "    part[id] = sum;\n"
     "    part[n + id] = dot;\n"
     "}\n"
     "\n"
-    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
+    "/* Gradients of weight and bias, times `factor`; back [3, C]: factors of norm_dx; a group\n"
+    " * each channel */\n"
     "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
-    "                      const int C, const int slices, const int batch)\n"
+    "                      const int C, const int slices, const int batch, const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -4609,14 +4821,14 @@ static const char cvncl_text_norm_back[] =
     "    sum = group_sum(sum, shared);\n"
     "    dot = group_sum(dot, shared) * s;\n"
     "    if (get_local_id(0) != 0) return;\n"
-    "    if (HAS(dweight)) dweight[c] += dot;\n"
-    "    if (HAS(dbias)) dbias[c] += sum;\n"
+    "    if (HAS(dweight)) dweight[c] += factor * dot;\n"
+    "    if (HAS(dbias)) dbias[c] += factor * sum;\n"
     "    back[c] = scale;\n"
     "    back[C + c] = batch ? -scale * s * dot / m : 0;\n"
     "    back[2 * C + c] = batch ? -scale * sum / m : 0;\n"
     "}\n"
     "\n"
-    "kernel void norm_dx(IN(x), MEM(g), MEM(dx), IN(f), IN(back), const int n, const int C,\n"
+    "kernel void norm_dx(IN_X(x), MEM_X(g), MEM_X(dx), IN(f), IN(back), const int n, const int C,\n"
     "                    const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4624,8 +4836,9 @@ static const char cvncl_text_norm_back[] =
     "    if (i >= n) return;\n"
     "    const int c = i % C;\n"
     "    const float center = f[2 * C + c];\n"
-    "    const float d = back[c] * g[i] + (back[C + c] * (x[i] - center) + back[2 * C + c]);\n"
-    "    dx[i] = add ? dx[i] + d : d;\n"
+    "    const float d =\n"
+    "        back[c] * GET(g, i) + (back[C + c] * (GET(x, i) - center) + back[2 * C + c]);\n"
+    "    SET(dx, i, add ? GET(dx, i) + d : d);\n"
     "}\n";
 
 static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
@@ -4660,7 +4873,7 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
     if (cvni_norm_uses_batch(net, l)) {
         result = cvni_norm_enough(net, l, (double)m);
         if (result == CVN_OK)
-            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "pwiiii", j.x->y, 7 * j.C,
+            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "xwiiii", j.x->y, 7 * j.C,
                                 slices * j.C, m, j.C, length);
         if (result == CVN_OK)
             result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
@@ -4670,7 +4883,7 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
     }
     if (result == CVN_OK) result = cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "ppwpiiff", j.x->y, l->y, 0, j.more, m * j.C,
+    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "xxwxiiff", j.x->y, l->y, 0, j.more, m * j.C,
                       j.C, (double)j.slope, (double)j.most);
 }
 
@@ -4683,16 +4896,16 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = cvncl_norm_factors(net, l);
     cvni_norm_begin_backward(&j);
     if (result == CVN_OK)
-        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "pppppwwiiiiff", j.x->y, l->dy,
+        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "xxxxxwwiiiiff", j.x->y, l->dy,
                             j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
                             cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
     if (result == CVN_OK)
-        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
+        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiiif", 7 * j.C, 0, 4 * j.C,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
-                              slices, cvni_norm_uses_batch(net, l));
+                              slices, cvni_norm_uses_batch(net, l), cvncl_gradient_factor(net));
     if (!j.dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "pppwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
+    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "xxxwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
                       4 * j.C, m * j.C, j.C, j.add);
 }
 
@@ -5008,34 +5221,38 @@ static const char cvncl_text_map_slope[] =
     "    }\n"
     "}\n"
     "\n"
-    "kernel void map(MEM(x), MEM(y), const int n, const int kind, const float p, const float q)\n"
+    "kernel void map(MEM_X(x), MEM_X(y), const int n, const int kind, const float p,\n"
+    "                const float q)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
-    "    if (i < n) y[i] = map_value(kind, x[i], p, q);\n"
+    "    if (i < n) SET(y, i, map_value(kind, GET(x, i), p, q));\n"
     "}\n"
     "\n"
-    "kernel void map_back(MEM(v), MEM(dy), MEM(dx), const int n, const int kind, const float p,\n"
-    "                     const float q, const int add)\n"
+    "kernel void map_back(MEM_X(v), MEM_X(dy), MEM_X(dx), const int n, const int kind,\n"
+    "                     const float p, const float q, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(v); AT(dy); AT(dx);\n"
     "    if (i >= n) return;\n"
-    "    const float g = dy[i] * map_slope(kind, v[i], p, q);\n"
-    "    dx[i] = add ? dx[i] + g : g;\n"
+    "    const float g = GET(dy, i) * map_slope(kind, GET(v, i), p, q);\n"
+    "    SET(dx, i, add ? GET(dx, i) + g : g);\n"
     "}\n";
 
 static const char cvncl_text_prelu[] =
-    "kernel void prelu(MEM(x), MEM(y), IN(w), const int n, const int C, const int S,\n"
+    "kernel void prelu(MEM_X(x), MEM_X(y), IN(w), const int n, const int C, const int S,\n"
     "                  const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(w);\n"
-    "    if (i < n) y[i] = x[i] > 0 ? x[i] : w[i / S % C * step] * x[i];\n"
+    "    if (i >= n) return;\n"
+    "    const float v = GET(x, i);\n"
+    "    SET(y, i, v > 0 ? v : w[i / S % C * step] * v);\n"
     "}\n"
     "\n"
     "/* sums [C]: of dy*x over x <= 0; a group each channel */\n"
-    "kernel void prelu_sums(IN(x), IN(dy), OUT(sums), const int N, const int C, const int S)\n"
+    "kernel void prelu_sums(IN_X(x), IN_X(dy), OUT(sums), const int N, const int C,\n"
+    "                       const int S)\n"
     "{\n"
     "    local float part[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5043,14 +5260,14 @@ static const char cvncl_text_prelu[] =
     "    AT(x); AT(dy); AT(sums);\n"
     "    for (int k = get_local_id(0); k < N * S; k += WG) {\n"
     "        const int i = (k / S * C + c) * S + k % S;\n"
-    "        sum += x[i] > 0 ? 0 : dy[i] * x[i];\n"
+    "        sum += GET(x, i) > 0 ? 0 : GET(dy, i) * GET(x, i);\n"
     "    }\n"
     "    sum = group_sum(sum, part);\n"
     "    if (get_local_id(0) == 0) sums[c] = sum;\n"
     "}\n"
     "\n"
-    "/* dw[c], or dw[0] from all channels */\n"
-    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count)\n"
+    "/* dw[c], or dw[0] from all channels, += factor*sums */\n"
+    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count, const float factor)\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -5058,17 +5275,17 @@ static const char cvncl_text_prelu[] =
     "    if (c >= count) return;\n"
     "    if (count > 1) sum = sums[c];\n"
     "    else for (int i = 0; i < C; i++) sum += sums[i];\n"
-    "    dw[c] += sum;\n"
+    "    dw[c] += factor * sum;\n"
     "}\n"
     "\n"
-    "kernel void prelu_back(IN(x), MEM(dy), MEM(dx), IN(w), const int n, const int C,\n"
+    "kernel void prelu_back(IN_X(x), MEM_X(dy), MEM_X(dx), IN(w), const int n, const int C,\n"
     "                       const int S, const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(dy); AT(dx); AT(w);\n"
     "    if (i >= n) return;\n"
-    "    const float g = x[i] > 0 ? dy[i] : w[i / S % C * step] * dy[i];\n"
-    "    dx[i] = add ? dx[i] + g : g;\n"
+    "    const float g = GET(x, i) > 0 ? GET(dy, i) : w[i / S % C * step] * GET(dy, i);\n"
+    "    SET(dx, i, add ? GET(dx, i) + g : g);\n"
     "}\n";
 
 /* In the order of map_value; behind them come cvni_function_ops. neg is a scale. */
@@ -5104,7 +5321,7 @@ static cvn_result cvncl_map_forward(cvn_net *net, cvni_layer *l)
     const int n = (int)cvni_elements(l->shape);
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
-    return cvncl_each(net, CVNCL_MAP, n, "ppiiff", cvni_in(net, l, 0)->y, l->y, n, kind, (double)p,
+    return cvncl_each(net, CVNCL_MAP, n, "xxiiff", cvni_in(net, l, 0)->y, l->y, n, kind, (double)p,
                       (double)q);
 }
 
@@ -5119,7 +5336,7 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAP_BACK, n, "pppiiffi", v, l->dy, dx, n, kind, (double)p,
+    return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
                       (double)q, add);
 }
 
@@ -5150,7 +5367,7 @@ static size_t cvncl_prelu_work(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_prelu_forward(cvn_net *net, cvni_layer *l)
 {
     const cvncl_channels c = cvncl_prelu_of(net, l);
-    return cvncl_each(net, CVNCL_PRELU, c.n, "pppiiii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, CVNCL_PRELU, c.n, "xxpiiii", cvni_in(net, l, 0)->y, l->y,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step);
 }
 
@@ -5164,12 +5381,13 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
     int add;
     cvn_result result = CVN_OK;
     if (dw)
-        result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "ppwiii", x->y, l->dy, 0, c.N, c.C, c.S);
+        result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "xxwiii", x->y, l->dy, 0, c.N, c.C, c.S);
     if (dw && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpii", 0, dw, c.C, count);
+        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpiif", 0, dw, c.C, count,
+                            cvncl_gradient_factor(net));
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_PRELU_BACK, c.n, "ppppiiiii", x->y, l->dy, dx,
+    return cvncl_each(net, CVNCL_PRELU_BACK, c.n, "xxxpiiiii", x->y, l->dy, dx,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step, add);
 }
 
@@ -5179,26 +5397,27 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
 
 static const char cvncl_text_copy[] =
     "/* `lines` lines of n elements, from `step` to `step` apart */\n"
-    "kernel void copy_lines(MEM(x), MEM(y), const int lines, const int n, const int x_step,\n"
+    "kernel void copy_lines(MEM_X(x), MEM_X(y), const int lines, const int n, const int x_step,\n"
     "                       const int y_step, const int add, const float factor)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= lines * n) return;\n"
-    "    const float v = factor * x[(size_t)(i / n) * x_step + i % n];\n"
+    "    const float v = factor * GET(x, (size_t)(i / n) * x_step + i % n);\n"
     "    const size_t to = (size_t)(i / n) * y_step + i % n;\n"
-    "    y[to] = add ? y[to] + v : v;\n"
+    "    SET(y, to, add ? GET(y, to) + v : v);\n"
     "}\n"
     "\n"
     "/* part[slice][c]: sums of `length` rows of x [rows, C] */\n"
-    "kernel void column_parts(IN(x), OUT(part), const int n, const int rows, const int C,\n"
+    "kernel void column_parts(IN_X(x), OUT(part), const int n, const int rows, const int C,\n"
     "                         const int length)\n"
     "{\n"
     "    const int i = get_global_id(0), first = i / C * length;\n"
     "    float sum = 0;\n"
     "    AT(x); AT(part);\n"
     "    if (i >= n) return;\n"
-    "    for (int r = first; r < min(first + length, rows); r++) sum += x[(size_t)r * C + i % C];\n"
+    "    for (int r = first; r < min(first + length, rows); r++)\n"
+    "        sum += GET(x, (size_t)r * C + i % C);\n"
     "    part[i] = sum;\n"
     "}\n"
     "\n"
@@ -5213,8 +5432,9 @@ static const char cvncl_text_copy[] =
     "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
     "\n"
-    "/* out[c] += all parts; a group each column */\n"
-    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
+    "/* out[c] += factor*(all parts); a group each column */\n"
+    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices,\n"
+    "                        const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5222,7 +5442,7 @@ static const char cvncl_text_copy[] =
     "    AT(part); AT(out);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG) sum += part[s * C + c];\n"
     "    sum = group_sum(sum, shared);\n"
-    "    if (get_local_id(0) == 0) out[c] += sum;\n"
+    "    if (get_local_id(0) == 0) out[c] += factor * sum;\n"
     "}\n"
     "\n"
     "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
@@ -5232,22 +5452,34 @@ static const char cvncl_text_copy[] =
     "    return block + p % C * S + p / C;\n"
     "}\n"
     "\n"
-    "/* y (+)= x; channels last: where y has blocks [S, C], else where x has them */\n"
-    "kernel void turn(IN(x), MEM(y), const int n, const int C, const int S, const int last,\n"
-    "                 const int add)\n"
+    "/* y (+)= factor*x; y has blocks [S, C] */\n"
+    "kernel void turn(IN(x), MEM_X(y), const int n, const int C, const int S, const int add,\n"
+    "                 const float factor)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const int other = turned(i, C, S), from = last ? other : i, to = last ? i : other;\n"
-    "    y[to] = add ? y[to] + x[from] : x[from];\n"
+    "    const float v = factor * x[turned(i, C, S)];\n"
+    "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n"
     "\n"
-    "kernel void fill(OUT(y), const int n, const float value)\n"
+    "/* The same where x has them. */\n"
+    "kernel void turn_back(IN_X(x), MEM(y), const int n, const int C, const int S, const int add,\n"
+    "                      const float factor)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int to = turned(i, C, S);\n"
+    "    const float v = factor * GET(x, i);\n"
+    "    y[to] = add ? y[to] + v : v;\n"
+    "}\n"
+    "\n"
+    "kernel void fill(OUT_X(y), const int n, const float value)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(y);\n"
-    "    if (i < n) y[i] = value;\n"
+    "    if (i < n) SET(y, i, value);\n"
     "}\n";
 
 static const char cvncl_text_place[] =
@@ -5340,22 +5572,24 @@ static const char cvncl_text_binary[] =
     "}\n"
     "\n"
     "/* ny, na, nb: elements of a sample */\n"
-    "kernel void binary(MEM(a), MEM(b), MEM(y), INTS(g), const int n, const int ny, const int na,\n"
-    "                   const int nb, const int op, const float slope, const float most)\n"
+    "kernel void binary(MEM_X(a), MEM_X(b), MEM_X(y), INTS(g), const int n, const int ny,\n"
+    "                   const int na, const int nb, const int op, const float slope,\n"
+    "                   const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(a); AT(b); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int sample = i / ny, p = i % ny;\n"
-    "    const float va = a[sample * na + place(g, p, 0)], vb = b[sample * nb + place(g, p, 1)];\n"
-    "    y[i] = clamped(pair(op, va, vb), slope, most);\n"
+    "    const float va = GET(a, sample * na + place(g, p, 0));\n"
+    "    const float vb = GET(b, sample * nb + place(g, p, 1));\n"
+    "    SET(y, i, clamped(pair(op, va, vb), slope, most));\n"
     "}\n"
     "\n"
     "/* The gradient of one operand: an item each element of it; goes over the elements of y that\n"
     " * it went into. */\n"
-    "kernel void binary_back(IN(a), IN(b), MEM(dy), MEM(dx), INTS(g), const int n, const int ny,\n"
-    "                        const int na, const int nb, const int op, const int side,\n"
-    "                        const int add)\n"
+    "kernel void binary_back(IN_X(a), IN_X(b), MEM_X(dy), MEM_X(dx), INTS(g), const int n,\n"
+    "                        const int ny, const int na, const int nb, const int op,\n"
+    "                        const int side, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(a); AT(b); AT(dy); AT(dx); AT(g);\n"
@@ -5378,12 +5612,12 @@ static const char cvncl_text_binary[] =
     "            p += left % g[1 + k] * step;\n"
     "            left /= g[1 + k];\n"
     "        }\n"
-    "        const float slope = op < 2 ? pair_slope(op, side, 0, 0)\n"
-    "                                   : pair_slope(op, side, a[sample * na + place(g, p, 0)],\n"
-    "                                                b[sample * nb + place(g, p, 1)]);\n"
-    "        if (op < 6 || slope != 0) sum += dy[sample * ny + p] * slope;\n"
+    "        const float va = op < 2 ? 0 : GET(a, sample * na + place(g, p, 0));\n"
+    "        const float vb = op < 2 ? 0 : GET(b, sample * nb + place(g, p, 1));\n"
+    "        const float slope = pair_slope(op, side, va, vb);\n"
+    "        if (op < 6 || slope != 0) sum += GET(dy, sample * ny + p) * slope;\n"
     "    }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_softmax[] =
@@ -5458,7 +5692,7 @@ static const char cvncl_text_dropout[] =
 static cvn_result cvncl_copy(cvn_net *net, const float *x, float *y, int n, int add, float factor)
 {
     if (x == y && !add && factor == 1) return CVN_OK;
-    return cvncl_each(net, CVNCL_COPY_LINES, n, "ppiiiiif", x, y, 1, n, n, n, add, (double)factor);
+    return cvncl_each(net, CVNCL_COPY_LINES, n, "xxiiiiif", x, y, 1, n, n, n, add, (double)factor);
 }
 
 static cvn_result cvncl_view_forward(cvn_net *net, cvni_layer *l)
@@ -5482,6 +5716,15 @@ static cvn_result cvncl_reversal_backward(cvn_net *net, cvni_layer *l)
                       -((const cvni_reversal_desc *)l->desc)->scale);
 }
 
+/* Element `at` of a tensor of the layer that runs. In the arena narrow numbers are as far apart as
+ * floats only where the whole buffer is narrow. */
+static const void *cvncl_element(const cvn_net *net, const float *x, int at)
+{
+    const uintptr_t narrow = (uintptr_t)net->arena + net->plan.narrow;
+    const int half = cvncl_net_of(net)->narrow && (uintptr_t)x < narrow;
+    return (const void *)((uintptr_t)x + (size_t)at * (sizeof(float) >> half));
+}
+
 /* Both ways of concat: lines of each input in those of y. */
 static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
 {
@@ -5499,11 +5742,13 @@ static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
         int add = 0;
         float *dx = backward ? cvni_gradient_for(x, &add) : NULL;
         if (!backward)
-            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", x->y, l->y + at,
-                                outer, part, part, length * inner, 0, 1.0);
+            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "xxiiiiif", x->y,
+                                cvncl_element(net, l->y, at), outer, part, part, length * inner,
+                                0, 1.0);
         else if (dx)
-            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", l->dy + at, dx,
-                                outer, part, length * inner, part, add, 1.0);
+            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "xxiiiiif",
+                                cvncl_element(net, l->dy, at), dx, outer, part, length * inner,
+                                part, add, 1.0);
         at += part;
     }
     return result;
@@ -5560,7 +5805,7 @@ static cvn_result cvncl_binary_forward(cvn_net *net, cvni_layer *l)
     const int n = (int)cvni_elements(l->shape);
     float slope, most;
     cvncl_clamp(cvni_activation(net, l), &slope, &most);
-    return cvncl_each(net, CVNCL_BINARY, n, "ppptiiiiiff", a->y, b->y, l->y,
+    return cvncl_each(net, CVNCL_BINARY, n, "xxxtiiiiiff", a->y, b->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
                       (int)cvni_sample_elements(l->shape), (int)cvni_sample_elements(a->shape),
                       (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), (double)slope,
@@ -5579,7 +5824,7 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
         int add;
         float *dx = cvni_gradient_for(x, &add);
         if (!dx || dx == l->dy) continue;
-        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", a->y, b->y, l->dy, dx,
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "xxxxtiiiiiii", a->y, b->y, l->dy, dx,
                             cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
                             (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
@@ -5710,7 +5955,7 @@ static const char cvncl_text_resize[] =
     " * input begins, [in + 1], and the lists: outputs, weights. */\n"
     "#define WEIGHT(p) as_float(p)\n"
     "\n"
-    "kernel void resize(IN(x), OUT(y), INTS(g), const int n, const int step)\n"
+    "kernel void resize(IN_X(x), OUT_X(y), INTS(g), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(g);\n"
@@ -5722,16 +5967,16 @@ static const char cvncl_text_resize[] =
     "    x += (size_t)(i / step / (OH * OW)) * (H * W * step) + i % step;\n"
     "    if (row[0] >= 0 && col[0] >= 0) {\n"
     "        const int left = col[0] * step, right = col[1] * step, line = W * step;\n"
-    "        v = x[row[0] * line + left];\n"
-    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * line + right];\n"
+    "        v = GET(x, row[0] * line + left);\n"
+    "        if (b != 0) v = (1 - b) * v + b * GET(x, row[0] * line + right);\n"
     "        if (a != 0)\n"
-    "            v = (1 - a) * v +\n"
-    "                a * ((1 - b) * x[row[1] * line + left] + b * x[row[1] * line + right]);\n"
+    "            v = (1 - a) * v + a * ((1 - b) * GET(x, row[1] * line + left) +\n"
+    "                                   b * GET(x, row[1] * line + right));\n"
     "    }\n"
-    "    y[i] = v;\n"
+    "    SET(y, i, v);\n"
     "}\n"
     "\n"
-    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int step,\n"
+    "kernel void resize_back(IN_X(dy), MEM_X(dx), INTS(g), const int n, const int step,\n"
     "                        const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -5744,8 +5989,8 @@ static const char cvncl_text_resize[] =
     "    for (int r = rows[p / W]; r < rows[p / W + 1]; r++)\n"
     "        for (int c = cols[p % W]; c < cols[p % W + 1]; c++)\n"
     "            sum += WEIGHT(g[2 * r + 1]) * WEIGHT(g[2 * c + 1]) *\n"
-    "                   dy[(g[2 * r] * OW + g[2 * c]) * step];\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "                   GET(dy, (g[2 * r] * OW + g[2 * c]) * step);\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_permute[] =
@@ -9910,7 +10155,7 @@ static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training, int mi
         s->width = size.width;
         cvncl_set_nodes(s);
     }
-    if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
+    if (cvncl_need(net, CVNCL_PROGRAM_DATA, 0) == CVN_OK && cvncl_fill_set(net, s) &&
         (!mixes || cvncl_send_mixed(net, s)) &&
         cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
         return s;
@@ -10293,6 +10538,15 @@ static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
            row->forward == cvncl_resize_forward;
 }
 
+/* Of those that do, do the kernels take narrow images? */
+static int cvncl_takes_narrow(const cvn_net *net, const cvni_layer *l)
+{
+    const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
+    return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
+           row->forward == cvncl_resize_forward || row->forward == cvncl_concat_forward ||
+           row->forward == cvncl_binary_forward;
+}
+
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "gemm", 0, { NULL } },            /* kernel by kernel: cvncl_get_built */
     { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
@@ -10361,22 +10615,28 @@ static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 
 static cvn_result cvncl_forward(cvn_net *net, cvni_layer *l)
 {
+    cvncl_net *d = cvncl_net_of(net);
     int swapped = 0;
     cvn_result result = CVN_OK;
     if (l->normed && !net->again) result = cvncl_spectral_forward(net, l);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 0, &result);
+    d->narrow = d->order[cvni_id(net, l)].narrow;
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].forward(net, l);
+    d->narrow = 0;
     return cvncl_swap_out(net, l, swapped, result);
 }
 
 static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 {
+    cvncl_net *d = cvncl_net_of(net);
     const int n = l->normed_grad ? (int)net->params[l->param[0]].count : 0;
     int swapped = 0;
     cvn_result result = CVN_OK;
     if (n) result = cvncl_each(net, CVNCL_FILL, n, "pif", l->normed_grad, n, 0.0);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 1, &result);
+    d->narrow = d->order[cvni_id(net, l)].narrow;
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].backward(net, l);
+    d->narrow = 0;
     result = cvncl_swap_out(net, l, swapped, result);
     return n && result == CVN_OK ? cvncl_spectral_backward(net, l) : result;
 }
@@ -10395,6 +10655,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->order = cvncl_put_order;
     base->gather = cvncl_gather_batch;
     base->mix = cvncl_mix;
+    base->mark_narrow = cvncl_mark_narrow;
     base->push_tensor = cvncl_push_tensor;
     base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;

@@ -17,6 +17,8 @@
 
 static int local_memory;                /* cvncl_desc of the device under test */
 static size_t piece;
+static int storage;
+static float gradient_scale;
 static char **words;                    /* cases of a test begin with one of them; none: all */
 
 static int wanted(const char *name)
@@ -34,6 +36,8 @@ static cvn_backend *open_device(int host_layers)
     d.host_layers = host_layers;
     d.local_memory = local_memory;
     d.piece = piece;
+    d.storage = storage;
+    d.gradient_scale = gradient_scale;
     return cvncl_open(&d);
 }
 
@@ -1944,6 +1948,121 @@ static void matrix_layers(void)
     local_memory = 0;
 }
 
+/* ---- images of 16 bits ---- */
+
+/* The largest relative error of a store is half of this. */
+static double unit(void) { return storage == CVNCL_STORE_FP16 ? 1.0 / 1024 : 1.0 / 128; }
+
+static const float *value_of(cvn_net *net, int id, int gradient)
+{
+    cvn_node node;
+    node.id = id;
+    return gradient ? cvn_gradient(net, node) : cvn_value(net, node);
+}
+
+/* A tensor on the CPU as far from the device's as storing it takes, then made the same. */
+static void same_tensor(cvn_net *cpu, cvn_net *dev, int id, int gradient)
+{
+    const cvni_layer *l = &cpu->layers[id];
+    const size_t n = cvni_elements(l->shape);
+    float *own = gradient ? l->dy : l->y;
+    const float *got = own && !l->is_int ? value_of(dev, id, gradient) : NULL;
+    double d;
+    if (!got) return;
+    d = distance(got, own, n);
+    CHECKF(d < unit(), "%s of %s: %g", gradient ? "gradient" : "value", l->name, d);
+    memcpy(own, got, n * sizeof *own);
+}
+
+/* Each layer alone: on the CPU it works on what the device has, so errors do not add up. A norm
+ * leaves its masked gradient where it found the gradient. */
+static void check_each_layer(build_fn build, cvn_backend *backend)
+{
+    cvn_net *cpu = make_net(build, NULL, NULL, 5, 1);
+    cvn_net *dev = make_net(build, backend, NULL, 5, 1);
+    const size_t bytes = cpu ? cpu->plan.grads : 0;
+    void *weights = malloc(bytes + 1);
+    if (cpu && dev && weights) {
+        memcpy(weights, cpu->weights, bytes);
+        fill_inputs(cpu, 3, 3);
+        fill_inputs(dev, 3, 3);
+        cvn_forward(cpu);
+        memcpy(cpu->weights, weights, bytes);   /* running statistics: layers run again */
+        CHECKF(cvn_forward(dev) == CVN_OK, "%s", cvn_error(dev));
+        for (int id = 1; id < cpu->layer_count; id++) {
+            cvni_layer *l = &cpu->layers[id];
+            if (l->op->forward && !l->place.skip) cvni_forward_layer(cpu, l);
+            same_tensor(cpu, dev, id, 0);
+        }
+        CHECKF(cvn_backward(dev) == CVN_OK, "%s", cvn_error(dev));
+        cvni_begin_backward(cpu);
+        for (int id = cpu->layer_count - 1; id > 0; id--) {
+            cvni_layer *l = &cpu->layers[id];
+            const int masks = l->place.by || l->place.activation;
+            if (l->loss_weight != 0) cvni_fill_gradient(cpu, l, l->loss_weight, 1);
+            if (!l->place.grad || (l->loss_weight == 0 && !l->grad_written)) continue;
+            l->grad_written = 1;
+            if (!masks) same_tensor(cpu, dev, id, 1);
+            if (l->place.by) cpu->layers[l->place.by].grad_written = 1;
+            else if (l->op->backward) cvni_backward_layer(cpu, l);
+            if (masks && !l->place.by) same_tensor(cpu, dev, id, 1);
+        }
+        compare_params(dev, cpu, 2 * unit());
+    }
+    free(weights);
+    cvn_destroy(cpu);
+    cvn_destroy(dev);
+}
+
+/* Functions of images, which in build_maps are of vectors. */
+static void build_image_maps(cvn_net *net)
+{
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 4), 3, 3, 1, 1);
+    const cvn_node flat = cvn_global_avgpool(net, x);
+    regress(net, cvn_leaky_relu(net, x, 0.2f));
+    regress(net, cvn_tanh(net, x));
+    regress(net, cvn_gelu(net, x));
+    regress(net, cvn_exp(net, x));
+    regress(net, cvn_square(net, x));
+    regress(net, cvn_prelu(net, x, 1));
+    regress(net, cvn_prelu(net, x, 3));
+    regress(net, cvn_scale(net, cvn_sigmoid(net, flat), 2, 0.5f));
+    regress(net, cvn_batchnorm(net, cvn_dense(net, flat, 4)));
+    regress(net, cvn_softmax_axis(net, x, 1));
+}
+
+static const layers_case narrow_cases[] = {
+    { "conv2d", build_conv }, { "depthwise", build_depthwise }, { "1 and 3 axes", build_conv_axes },
+    { "transposed", build_transposed }, { "strides", build_strides }, { "pools", build_pools },
+    { "norms", build_norms }, { "functions", build_image_maps }, { "arithmetic", build_arithmetic },
+    { "joins", build_joins }, { "images", build_images }, { "axes", build_axes },
+    { "orders", build_orders }, { "dropout", build_dropout }, { "large", build_large },
+    { "spectral norm", build_spectral }
+};
+enum { NARROW_CASES = sizeof narrow_cases / sizeof narrow_cases[0] };
+
+static void narrow_layers(void)
+{
+    static const char *const names[] = { "", "fp16", "bf16" };
+    for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++) {
+        cvn_backend *b = open_device(0);
+        for (int i = 0; i < NARROW_CASES; i++) {
+            if (!wanted(narrow_cases[i].name)) continue;
+            test_case("%s, %s", narrow_cases[i].name, names[storage]);
+            check_each_layer(narrow_cases[i].build, b);
+        }
+        cvncl_close(b);
+        local_memory = 1;
+        b = open_device(0);
+        test_case("through local memory, %s", names[storage]);
+        check_each_layer(build_conv, b);
+        check_each_layer(build_large, b);
+        cvncl_close(b);
+        local_memory = 0;
+    }
+    storage = CVNCL_STORE_FP32;
+}
+
 /* ---- without a device ---- */
 
 /* The reason in one line, and the net trains on the CPU as if nothing had been asked for. */
@@ -1993,7 +2112,8 @@ static const test_row device_tests[] = {
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
     { "products", products }, { "matrix_layers", matrix_layers },
-    { "through_local_memory", through_local_memory }
+    { "through_local_memory", through_local_memory },
+    { "narrow_layers", narrow_layers }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
