@@ -27,6 +27,7 @@
  *                                  =0: nowhere. Not set: one in the user's cache folder; programs
  *                                  only where the driver has no cache of its own
  *               CONVNET_CL_TUNE    off, fast or full, before cvncl_desc.tune
+ *               CONVNET_CL_STORAGE fp32, fp16 or bf16, before cvncl_desc.storage
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
@@ -59,7 +60,18 @@
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
  * cvncl_desc.precision lets products round their factors, for matrix units, and tuning choose.
  * Random draws (dropout) are the CPU's.
- * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
+ * Storage. With cvncl_desc.storage values and gradients of images are 16-bit numbers: those of
+ * convolutions, batch norms of images, and of the pools, elementwise functions, prelu, arithmetic
+ * of equal shapes, concat of channels and resizing behind them. All arithmetic is float32, and so
+ * are parameters, their gradients, statistics, the optimizer's state, all other layers and what the
+ * host reads and writes; copies convert. Such nets take about half the memory for values, and move
+ * half the bytes; convolutions are then not on matrix units. What is stored is the nearest number,
+ * of two the even one; fp16 has infinity beyond 65504. As fp16 has no small numbers, gradients are
+ * stored times cvncl_desc.gradient_scale, which the kernels put in and take out: nothing that the
+ * host sees is scaled. Gradients that it makes infinite make the weights NaN: a smaller one helps.
+ * bf16 has the range of floats and needs none.
+ * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the host
+ * takes more), the weights of convolutions once for each
  * pass in an order of their own, and workspace; cvncl_memory_needed tells it all beforehand. The
  * host's arena stays. On the device images are channels last (>>cl-memory); what the host reads and
  * writes is not.
@@ -548,10 +560,15 @@ static void cvncl_close_products(cvncl_backend *b);
 /* 4096: gradients of a mean over samples are far below 16, and 2^-24/4096 is still stored. */
 static void cvncl_measure_storage(cvncl_backend *b, const cvncl_desc *d)
 {
+    const char *env = getenv("CONVNET_CL_STORAGE");
     int power;
     b->storage = d->storage;
+    if (env && *env)
+        b->storage = !strcmp(env, "fp16") ? CVNCL_STORE_FP16
+                                          : !strcmp(env, "bf16") ? CVNCL_STORE_BF16
+                                                                 : CVNCL_STORE_FP32;
     (void)frexp(d->gradient_scale > 0 ? (double)d->gradient_scale : 4096.0, &power);
-    b->gradient_scale = d->storage == CVNCL_STORE_FP16
+    b->gradient_scale = b->storage == CVNCL_STORE_FP16
                             ? (float)ldexp(1, cvni_max(-24, cvni_min(power - 1, 24))) : 1;
 }
 

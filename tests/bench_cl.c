@@ -6,7 +6,8 @@
  *   share     of the peak in the same run; a step has three products for each of the forward pass
  *   cpu       samples/s of the CPU engine with its best kernels; small convolutions: the rate of
  *             its plain C kernels, in turns with the device
- * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL.
+ * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL; images of 16
+ * bits: CONVNET_CL_STORAGE.
  * tests/bench_cl_torch.py prints the same rows for PyTorch. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
@@ -252,6 +253,7 @@ static cvn_net *conv_net(cvn_backend *backend, const conv_case *c)
     if (!built(net, c->n)) return NULL;
     fill_inputs(net);
     cvn_forward(net);
+    if (backend) cvncl_net_of(net)->narrow = cvncl_net_of(net)->order[2].narrow;
     return net;
 }
 

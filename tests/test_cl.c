@@ -1143,7 +1143,7 @@ static void build_image(cvn_net *net)
     cvn_want_grad(net, y);
 }
 
-static void gradients_of_inputs(void)
+static void compare_input_gradients(double tolerance)
 {
     cvn_backend *b = open_device(0);
     cvn_net *net[2];
@@ -1158,10 +1158,13 @@ static void gradients_of_inputs(void)
                cvn_error(net[i]));
     }
     CHECK(distance(cvn_gradient(net[1], cvn_find(net[1], "input1")),
-                   cvn_gradient(net[0], cvn_find(net[0], "input1")), 3 * 2 * 7 * 6) < 1e-4);
+                   cvn_gradient(net[0], cvn_find(net[0], "input1")), 3 * 2 * 7 * 6) <
+          tolerance);
     for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
     cvncl_close(b);
 }
+
+static void gradients_of_inputs(void) { compare_input_gradients(1e-4); }
 
 /* cvn_fit with all that it does, cvn_evaluate, files between both. */
 static void fits_and_files(void)
@@ -2052,6 +2055,10 @@ static void narrow_layers(void)
             check_each_layer(narrow_cases[i].build, b);
         }
         cvncl_close(b);
+        b = open_device(1);
+        test_case("layers on the CPU, %s", names[storage]);
+        check_each_layer(build_foreign, b);
+        cvncl_close(b);
         local_memory = 1;
         b = open_device(0);
         test_case("through local memory, %s", names[storage]);
@@ -2060,6 +2067,142 @@ static void narrow_layers(void)
         cvncl_close(b);
         local_memory = 0;
     }
+    storage = CVNCL_STORE_FP32;
+}
+
+/* How far apart the steps of a net on the CPU and on the device have taken its parameters, over how
+ * far they went; the device's the same bits a second time. */
+static double drift(build_fn build, cvn_backend *backend, const cvn_optimizer *o, int steps,
+                    int batch)
+{
+    cvn_net *net[4];
+    float *p[4];
+    double d = 0, s = 0;
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {       /* where they began, the CPU, the device twice */
+        net[i] = make_net(build, i > 1 ? backend : NULL, o, batch, 0);
+        if (i) train(net[i], steps, batch);
+        p[i] = net[i] ? cvn_flat_parameters(net[i], &n) : NULL;
+    }
+    for (size_t k = 0; p[0] && p[1] && p[2] && p[3] && k < n; k++) {
+        d += ((double)p[2][k] - (double)p[1][k]) * ((double)p[2][k] - (double)p[1][k]);
+        s += ((double)p[1][k] - (double)p[0][k]) * ((double)p[1][k] - (double)p[0][k]);
+    }
+    CHECK(s > 0 && !memcmp(p[2], p[3], n * sizeof(float)));
+    for (int i = 0; i < 4; i++) cvn_destroy(net[i]);
+    return d <= 4 * s ? sqrt(d / s) : HUGE_VAL;
+}
+
+/* As of 1998, smooth: nothing passes a relu or a maximum the other way for being rounded. */
+static void build_smooth_lenet(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 1, 28, 28);
+    x = cvn_avgpool(net, cvn_tanh(net, cvn_conv2d(net, x, 6, 5, 1, 2)), 2, 2);
+    x = cvn_avgpool(net, cvn_tanh(net, cvn_conv2d(net, x, 16, 5, 1, 0)), 2, 2);
+    x = cvn_tanh(net, cvn_dense(net, cvn_tanh(net, cvn_dense(net, x, 120)), 84));
+    cvn_softmax_loss(net, cvn_dense(net, x, 10));
+}
+
+typedef struct narrow_case {
+    const char *name;
+    build_fn build;
+    int steps;
+    double bound;               /* in units */
+} narrow_case;
+
+/* Steps in the memory of real plans, where narrow and other numbers may share a buffer. One unit of
+ * LeNet-5's dense layers that turns is a few per cent of a gradient. */
+static void narrow_steps(void)
+{
+    static const narrow_case cases[] = {
+        { "LeNet-5", build_lenet, 10, 250 }, { "LeNet-5, smooth", build_smooth_lenet, 10, 4 },
+        { "ResNet-20", build_resnet, 10, 4 }, { "orders", build_orders, 3, 4 },
+        { "joins", build_joins, 3, 4 }, { "dropout", build_dropout, 3, 4 },
+        { "arithmetic", build_arithmetic, 3, 4 }, { "norms", build_norms, 3, 4 },
+        { "engine", build_engine, 3, 4 }, { "layers on the CPU", build_foreign, 1, 4 }
+    };
+    const cvn_optimizer sgd = cvn_sgd(0.005f, 0.9f);
+    for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++) {
+        const char *name = storage == CVNCL_STORE_FP16 ? "fp16" : "bf16";
+        cvn_backend *b = open_device(1);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            const narrow_case *c = &cases[i];
+            double d;
+            test_case("%s, %d steps, %s", c->name, c->steps, name);
+            d = drift(c->build, b, &sgd, c->steps, 6);
+            CHECKF(d < c->bound * unit(), "%g", d);
+        }
+        test_case("gradients pushed and pulled, %s", name);
+        compare_input_gradients(2 * unit());
+        cvncl_close(b);
+    }
+    storage = CVNCL_STORE_FP32;
+}
+
+/* What a net takes with and without: parameters, inputs and the kernels' work stay as they are. */
+static void narrow_memory(void)
+{
+    cvncl_memory m[2];
+    for (storage = CVNCL_STORE_FP32; storage <= CVNCL_STORE_FP16; storage++) {
+        cvn_backend *b = open_device(0);
+        cvn_net *net = make_net(build_resnet, b, NULL, 64, 0);
+        cvncl_memory *own = &m[storage];
+        CHECK(cvncl_memory_needed(net, 64, CVN_TRAIN, own) == CVN_OK);
+        CHECK(own->pieces == cvncl_net_of(net)->pieces && own->taken >= own->total);
+        CHECK(own->net == net->plan.narrow + (net->plan.total - net->plan.narrow) / 2);
+        cvn_destroy(net);
+        CHECK(!((cvncl_backend *)b)->taken);
+        cvncl_close(b);
+    }
+    CHECKF(m[1].net < 0.66 * (double)m[0].net && m[1].total < 0.68 * (double)m[0].total,
+           "%lu of %lu", (unsigned long)m[1].net, (unsigned long)m[0].net);
+    storage = CVNCL_STORE_BF16;
+    test_case("in pieces");
+    piece = 16384 + CVNCL_VECTOR;
+    {
+        const cvn_optimizer sgd = cvn_sgd(0.02f, 0.9f);
+        cvn_backend *b = open_device(0);
+        CHECK(drift(build_engine, b, &sgd, 3, BATCH) < 4 * unit());
+        cvncl_close(b);
+    }
+    piece = 0;
+    storage = CVNCL_STORE_FP32;
+}
+
+static void build_faint(cvn_net *net)
+{
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 6, 6), 8, 3, 1, 1);
+    const cvn_node y = cvn_conv2d(net, cvn_tanh(net, x), 4, 3, 1, 1);
+    cvn_add_loss(net, cvn_mse_loss(net, y, cvn_target(net, y)), 1e-7f);
+}
+
+/* Gradients far below fp16's least number: lost as they are, stored when scaled. */
+static void gradient_scales(void)
+{
+    static const float scales[3] = { 1, 0, 3e6f };
+    double d[3];
+    storage = CVNCL_STORE_FP16;
+    for (int i = 0; i < 3; i++) {
+        cvn_backend *b;
+        cvn_net *net[2];
+        gradient_scale = scales[i];
+        b = open_device(0);
+        for (int k = 0; k < 2; k++) {
+            net[k] = make_net(build_faint, k ? b : NULL, NULL, 4, 0);
+            fill_inputs(net[k], 4, 5);
+            CHECK(cvn_forward(net[k]) == CVN_OK && cvn_backward(net[k]) == CVN_OK);
+        }
+        for (int k = 0; k < 2; k++) {
+            float *g = cvn_param_at(net[k], 0).gradient;
+            for (size_t e = 0; e < cvn_param_at(net[k], 0).count; e++) g[e] *= 1e7f;
+        }
+        d[i] = distance(cvn_param_at(net[1], 0).gradient, cvn_param_at(net[0], 0).gradient,
+                        cvn_param_at(net[0], 0).count);
+        for (int k = 0; k < 2; k++) cvn_destroy(net[k]);
+        cvncl_close(b);
+    }
+    CHECKF(d[0] > 0.5 && d[1] < d[0] && d[2] < 2 * unit(), "%g %g %g", d[0], d[1], d[2]);
+    gradient_scale = 0;
     storage = CVNCL_STORE_FP32;
 }
 
@@ -2113,7 +2256,8 @@ static const test_row device_tests[] = {
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
     { "products", products }, { "matrix_layers", matrix_layers },
     { "through_local_memory", through_local_memory },
-    { "narrow_layers", narrow_layers }
+    { "narrow_layers", narrow_layers }, { "narrow_steps", narrow_steps },
+    { "narrow_memory", narrow_memory }, { "gradient_scales", gradient_scales }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
