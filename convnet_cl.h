@@ -71,10 +71,9 @@
  * host sees is scaled. Gradients that it makes infinite make the weights NaN: a smaller one helps.
  * bf16 has the range of floats and needs none.
  * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the host
- * takes more), the weights of convolutions once for each
- * pass in an order of their own, and workspace; cvncl_memory_needed tells it all beforehand. The
- * host's arena stays. On the device images are channels last (>>cl-memory); what the host reads and
- * writes is not.
+ * takes more), the weights of convolutions once for each pass in an order of their own, and
+ * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
+ * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
  * its loss and output, which the host reads while the backward pass runs.
