@@ -36,8 +36,8 @@
  *     >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
- *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
- *     transposed convolutions; depthwise and separable ones
+ *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and padding; transposed
+ *     convolutions; depthwise and separable ones
  *     max, average, lp, global and adaptive pools, dilated ones too; places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; all functions of one element
@@ -49,20 +49,20 @@
  *     spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
- *     all losses and penalties but cvn_yolo_loss
+ *     all losses and penalties; cvn_yolo_loss where its truth is an input
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
- * non_max_suppression, convolutions with padding that is not zero) are an error of cvn_build that
- * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
- * copies there and back, a warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net;
+ * non_max_suppression) are an error of cvn_build that names the layer, or, with
+ * cvncl_desc.host_layers, run on the CPU in the midst of the others: copies there and back, a
+ * warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
  * cvncl_desc.precision lets products round their factors, for matrix units, and tuning choose.
  * Random draws (dropout) are the CPU's.
  * Storage. With cvncl_desc.storage values and gradients of images are 16-bit numbers: those of
- * convolutions, batch norms of images, and of the pools, elementwise functions, prelu, arithmetic
- * of equal shapes, concat of channels and resizing behind them. All arithmetic is float32, and so
+ * convolutions, batch norms of images, and of the pools, elementwise functions, prelu, arithmetic,
+ * where, dropout, concat of channels and resizing behind them. All arithmetic is float32, and so
  * are parameters, their gradients, statistics, the optimizer's state, all other layers and what the
  * host reads and writes; copies convert. Such nets take about half the memory for values, and move
  * half the bytes; convolutions are then not on matrix units. What is stored is the nearest number,
@@ -70,8 +70,8 @@
  * stored times cvncl_desc.gradient_scale, which the kernels put in and take out: nothing that the
  * host sees is scaled. Gradients that it makes infinite make the weights NaN: a smaller one helps.
  * bf16 has the range of floats and needs none.
- * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the host
- * takes more), the weights of convolutions once for each pass in an order of their own, and
+ * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
+ * host takes more), the weights of convolutions once for each pass in an order of their own, and
  * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
  * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
@@ -1057,7 +1057,7 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_CONV_GATHER, CVNCL_CONV_WEIGHTS, CVNCL_CONV_PACK, CVNCL_CONV_REDUCE,
+    CVNCL_CONV_GATHER, CVNCL_CONV_WEIGHTS, CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD,
     CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
@@ -1081,6 +1081,7 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
     CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
     CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
+    CVNCL_YOLO_HOME, CVNCL_YOLO_LOSS, CVNCL_YOLO_BACK,
     CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
@@ -1096,6 +1097,7 @@ typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "conv_gather", CVNCL_PROGRAM_CONV }, { "conv_weights", CVNCL_PROGRAM_CONV },
     { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
+    { "conv_fold", CVNCL_PROGRAM_CONV },
     { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
     { "maxpool", CVNCL_PROGRAM_POOL }, { "maxpool_back", CVNCL_PROGRAM_POOL },
     { "avgpool", CVNCL_PROGRAM_POOL }, { "avgpool_back", CVNCL_PROGRAM_POOL },
@@ -1146,6 +1148,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
     { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
     { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES },
+    { "yolo_home", CVNCL_PROGRAM_LOSSES }, { "yolo_loss", CVNCL_PROGRAM_LOSSES },
+    { "yolo_back", CVNCL_PROGRAM_LOSSES },
     { "select_axes", CVNCL_PROGRAM_GATHER }, { "select_back", CVNCL_PROGRAM_GATHER },
     { "resample", CVNCL_PROGRAM_GATHER }, { "resample_back", CVNCL_PROGRAM_GATHER },
     { "topk", CVNCL_PROGRAM_GATHER }, { "cumsum", CVNCL_PROGRAM_GATHER },
@@ -1321,11 +1325,8 @@ enum { CVNCL_REPLIES = 16 };
  * numbers. */
 typedef struct cvncl_order { int C, S, narrow; } cvncl_order;
 
-/* Weights in another order: where in `packed`, of which version of the parameters. */
-typedef struct cvncl_packed {
-    int at;
-    unsigned version;
-} cvncl_packed;
+/* Weights in another order: where in `packed`, whether they are those of the parameter. */
+typedef struct cvncl_packed { int at, fresh; } cvncl_packed;
 
 /* An operand in another order while a layer runs, and what it has been before. */
 typedef struct cvncl_swap {
@@ -1349,10 +1350,11 @@ typedef struct cvncl_net {
     unsigned char *landing;
     size_t landing_begin;       /* bytes in front of it, for partners on their way there */
     size_t landed;              /* bytes of it in use */
+    size_t sending, sent;       /* behind it: inputs on their way there; the end of those */
+    void *sent_event;           /* of the last of them */
     cvncl_reply reply[CVNCL_REPLIES];
     int replies;
     void *event;                /* of the last one */
-    unsigned version;           /* of the parameters; moves when they change */
     int *table_at;              /* by layer, in ints */
     cvncl_order *order;         /* by layer: of value and gradient */
     char *last;                 /* by layer: its kernels work channels last */
@@ -1368,6 +1370,12 @@ static float *cvncl_spare(const cvn_net *net, size_t at)
     return (float *)((uintptr_t)net->arena + net->plan.total + at);
 }
 
+/* The work, as such a pointer: behind the spare. */
+static float *cvncl_work_at(const cvn_net *net)
+{
+    return cvncl_spare(net, cvncl_net_of(net)->spare_bytes);
+}
+
 /* Memory and place, in elements of `size` bytes, of such a pointer or one into the arena. */
 static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, size_t size,
                                     uint64_t *at)
@@ -1377,8 +1385,10 @@ static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, siz
     size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
     int first = 0;
     if (bytes >= net->plan.total) {
-        *at = (bytes - net->plan.total) / size;
-        return &d->spare.memory;
+        const size_t behind = bytes - net->plan.total;
+        const int spare = behind < d->spare_bytes;
+        *at = (spare ? behind : behind - d->spare_bytes) / size;
+        return spare ? &d->spare.memory : &d->work.memory;
     }
     if (bytes >= net->plan.narrow) {
         bytes = (bytes - net->plan.narrow) / 2;
@@ -1509,10 +1519,10 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  * ==============================================================================================
  *   Images are channels last where their layers can work so: [N, ..., C] in the place that the plan
  *   has for [N, C, ...], value and gradient alike. Convolutions and batch norms make it so; pools,
- *   elementwise functions, resizing and concat over channels follow their inputs; all others, and
- *   what the host sees, have the host's order. A view has its input's. A layer that finds an
- *   operand in the other order gets a copy in `spare` for as long as it runs, and its gradient goes
- *   back the same way.
+ *   elementwise functions, dropout, arithmetic with broadcasting, resizing and concat over channels
+ *   follow their inputs; all others, and what the host sees, have the host's order. A view has its
+ *   input's. A layer that finds an operand in the other order gets a copy in `spare` for as long as
+ *   it runs, and its gradient goes back the same way.
  *   With cvncl_desc.storage the values and gradients of the layers that make or follow channels
  *   last are narrow, 16-bit numbers, and so are their operands: what such copies turn they convert.
  *   Kernels read and write them by GET and SET. Narrow gradients are times cvncl_backend.
@@ -1528,7 +1538,6 @@ static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l);
 static int cvncl_find(const cvn_net *net, const cvni_layer *l);
 static int cvncl_program_of(int number);
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
-static int cvncl_takes_narrow(const cvn_net *net, const cvni_layer *l);
 
 /* >>cl-conv */
 static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
@@ -1581,6 +1590,7 @@ static void cvncl_release(void *device)
         b->api.EnqueueUnmapMemObject(b->queue, d->pinned.memory, d->landing, 0, NULL, NULL);
     b->api.Finish(b->queue);
     if (d->event) b->api.ReleaseEvent(d->event);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
     for (int i = 0; i < d->pieces; i++) cvncl_give_back(b, &d->arena[i]);
     cvncl_give_back(b, &d->tables);
     cvncl_give_back(b, &d->work);
@@ -1722,7 +1732,7 @@ static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id
     const cvni_layer *l = &d->net->layers[id];
     const cvni_place *place = &plan->places[id];
     const cvncl_order plain = { 1, 1, 0 };
-    int follows = 0, can;
+    int follows = 0;
     d->order[id] = plain;
     d->last[id] = 0;
     if (place->by || ((place->skip || l->op->flags & CVNI_VIEW) && l->inputs)) {
@@ -1732,9 +1742,7 @@ static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id
     }
     if (!cvncl_find(d->net, l)) return;
     d->last[id] = (char)(cvni_is_conv(l) || cvni_outputs_second(l) || cvni_is_batchnorm(l));
-    can = cvncl_follows(d->net, l) &&
-          (d->b->storage == CVNCL_STORE_FP32 || cvncl_takes_narrow(d->net, l));
-    for (int i = 0; can && i < cvncl_operands(l, place); i++) {
+    for (int i = 0; cvncl_follows(d->net, l) && i < cvncl_operands(l, place); i++) {
         const int x = cvncl_operand(l, place, i);
         follows |= !cvncl_is_plain(d->order[x]) &&
                    cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x],
@@ -1831,7 +1839,6 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (!chosen || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
     memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
-    d->version = 1;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
@@ -1904,17 +1911,20 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     return result;
 }
 
-/* Where the host finds losses and output: pinned, so that reading them need not wait. */
+/* Where the host finds losses and output and leaves inputs: pinned, so that neither need wait. */
 static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = d->landed = d->landing_begin;
+    size_t bytes = d->landed = d->landing_begin, inputs = 0;
     int32_t status;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight != 0 || id == net->output)
-            bytes = cvni_add_size(bytes, cvni_mul_size(cvni_elements(l->shape), sizeof(float)));
+        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+        if (l->loss_weight != 0 || id == net->output) bytes = cvni_add_size(bytes, own);
+        if (l->op->flags & CVNI_SOURCE) inputs = cvni_add_size(inputs, own);
     }
+    d->sending = d->sent = bytes;
+    bytes = cvni_add_size(bytes, inputs);
     status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
     if (d->pinned.memory)
         d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
@@ -2006,6 +2016,39 @@ static cvn_result cvncl_write(cvn_net *net, void *memory, size_t at, const void 
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
 
+static int32_t cvncl_wait_for(const cvncl_backend *b, void **event)
+{
+    int32_t status = 0;
+    if (*event) {
+        status = b->api.WaitForEvents(1, event);
+        b->api.ReleaseEvent(*event);
+    }
+    *event = NULL;
+    return status;
+}
+
+/* The same through pinned memory, where there is room: the caller's is free again at once. */
+static cvn_result cvncl_write_later(cvn_net *net, void *memory, size_t at, const void *from,
+                                    size_t bytes)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_backend *b = d->b;
+    int32_t status = 0;
+    if (bytes > d->pinned.bytes - d->sending) return cvncl_write(net, memory, at, from, bytes);
+    if (bytes > d->pinned.bytes - d->sent) {
+        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: so are the others */
+        if (status != 0) return cvncl_fail(net, "clWaitForEvents", status);
+        d->sent = d->sending;
+    }
+    memcpy(d->landing + d->sent, from, bytes);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
+    d->sent_event = NULL;
+    status = b->api.EnqueueWriteBuffer(b->queue, memory, 0, at, bytes, d->landing + d->sent, 0,
+                                       NULL, &d->sent_event);
+    d->sent += bytes;
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
 static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, size_t bytes)
 {
     const cvncl_backend *b = cvncl_of(net);
@@ -2025,16 +2068,30 @@ static void *cvncl_piece(const cvncl_net *d, size_t at)
     return d->arena[at / d->b->base.piece].memory;
 }
 
-/* Parameters come first in the arena. */
+/* Bytes of the parameters, which come first in the arena, change: what is packed of them is old. */
+static void cvncl_changed(const cvn_net *net, size_t at, size_t bytes)
+{
+    cvncl_packed *packed = cvncl_net_of(net)->packed_at;
+    const size_t begin = at / sizeof(float), end = (at + bytes) / sizeof(float);
+    for (int id = 1; id < net->layer_count && at < net->plan.grads; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_param *w = l->params ? &net->params[l->param[0]] : NULL;
+        if (w && w->offset < end && w->offset + w->count > begin)
+            packed[2 * id].fresh = packed[2 * id + 1].fresh = 0;
+    }
+}
+
 static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t bytes)
 {
-    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_net *d = cvncl_net_of(net);
     const unsigned char *p = (const unsigned char *)from;
+    const int passing = at >= net->plan.batch;          /* inputs, not the persistent part */
     cvn_result result = CVN_OK;
-    if (at < net->plan.grads) d->version++;
+    cvncl_changed(net, at, bytes);
     for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
         n = cvncl_stretch(d, at, bytes);
-        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+        result = (passing ? cvncl_write_later : cvncl_write)(net, cvncl_piece(d, at),
+                                                             at % d->b->base.piece, p, n);
     }
     return result;
 }
@@ -2186,7 +2243,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     cvncl_reply *r = &d->reply[d->replies];
     int32_t status;
     if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
-        bytes > d->pinned.bytes - d->landed)
+        bytes > d->sending - d->landed)
         return cvncl_pull_tensor(net, l, 0);
     r->to = l->y;
     r->at = d->landed;
@@ -2206,12 +2263,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_answer(cvn_net *net)
 {
     cvncl_net *d = cvncl_net_of(net);
-    int32_t status = 0;
-    if (d->event) {
-        status = d->b->api.WaitForEvents(1, &d->event);
-        d->b->api.ReleaseEvent(d->event);
-        d->event = NULL;
-    }
+    const int32_t status = cvncl_wait_for(d->b, &d->event);
     for (int i = 0; i < d->replies && status == 0; i++)
         memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
     d->replies = 0;
@@ -3646,19 +3698,21 @@ static void cvncl_close_products(cvncl_backend *b)
  *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
  *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
  *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
- *   that reach it: no product by a hole. Weights are put into the order that this reads once for
- *   each step, and when the host has changed parameters: [group, tap, channel of the source,
- *   channel of the target padded to 16], the taps of a phase side by side, and behind all as many
- *   zeros as the source has channels, which stand for positions outside.
+ *   that reach it: no product by a hole. Weights are put into the order that this reads when they
+ *   have changed (a frozen layer's once): [group, tap, channel of the source, channel of the target
+ *   padded to 16], the taps of a phase side by side, and behind all as many zeros as the source has
+ *   channels, which stand for positions outside. Padding that is not zero: "down" and the weights'
+ *   gradient read at folded positions; "up" makes the gradient of the padded image in the work,
+ *   which a second kernel folds back.
  *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
  *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
  *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
-    " * groups; sizes; source positions from one grid position to the next; target positions.\n"
-    " * Phase: its grid, where it begins in the target, its taps, the first of them. Tap: what it\n"
-    " * adds on three axes, its number in the parameter. */\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions; what\n"
+    " * lies outside, cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the\n"
+    " * first of them. Tap: what it adds on three axes, its number in the parameter. */\n"
     "#define X_ALL g[0]\n"
     "#define Y_ALL g[1]\n"
     "#define CI g[2]\n"
@@ -3675,8 +3729,12 @@ static const char cvncl_text_conv_common[] =
     "#define YW g[13]\n"
     "#define X_STEP (g + 14)\n"
     "#define Y_STEP (g + 17)\n"
-    "#define PHASE(p) (g + 20 + 8 * (p))\n"
-    "#define TAP(t) (g + 20 + 8 * PHASES + 4 * (t))\n"
+    "#define PADS g[20]\n"
+    "#define PHASE(p) (g + 21 + 8 * (p))\n"
+    "#define TAP(t) (g + 21 + 8 * PHASES + 4 * (t))\n"
+    "/* Where place i of a padded axis of n reads: mirrored or clamped. */\n"
+    "#define FOLDED(i, n) \\\n"
+    "    (PADS == 1 ? min(max(i, -(i)), 2 * (n) - 2 - max(i, -(i))) : clamp(i, 0, (n) - 1))\n"
     "\n"
     "/* Grid position q of the batch: image, and its place on the three axes. */\n"
     "int4 grid_point(global const int *f, int q)\n"
@@ -3700,8 +3758,13 @@ static const char cvncl_text_conv_common[] =
     "/* The source position of a grid position by a tap; -1: outside. */\n"
     "int source_of(global const int *g, int4 p, int4 tap)\n"
     "{\n"
-    "    const int d = p.y * X_STEP[0] + tap.x, h = p.z * X_STEP[1] + tap.y;\n"
-    "    const int w = p.w * X_STEP[2] + tap.z;\n"
+    "    int d = p.y * X_STEP[0] + tap.x, h = p.z * X_STEP[1] + tap.y;\n"
+    "    int w = p.w * X_STEP[2] + tap.z;\n"
+    "    if (PADS) {\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "    }\n"
     "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
     "    return inside ? ((p.x * XD + d) * XH + h) * XW + w : -1;\n"
     "}\n"
@@ -4018,6 +4081,13 @@ static const char cvncl_text_conv_plain_weights[] =
     "    h += tap.y;\n"
     "    w += tap.z;\n"
     "    at += (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
     "    return select((INTS_WM)(-1), at,\n"
     "                  d >= 0 & d < XD & h >= 0 & h < XH & w >= 0 & w < XW);\n"
     "}\n"
@@ -4110,6 +4180,25 @@ static const char cvncl_text_conv_order[] =
     "    part += (size_t)((f / filters * taps + t) * channels + c) * filters + f % filters;\n"
     "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n];\n"
     "    dw[i] += factor * sum;\n"
+    "}\n"
+    "\n"
+    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of both;\n"
+    " * of each axis where the places that each position has in p begin, then those. */\n"
+    "kernel void conv_fold(IN_X(p), MEM_X(dx), INTS(g), const int n, const int C, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i % C, row = i / C;\n"
+    "    float sum = 0;\n"
+    "    AT(p); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int w = row % g[2], h = row / g[2] % g[1], d = row / g[2] / g[1] % g[0];\n"
+    "    const int image = row / g[2] / g[1] / g[0];\n"
+    "    global const int *fd = g + 6, *fh = fd + g[0] + 1 + g[3], *fw = fh + g[1] + 1 + g[4];\n"
+    "    for (int a = fd[d]; a < fd[d + 1]; a++)\n"
+    "        for (int b = fh[h]; b < fh[h + 1]; b++)\n"
+    "            for (int e = fw[w]; e < fw[w + 1]; e++)\n"
+    "                sum += GET(p, ((size_t)((image * g[3] + fd[a]) * g[4] + fh[b]) * g[5] +\n"
+    "                               fw[e]) * C + c);\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
@@ -4197,12 +4286,13 @@ static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kin
 static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
 {
     const cvni_axis *a = c->axis;
-    int step[3], phases = 1;
+    int step[3], phases = 1, ints = 21 + 4 * c->taps;
     for (int i = 0; i < 3; i++) {
-        step[i] = up ? cvni_min(a[i].stride, a[i].big) : 1;
+        step[i] = up ? cvni_axis_phases(&a[i]) : 1;
         phases *= step[i];
     }
-    if (!g) return 20 + 8 * phases + 4 * c->taps;
+    ints += 8 * phases;
+    if (!g) return ints;
     g[0] = up ? c->M : c->C;
     g[1] = up ? c->C : c->M;
     g[2] = up ? c->MG : c->CG;
@@ -4213,44 +4303,73 @@ static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
     g[7] = c->G;
     for (int i = 0; i < 3; i++) {
         g[8 + i] = up ? a[i].small : a[i].big;
-        g[11 + i] = up ? a[i].big : a[i].small;
+        g[11 + i] = up ? a[i].back : a[i].small;
         g[14 + i] = up ? 1 : a[i].stride;
         g[17 + i] = step[i];
     }
+    g[20] = up ? CVN_PAD_ZERO : (int)c->d->pad_mode;
     for (int p = 0, slot = 0; p < phases; p++) {
         const int origin[3] = { p / step[2] / step[1], p / step[2] % step[1], p % step[2] };
-        int *f = g + 20 + 8 * p;
+        int *f = g + 21 + 8 * p;
         f[7] = slot;
         for (int i = 0; i < 3; i++) {
-            f[i] = up ? cvni_ceil_div(a[i].big - origin[i], a[i].stride) : a[i].small;
+            f[i] = up ? cvni_ceil_div(a[i].back - origin[i], a[i].stride) : a[i].small;
             f[3 + i] = origin[i];
         }
         for (int t = 0; t < c->taps; t++) {
             int tap[4] = { 0, 0, 0, t };
             int rest = t, hit = 1;
             for (int i = 2; i >= 0; rest /= a[i].kernel, i--) {
-                const int r = rest % a[i].kernel * a[i].dilation - a[i].pad;
+                const int r = rest % a[i].kernel * a[i].dilation - (up ? a[i].offset : a[i].pad);
                 hit = hit && (!up || (origin[i] - r) % a[i].stride == 0);
                 tap[i] = up ? (origin[i] - r) / a[i].stride : r;
             }
-            if (hit) memcpy(g + 20 + 8 * phases + 4 * slot++, tap, sizeof tap);
+            if (hit) memcpy(g + 21 + 8 * phases + 4 * slot++, tap, sizeof tap);
         }
         f[6] = slot - f[7];
     }
-    return 20 + 8 * phases + 4 * c->taps;
+    return ints;
 }
 
-/* Both gathers, "down" first. */
+static void cvncl_sort(const int *key, int step, int count, int in, int from, int *begins,
+                       int *list, int list_step);                       /* >>cl-gather */
+
+/* Which places of the padded image fold back to each position, as conv_fold reads it; behind it
+ * room for the keys. */
+static int cvncl_fold_table(const cvni_conv *c, int *g)
+{
+    int at = 6;
+    int most = 0;
+    for (int i = 0; i < 3; i++) {
+        at += c->axis[i].big + 1 + c->axis[i].back;
+        most = cvni_max(most, c->axis[i].back);
+    }
+    if (!g) return at + most;
+    for (int i = 0, to = 6; i < 3; i++) {
+        const cvni_axis *a = &c->axis[i];
+        for (int p = 0; p < a->back; p++)
+            g[at + p] = cvni_pad_index(p - a->pad, a->big, c->d->pad_mode);
+        g[i] = a->big;
+        g[3 + i] = a->back;
+        cvncl_sort(g + at, 1, a->back, a->big, a->big + 1, g + to, g + to + a->big + 1, 1);
+        to += a->big + 1 + a->back;
+    }
+    return at + most;
+}
+
+/* Both gathers, "down" first; the folding where there is some. */
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const int down = cvncl_conv_places(&c, 0, NULL);
     const int both = down + cvncl_conv_places(&c, 1, NULL);
-    if (!g) return both;
-    memset(g, 0, (size_t)both * sizeof *g);
+    const int all = both + (c.d->pad_mode != CVN_PAD_ZERO ? cvncl_fold_table(&c, NULL) : 0);
+    if (!g) return all;
+    memset(g, 0, (size_t)all * sizeof *g);
     cvncl_conv_places(&c, 0, g);
     cvncl_conv_places(&c, 1, g + down);
-    return both;
+    if (all > both) cvncl_fold_table(&c, g + both);
+    return all;
 }
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
@@ -4276,7 +4395,10 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
     const int rows = (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]);
     const size_t parts = cvni_mul_size((size_t)cvncl_conv_slices(b, &c),
                                        cvni_mul_size((size_t)c.M, (size_t)c.K));
-    return cvni_max_size(parts, cvncl_column_work(b, rows, l->shape.dim[1]));
+    const size_t padded = cvni_mul_size(cvni_mul_size((size_t)c.N, (size_t)c.C),
+                                        cvni_mul_size((size_t)c.BH, (size_t)c.BW));
+    return cvni_max_size(cvni_max_size(parts, c.d->pad_mode != CVN_PAD_ZERO ? padded : 0),
+                         cvncl_column_work(b, rows, l->shape.dim[1]));
 }
 
 /* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
@@ -4294,14 +4416,6 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
 }
 
-/* The gradient of a padded image would have to be folded back. */
-static int cvncl_conv_can(const cvn_net *net, const cvni_layer *l)
-{
-    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
-    (void)net;
-    return d->pad_mode == CVN_PAD_ZERO;
-}
-
 /* The weights in the order of a gather, made anew where they have changed; `at`: where. */
 static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, const float *w,
                                   int table, int *at)
@@ -4310,8 +4424,8 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
     const int n = (int)cvncl_packed_floats(net, l, up);
     *at = p->at;
-    if (p->version == d->version && !l->spectral) return CVN_OK;
-    p->version = d->version;
+    if (p->fresh && !l->spectral) return CVN_OK;
+    p->fresh = 1;
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
@@ -4373,13 +4487,13 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     cvn_result result;
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
-        const int n = c.N * (up ? c.C * c.H * c.W : c.M * c.OH * c.OW);
+        const int n = c.N * (up ? c.C * c.BH * c.BW : c.M * c.OH * c.OW);
         return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxtiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
     for (int i = 0; i < 3; i++) {
-        grid *= up ? cvni_ceil_div(a[i].big, a[i].stride) : a[i].small;
-        phases *= up ? cvni_min(a[i].stride, a[i].big) : 1;
+        grid *= up ? cvni_ceil_div(a[i].back, a[i].stride) : a[i].small;
+        phases *= up ? cvni_axis_phases(&a[i]) : 1;
     }
     result = cvncl_conv_pack(net, l, up, w, table, &packed);
     if (result != CVN_OK) return result;
@@ -4433,9 +4547,23 @@ static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
                            cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
 }
 
+/* The gradient of the padded image to the work, and folded back to dx. */
+static cvn_result cvncl_conv_unpad(cvn_net *net, const cvni_layer *l, float *dx, int add)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const int n = c.N * c.C * c.H * c.W;
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
+                      cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
+    const cvn_result result = cvncl_conv_pass(net, l, 1, l->dy, cvni_weights(net, l, 0), NULL,
+                                              cvncl_work_at(net), 0, NULL);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_CONV_FOLD, n, "wxtiii", 0, dx, table, n, c.C, add);
+}
+
 static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
 {
-    const int transposed = ((const cvni_conv_desc *)l->desc)->transposed;
+    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
+    const int transposed = d->transposed;
     cvni_layer *x = cvni_in(net, l, 0);
     float *dw = cvni_weights_grad(net, l, 0);
     float *db = cvni_weights_grad(net, l, 1);
@@ -4451,6 +4579,7 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
                                      l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
+    if (d->pad_mode != CVN_PAD_ZERO) return cvncl_conv_unpad(net, l, dx, add);
     return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
                            NULL);
 }
@@ -5547,16 +5676,18 @@ static const char cvncl_text_operations[] =
     "    }\n"
     "}\n"
     "\n"
-    "/* y = a where the condition q is not 0, else b; g: tables of q with a, of q with b */\n"
-    "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
+    "/* y = a where the condition q is not 0, else b; g: tables of q with a, and 38 behind of q\n"
+    " * with b */\n"
+    "kernel void choose(IN_X(q), IN_X(a), IN_X(b), OUT_X(y), INTS(g), const int n, const int ny,\n"
     "                   const int nq, const int na, const int nb)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(q); AT(a); AT(b); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int s = i / ny, p = i % ny;\n"
-    "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
-    "                                           : b[s * nb + place(g + 19, p, 1)];\n"
+    "    const int taken = GET(q, s * nq + place(g, p, 0)) != 0;\n"
+    "    SET(y, i, taken ? GET(a, s * na + place(g, p, 1))\n"
+    "                    : GET(b, s * nb + place(g + 38, p, 1)));\n"
     "}\n";
 
 static const char cvncl_text_binary[] =
@@ -5689,19 +5820,20 @@ static const char cvncl_text_philox[] =
     "uint word_of(uint4 r, uint k) { return k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w; }\n";
 
 static const char cvncl_text_dropout[] =
-    "/* Elements that share a draw lie `group` together; first: number of the first four draws;\n"
-    " * id, low and high: the counter behind that. */\n"
-    "kernel void dropout(MEM(x), MEM(y), const int n, const int group, const int limit,\n"
-    "                    const float scale, const uint first, const uint id, const uint low,\n"
-    "                    const uint high, const uint k0, const uint k1, const int add)\n"
+    "/* Elements that share a draw lie `group` together in the host's order; x has blocks [S, C].\n"
+    " * first: number of the first four draws; id, low and high: the counter behind that. */\n"
+    "kernel void dropout(MEM_X(x), MEM_X(y), const int n, const int C, const int S,\n"
+    "                    const int group, const int limit, const float scale, const uint first,\n"
+    "                    const uint id, const uint low, const uint high, const uint k0,\n"
+    "                    const uint k1, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const uint draw = i / group;\n"
+    "    const uint draw = turned(i, C, S) / group;\n"
     "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
-    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
-    "    y[i] = add ? y[i] + v : v;\n"
+    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : GET(x, i) * scale;\n"
+    "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n";
 
 /* y (+)= factor*x, n elements; in place nothing is left to do. */
@@ -5795,10 +5927,36 @@ static int cvncl_broadcast_table(cvn_shape y, cvn_shape a, cvn_shape b, int *tab
     return 19;
 }
 
+/* The axes of an image that lies channels last. */
+static cvn_shape cvncl_last_shape(cvn_shape s)
+{
+    const int C = s.rank > 2 ? s.dim[1] : 1;
+    for (int i = 1; s.rank > 2 && i < s.rank - 1; i++) s.dim[i] = s.dim[i + 1];
+    if (s.rank > 2) s.dim[s.rank - 1] = C;
+    return s;
+}
+
+/* Inputs a and b of a layer in the host's order, then channels last. */
+static int cvncl_pair_table(const cvn_net *net, const cvni_layer *l, int a, int b, int *table)
+{
+    const cvn_shape y = l->shape, x = cvni_in(net, l, a)->shape, z = cvni_in(net, l, b)->shape;
+    cvncl_broadcast_table(y, x, z, table);
+    cvncl_broadcast_table(cvncl_last_shape(y), cvncl_last_shape(x), cvncl_last_shape(z),
+                          table ? table + 19 : NULL);
+    return 38;
+}
+
+/* Where the table of such a pair is; number: of the layer's pairs. */
+static int cvncl_pair_at(const cvn_net *net, const cvni_layer *l, int number)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const int id = cvni_id(net, l);
+    return d->table_at[id] + 38 * number + (d->last[id] ? 19 : 0);
+}
+
 static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
-    return cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape,
-                                 table);
+    return cvncl_pair_table(net, l, 0, 1, table);
 }
 
 enum { CVNCL_OPERATIONS = 6 };          /* of the kernels' kinds the first of cvni_operation */
@@ -5822,10 +5980,9 @@ static cvn_result cvncl_binary_forward(cvn_net *net, cvni_layer *l)
     float slope, most;
     cvncl_clamp(cvni_activation(net, l), &slope, &most);
     return cvncl_each(net, CVNCL_BINARY, n, "xxxtiiiiiff", a->y, b->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), (int)cvni_sample_elements(a->shape),
-                      (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), (double)slope,
-                      (double)most);
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
+                      (int)cvni_sample_elements(a->shape), (int)cvni_sample_elements(b->shape),
+                      cvncl_binary_kind(l), (double)slope, (double)most);
 }
 
 /* An operand's gradient may lie where dy lies: that of a sum, which is dy. */
@@ -5841,8 +5998,7 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
         float *dx = cvni_gradient_for(x, &add);
         if (!dx || dx == l->dy) continue;
         result = cvncl_each(net, CVNCL_BINARY_BACK, n, "xxxxtiiiiiii", a->y, b->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                            (int)cvni_sample_elements(l->shape),
+                            cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
                             (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), side, add);
     }
@@ -5853,9 +6009,8 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
 static int cvncl_where_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     for (int i = 0; i < 2; i++)
-        cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1 + i)->shape,
-                              table ? table + 19 * i : NULL);
-    return 38;
+        cvncl_pair_table(net, l, 0, 1 + i, table ? table + 38 * i : NULL);
+    return 76;
 }
 
 static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
@@ -5867,9 +6022,9 @@ static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
         x[i] = cvni_in(net, l, i);
         size[i] = (int)cvni_sample_elements(x[i]->shape);
     }
-    return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), size[0], size[1], size[2]);
+    return cvncl_each(net, CVNCL_WHERE, n, "xxxxtiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape), size[0],
+                      size[1], size[2]);
 }
 
 static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
@@ -5882,9 +6037,8 @@ static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
         int add;
         float *dx = cvni_gradient_for(x, &add);
         if (!dx) continue;
-        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)] + 19 * i, n,
-                            (int)cvni_sample_elements(l->shape),
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "xxxxtiiiiiii", q->y, x->y, l->dy, dx,
+                            cvncl_pair_at(net, l, i), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(q->shape),
                             (int)cvni_sample_elements(x->shape),
                             CVNCL_OPERATIONS + (int)(i ? CVNI_LEFT : CVNI_TAKEN), 1, add);
@@ -5929,12 +6083,13 @@ static cvncl_key cvncl_key_of(const cvn_net *net, int id)
     return k;
 }
 
-/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`. */
+/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`; o: the
+ * order of both. */
 static cvn_result cvncl_drop(cvn_net *net, const cvni_layer *l, float p, int group, unsigned first,
-                             const float *in, float *out, int n, int add)
+                             const float *in, float *out, int n, cvncl_order o, int add)
 {
     const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
-    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuuui", in, out, n, group,
+    return cvncl_each(net, CVNCL_DROPOUT, n, "xxiiiiifuuuuuui", in, out, n, o.C, o.S, group,
                       (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)), first, k.id, k.low,
                       k.high, k.k0, k.k1, add);
 }
@@ -5945,7 +6100,7 @@ static cvn_result cvncl_dropout_run(cvn_net *net, cvni_layer *l, const float *in
     const int n = (int)cvni_elements(l->shape);
     if (!net->training) return cvncl_copy(net, in, out, n, add, 1);
     return cvncl_drop(net, l, ((const cvni_dropout_desc *)l->desc)->p, (int)cvni_dropout_group(l),
-                      0, in, out, n, add);
+                      0, in, out, n, cvncl_net_of(net)->order[cvni_id(net, l)], add);
 }
 
 static cvn_result cvncl_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -7092,10 +7247,11 @@ static cvn_result cvncl_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
 static cvn_result cvncl_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
                                  const float *in, float *out)
 {
+    const cvncl_order plain = { 1, 1, 0 };
     const int n = (int)cvni_elements(l->shape);
     if (!net->training || !(r->desc->d.dropout > 0)) return CVN_OK;
     return cvncl_drop(net, l, r->desc->d.dropout, 1, (unsigned)layer * (((unsigned)n + 3) / 4), in,
-                      out, n, 0);
+                      out, n, plain, 0);
 }
 
 static cvn_result cvncl_rnn_set_state(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
@@ -9533,6 +9689,253 @@ static cvn_result cvncl_ctc_backward(cvn_net *net, cvni_layer *l)
                       j.d->zero_infinity, add);
 }
 
+/* ---- heads of detectors: convnet.h, >>yolo-loss ---- */
+
+static const char cvncl_text_yolo[] =
+    "/* g: heads, classes, boxes of a sample; sides of the image, `ignore`, the factors of box,\n"
+    " * object, no_object, classes. A head: rows, columns, anchors, its first box; softmax; where\n"
+    " * its anchors are, in pixels; scale_x_y, pixels a cell. */\n"
+    "#define HEADS g[0]\n"
+    "#define CLASSES g[1]\n"
+    "#define BOXES g[2]\n"
+    "#define VALUE(i) as_float(g[i])\n"
+    "#define HEAD(h) (g + 10 + 9 * (h))\n"
+    "#define ANCHOR(f, a, axis) VALUE(f[5] + 2 * (a) + (axis))\n"
+    "\n"
+    "/* The box of a sample that each truth [n, 5] belongs to; -1: it is none. */\n"
+    "kernel void yolo_home(IN(truth), global int *home, const ulong home_at, INTS(g),\n"
+    "                      const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int at = -1;\n"
+    "    float best = -1;\n"
+    "    AT(truth); AT(home); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const float *v = truth + 5 * i;\n"
+    "    const float w = v[3] * VALUE(3), h = v[4] * VALUE(4);\n"
+    "    for (int k = 0; v[0] >= 0 && k < HEADS; k++) {\n"
+    "        global const int *f = HEAD(k);\n"
+    "        const int column = min((int)(v[1] * f[1]), f[1] - 1);\n"
+    "        const int row = min((int)(v[2] * f[0]), f[0] - 1);\n"
+    "        for (int a = 0; a < f[2]; a++) {\n"
+    "            const float aw = ANCHOR(f, a, 0), ah = ANCHOR(f, a, 1);\n"
+    "            const float both = fmin(w, aw) * fmin(h, ah), fit = both / (w * h + aw * ah - both);\n"
+    "            if (fit <= best) continue;\n"
+    "            best = fit;\n"
+    "            at = f[3] + (a * f[0] + row) * f[1] + column;\n"
+    "        }\n"
+    "    }\n"
+    "    home[i] = at;\n"
+    "}\n"
+    "\n"
+    "/* A box of head f: its anchor, cell and tx, the other values `step` apart; its truth, or 0;\n"
+    " * of a softmax over its classes the largest and the sum. */\n"
+    "typedef struct {\n"
+    "    global const int *f;\n"
+    "    global const float *x, *v;\n"
+    "    int anchor, row, column, step;\n"
+    "    float top, sum;\n"
+    "} spot;\n"
+    "\n"
+    "/* box b of sample s in head f; mark: number of its truth, from 1; soft: with top and sum */\n"
+    "spot spot_of(global const int *g, global const int *f, global const float *x,\n"
+    "             global const float *truth, int s, int b, int mark, int soft)\n"
+    "{\n"
+    "    const int cells = f[0] * f[1], cell = b % cells;\n"
+    "    spot p = { f, x, mark > 0 ? truth + 5 * (mark - 1) : 0, b / cells, cell / f[1],\n"
+    "               cell % f[1], cells, 0, 0 };\n"
+    "    p.x += (size_t)(s * f[2] + p.anchor) * (5 + CLASSES) * cells + cell;\n"
+    "    if (!f[4] || !soft) return p;\n"
+    "    p.top = p.x[5 * cells];\n"
+    "    for (int k = 1; k < CLASSES; k++) p.top = fmax(p.top, p.x[(5 + k) * cells]);\n"
+    "    for (int k = 0; k < CLASSES; k++) p.sum += exp(p.x[(5 + k) * cells] - p.top);\n"
+    "    return p;\n"
+    "}\n"
+    "\n"
+    "float2 logistic(float z, float target, float factor)\n"
+    "{\n"
+    "    return factor * (float2)(fmax(z, 0.0f) - z * target + log1p(exp(-fabs(z))),\n"
+    "                             1 / (1 + exp(-z)) - target);\n"
+    "}\n"
+    "\n"
+    "/* Value and slope of the term of tx, ty, tw, th, to or class k - 5. */\n"
+    "float2 yolo_term(global const int *g, const spot *p, int k)\n"
+    "{\n"
+    "    const float z = p->x[k * p->step];\n"
+    "    global const float *v = p->v;\n"
+    "    if (k == 4) return logistic(z, v ? 1 : 0, VALUE(v ? 7 : 8));\n"
+    "    if (k > 4) {\n"
+    "        const float is = k - 5 == (int)v[0] ? 1 : 0;\n"
+    "        if (!p->f[4]) return logistic(z, is, VALUE(9));\n"
+    "        return VALUE(9) * (float2)(is * (log(p->sum) + p->top - z),\n"
+    "                                   exp(z - p->top) / p->sum - is);\n"
+    "    }\n"
+    "    const float factor = VALUE(6) * (2 - v[3] * v[4]);\n"
+    "    if (k < 2) {\n"
+    "        const float scale = as_float(p->f[6]);\n"
+    "        const float offset = k ? fma(v[2], (float)p->f[0], -(float)p->row)\n"
+    "                               : fma(v[1], (float)p->f[1], -(float)p->column);\n"
+    "        return logistic(z, clamp((offset + (scale - 1) / 2) / scale, 0.0f, 1.0f), factor);\n"
+    "    }\n"
+    "    const float d = z - log(v[1 + k] * VALUE(1 + k) / ANCHOR(p->f, p->anchor, k - 2));\n"
+    "    return factor * (float2)(d * d / 2, d);\n"
+    "}\n";
+
+static const char cvncl_text_yolo_loss[] =
+    "/* Does what the net says of a box cover a truth by more than `ignore`? */\n"
+    "int yolo_covers(global const int *g, const spot *p, global const float *truth, int truths)\n"
+    "{\n"
+    "    const float k = as_float(p->f[6]);\n"
+    "    float side[2], at[2];\n"
+    "    for (int a = 0; a < 2; a++) {\n"
+    "        const float z = 1 / (1 + exp(-p->x[a * p->step])) * k - (k - 1) / 2;\n"
+    "        at[a] = ((a ? p->row : p->column) + z) * as_float(p->f[7 + a]);\n"
+    "        side[a] = exp(p->x[(2 + a) * p->step]) * ANCHOR(p->f, p->anchor, a);\n"
+    "    }\n"
+    "    for (global const float *v = truth; v < truth + 5 * truths; v += 5) {\n"
+    "        float both[2];\n"
+    "        if (!(v[0] >= 0)) continue;\n"
+    "        for (int a = 0; a < 2; a++) {\n"
+    "            const float t = v[1 + a] * VALUE(3 + a), s = v[3 + a] * VALUE(3 + a);\n"
+    "            both[a] = fmin(at[a] + side[a] / 2, t + s / 2) -\n"
+    "                      fmax(at[a] - side[a] / 2, t - s / 2);\n"
+    "        }\n"
+    "        const float I = both[0] > 0 && both[1] > 0 ? both[0] * both[1] : 0;\n"
+    "        const float own = v[3] * VALUE(3) * (v[4] * VALUE(4));\n"
+    "        if (I > VALUE(5) * (side[0] * side[1] + own - I)) return 1;\n"
+    "    }\n"
+    "    return 0;\n"
+    "}\n"
+    "\n"
+    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h, >>yolo-loss)\n"
+    " * and its loss; each: entries of x a sample weight */\n"
+    "#define YOLO_PARAMS \\\n"
+    "    INTS(g), const int n, const int h, const int truths, const int each\n"
+    "kernel void yolo_loss(IN(x), IN(truth), INTS(home), IN(samples), OUT(part),\n"
+    "                      global int *marks, const ulong marks_at, YOLO_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int mark = 0;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(home); AT(samples); AT(part); AT(marks); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int own = f[0] * f[1] * f[2], s = i / own, b = i % own;\n"
+    "    const int at = s * BOXES + f[3] + b;\n"
+    "    truth += 5 * s * truths;\n"
+    "    for (int t = 0; t < truths; t++) if (home[s * truths + t] == f[3] + b) mark = t + 1;\n"
+    "    const spot p = spot_of(g, f, x, truth, s, b, mark, mark);\n"
+    "    if (!mark && yolo_covers(g, &p, truth, truths)) mark = -1;\n"
+    "    if (mark >= 0) sum = yolo_term(g, &p, 4).x;\n"
+    "    for (int k = 0; mark > 0 && k < 5 + CLASSES; k++)\n"
+    "        if (k != 4) sum += yolo_term(g, &p, k).x;\n"
+    "    marks[at] = mark;\n"
+    "    part[at] = sum * (HAS(samples) ? samples[s / each] : 1);\n"
+    "}\n"
+    "\n"
+    "/* an item each value of head h; N: samples of the batch */\n"
+    "kernel void yolo_back(IN(x), IN(truth), INTS(marks), IN(samples), IN(dy), MEM(dx),\n"
+    "                      YOLO_PARAMS, const int N, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(marks); AT(samples); AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int cells = f[0] * f[1], k = i / cells % (5 + CLASSES);\n"
+    "    const int box = i / cells / (5 + CLASSES), s = box / f[2];\n"
+    "    const int b = box % f[2] * cells + i % cells, mark = marks[s * BOXES + f[3] + b];\n"
+    "    if (mark > 0 || (mark == 0 && k == 4)) {\n"
+    "        const spot p = spot_of(g, f, x, truth + 5 * s * truths, s, b, mark, k > 4);\n"
+    "        sum = dy[0] / N * (HAS(samples) ? samples[s / each] : 1) * yolo_term(g, &p, k).y;\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static int cvncl_yolo_can(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_loss *d = (const cvni_yolo_loss *)l->desc;
+    return (cvni_in(net, l, d->heads)->op->flags & CVNI_SOURCE) != 0;   /* the host checks it */
+}
+
+static void cvncl_put_float(int *table, float value) { memcpy(table, &value, sizeof value); }
+
+static int cvncl_yolo_table(const cvn_net *net, const cvni_layer *l, int *g)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of((cvn_net *)net, (cvni_layer *)l);
+    const cvn_yolo_loss_desc *d = &j.d->d;
+    const float values[7] = { j.width, j.height, d->ignore, d->box, d->object, d->no_object,
+                              d->classes };
+    int at = 10 + 9 * j.d->heads;
+    for (int i = 0; g && i < 7; i++) cvncl_put_float(g + 3 + i, values[i]);
+    if (g) {
+        g[0] = j.d->heads;
+        g[1] = j.grid[0].d->classes;
+        g[2] = (int)j.boxes;
+    }
+    for (int h = 0; h < j.d->heads; h++) {
+        const cvni_yolo_grid *k = &j.grid[h];
+        const int head[6] = { k->H, k->W, k->d->boxes, (int)k->first, k->d->softmax, at };
+        for (int a = 0; g && a < 2 * k->d->boxes; a++)
+            cvncl_put_float(g + at + a, cvni_yolo_anchor(k, a / 2, a % 2));
+        at += 2 * k->d->boxes;
+        if (!g) continue;
+        memcpy(g + 10 + 9 * h, head, sizeof head);
+        cvncl_put_float(g + 10 + 9 * h + 6, k->d->scale_x_y);
+        cvncl_put_float(g + 10 + 9 * h + 7, k->sx);
+        cvncl_put_float(g + 10 + 9 * h + 8, k->sy);
+    }
+    return at;
+}
+
+/* The losses of the boxes, then the homes of the truths. */
+static size_t cvncl_yolo_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, (cvni_layer *)l);
+    const size_t samples = (size_t)j.grid[0].x->shape.dim[0];
+    return cvni_mul_size(samples, (size_t)j.boxes + (size_t)j.truths);
+}
+
+static cvn_result cvncl_yolo_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    cvni_layer *truth = cvni_in(net, l, j.d->heads);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    const int N = j.grid[0].x->shape.dim[0], all = N * (int)j.boxes;
+    cvn_result result = cvni_fetch(net, truth);
+    for (int n = 0; n < N && result == CVN_OK; n++) result = cvni_yolo_check(&j, n);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_YOLO_HOME, N * j.truths, "pwti", truth->y, all, table,
+                            N * j.truths);
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        const int n = N * j.grid[h].d->boxes * (int)j.grid[h].cells;
+        result = cvncl_each(net, CVNCL_YOLO_LOSS, n, "ppwpwptiiii", j.grid[h].x->y, truth->y, all,
+                            cvncl_sample_weights(net), 0, l->saved, table, n, h, j.truths,
+                            j.grid[0].x->samples);
+    }
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, all, 1, (double)N);
+}
+
+static cvn_result cvncl_yolo_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    cvn_result result = CVN_OK;
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        cvni_layer *x = cvni_in(net, l, h);
+        const int n = (int)cvni_elements(x->shape);
+        int add;
+        float *dx = cvni_gradient_for(x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_YOLO_BACK, n, "pppppptiiiiii", x->y,
+                            cvni_in(net, l, j.d->heads)->y, l->saved, cvncl_sample_weights(net),
+                            l->dy, dx, table, n, h, j.truths, j.grid[0].x->samples,
+                            x->shape.dim[0], add);
+    }
+    return result;
+}
+
 /* ================================================================================================
  * >>cl-optim   clipping, one step of an optimizer, averages
  * ============================================================================================== */
@@ -9722,7 +10125,7 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
     double momentum = (double)o->momentum;
     double dampening = 0;
     int flag = o->amsgrad;
-    cvncl_net_of(net)->version++;
+    cvncl_changed(net, (size_t)((unsigned char *)u->w - net->arena), u->count * sizeof(float));
     if (o->kind == CVN_LAMB) return cvncl_lamb(net, u);
     if (o->kind == CVN_SGD) {           /* v begins as the gradient */
         c1 = momentum;
@@ -10390,7 +10793,7 @@ struct cvncl_row {
 };
 
 #define CVNCL_CONV_ROW(i) { &cvni_op_conv[i], CVNCL_PROGRAM_CONV, cvncl_conv_forward, \
-                            cvncl_conv_backward, cvncl_conv_can, cvncl_conv_table, cvncl_conv_work }
+                            cvncl_conv_backward, NULL, cvncl_conv_table, cvncl_conv_work }
 #define CVNCL_POOL_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_POOL, cvncl_##kind##_forward, \
                                    cvncl_##kind##_backward, NULL, cvncl_pool_table, NULL }
 #define CVNCL_MAP_ROW(op) { &cvni_op_##op, CVNCL_PROGRAM_MAP, cvncl_map_forward, \
@@ -10506,6 +10909,8 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
     CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
     CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work),
+    { &cvni_op_yolo_loss, CVNCL_PROGRAM_LOSSES, cvncl_yolo_forward, cvncl_yolo_backward,
+      cvncl_yolo_can, cvncl_yolo_table, cvncl_yolo_work },
     CVNCL_SELECT_ROW(slice_step), CVNCL_SELECT_ROW(tile), CVNCL_SELECT_ROW(pad_axes),
     CVNCL_SELECT_ROW(index_select), CVNCL_SELECT_ROW(interpolate_nearest),
     CVNCL_ROW(interpolate, GATHER, resample, resample, cvncl_resample_table, NULL),
@@ -10541,26 +10946,16 @@ static const cvncl_row cvncl_rows[] = {
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
-/* Does a layer work in either order, that of its inputs (>>cl-memory)? Pools, elementwise
- * functions, prelu, resizing; arithmetic of equal shapes; concat of channels. */
+/* Does a layer work in either order, that of its inputs, and with narrow images (>>cl-memory)?
+ * Pools, elementwise functions, prelu, resizing, dropout, arithmetic, where; concat of channels. */
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
 {
     const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
     if (l->is_int) return 0;
     if (l->op == &cvni_op_concat) return ((const cvni_concat_desc *)l->desc)->axis == 1;
-    if (row->forward == cvncl_binary_forward)
-        return cvni_same_shape(cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
     return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
-           row->forward == cvncl_resize_forward;
-}
-
-/* Of those that do, do the kernels take narrow images? */
-static int cvncl_takes_narrow(const cvn_net *net, const cvni_layer *l)
-{
-    const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
-    return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
-           row->forward == cvncl_resize_forward || row->forward == cvncl_concat_forward ||
-           row->forward == cvncl_binary_forward;
+           row->forward == cvncl_resize_forward || row->forward == cvncl_dropout_forward ||
+           row->forward == cvncl_binary_forward || row->forward == cvncl_where_forward;
 }
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
@@ -10594,7 +10989,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                        cvncl_text_noise } },
     { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
-                     cvncl_text_ctc_back } },
+                     cvncl_text_ctc_back, cvncl_text_yolo, cvncl_text_yolo_loss } },
     { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
                      cvncl_text_gather, cvncl_text_places } },
     { "places", 0, { cvncl_text_common, cvncl_text_roi, cvncl_text_grid,
