@@ -1057,13 +1057,14 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_CONV_GATHER, CVNCL_CONV_WEIGHTS, CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD,
-    CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
+    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD, CVNCL_DEPTHWISE,
+    CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
+    CVNCL_PRODUCT_SUM,
     CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
     CVNCL_TURN_BACK, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
@@ -1095,7 +1096,6 @@ enum {                          /* in the order of cvncl_kernels */
 typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
-    { "conv_gather", CVNCL_PROGRAM_CONV }, { "conv_weights", CVNCL_PROGRAM_CONV },
     { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
     { "conv_fold", CVNCL_PROGRAM_CONV },
     { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
@@ -1111,6 +1111,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "map", CVNCL_PROGRAM_MAP }, { "map_back", CVNCL_PROGRAM_MAP },
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
+    { "product_sum", CVNCL_PROGRAM_LAYERS },
     { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
     { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
     { "turn", CVNCL_PROGRAM_LAYERS }, { "turn_back", CVNCL_PROGRAM_LAYERS },
@@ -1477,6 +1478,21 @@ static cvn_result cvncl_groups(cvn_net *net, int kernel, int groups, const char 
     const size_t global = (size_t)groups * local;
     cvn_result result;
     va_list args;
+    va_start(args, format);
+    result = cvncl_enqueue(net, kernel, 0, 1, &global, &local, format, args);
+    va_end(args);
+    return result;
+}
+
+/* A group each WG/LANES of n sums of slices: sum_of_slices, >>cl-gemm. */
+static cvn_result cvncl_each_sum(cvn_net *net, int kernel, int n, const char *format, ...)
+{
+    const size_t local = (size_t)cvncl_of(net)->group;
+    const int sums = (int)(local >= 64 ? local / 8 : local);
+    const size_t global = (size_t)cvni_ceil_div(n, sums) * local;
+    cvn_result result;
+    va_list args;
+    if (n <= 0) return CVN_OK;
     va_start(args, format);
     result = cvncl_enqueue(net, kernel, 0, 1, &global, &local, format, args);
     va_end(args);
@@ -2304,23 +2320,45 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
 static const char cvncl_text_product[] =
     "/* c[z][m][n] = act(sum over k of a[z][m][k] b[z][k][n] + bias[n] + with[z][m][n]); with may\n"
     " * be c. a lies [M, K] (FAST_A) or [K, M], b [N, K] (FAST_B) or [K, N]; ld: elements from a\n"
-    " * line to the next. A tile is TM x TN, of it WM x WN an item's or a warp's. VEC 4: lines of\n"
-    " * a and b begin at 16 bytes and have a multiple of 4 elements. */\n"
+    " * line to the next. length < K: z counts slices of k, each with a c. A tile is TM x TN, of\n"
+    " * it WM x WN an item's or a warp's. VEC 4: lines of a and b begin at 16 bytes and have a\n"
+    " * multiple of 4 elements. */\n"
     "#if !CONV\n"
     "#define PARAMS \\\n"
     "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), const int M, const int N, const int K, \\\n"
     "    const int lda, const int az, const int ldb, const int bz, const int ldc, \\\n"
-    "    const int cz, const float slope, const float most\n"
+    "    const int cz, const int length, const float slope, const float most\n"
     "#define SETUP \\\n"
-    "    const int z = get_group_id(2), first = 0, last = K; \\\n"
+    "    const int z = get_group_id(2), first = length < K ? z * length : 0; \\\n"
+    "    const int last = min(first + length, K); \\\n"
     "    AT(a); AT(b); AT(bias); AT(with); AT(c); \\\n"
     "    a += (size_t)z * az; b += (size_t)z * bz; c += (size_t)z * cz; with += (size_t)z * cz;\n"
     "#define A(m, k) a[FAST_A ? (size_t)(m) * lda + (k) : (size_t)(k) * lda + (m)]\n"
     "#define B(k, n) b[FAST_B ? (size_t)(n) * ldb + (k) : (size_t)(k) * ldb + (n)]\n"
-    "#define PLACE(m, n) ((size_t)(m) * ldc + (n))\n"
+    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
+    "#define ADDED(m) (HAS(with) ? with + (size_t)(m) * ldc : 0)\n"
+    "#define TARGET(m) (c + (size_t)(m) * ldc)\n"
+    "#define LAST(v) clamped(v, slope, most)\n"
+    "#define WHOLE(n) \\\n"
+    "    ((((int)c_at | (HAS(with) ? (int)with_at : 0) | ldc | N | cz) & ((n) - 1)) == 0)\n"
+    "#endif\n"
+    "/* What is stored: an image, or parts of sums. */\n"
+    "#if CONV == 2\n"
+    "#define OUT_TYPE float\n"
+    "#define OUT_SET(p, i, v) ((p)[i] = (v))\n"
+    "#define OUT_SET4(p, v) (*(global float4 *)(p) = (v))\n"
+    "#else\n"
+    "#define OUT_TYPE STORED_TYPE\n"
+    "#define OUT_SET(p, i, v) SET(p, i, v)\n"
+    "#define OUT_SET4(p, v) SET4(p, v)\n"
     "#endif\n"
     "#define IX (TN / WN)\n"
     "#define IY (TM / WM)\n"
+    "/* Tiles lie along the first axis, those of the same rows together: some devices have few\n"
+    " * groups on the second. */\n"
+    "#define TILES_N ((N + TN - 1) / TN)\n"
+    "#define FIRST_M ((int)get_group_id(0) / TILES_N * TM)\n"
+    "#define FIRST_N ((int)get_group_id(0) % TILES_N * TN)\n"
     "#if UNROLL\n"
     "#define EACH(i, n) _Pragma(\"unroll\") for (int i = 0; i < (n); i++)\n"
     "#else\n"
@@ -2329,19 +2367,19 @@ static const char cvncl_text_product[] =
 
 static const char cvncl_text_plain[] =
     "#define STORE(m, n, v) \\\n"
-    "    c[PLACE(m, n)] = clamped((v) + (HAS(bias) ? bias[n] : 0) + \\\n"
-    "                                 (HAS(with) ? with[PLACE(m, n)] : 0), slope, most)\n"
+    "    TARGET(m)[n] = LAST((v) + SHIFT(n) + (HAS(with) ? with[(size_t)(m) * ldc + (n)] : 0))\n"
     "\n"
     "#if DOTS\n"
     "/* Sums along k, a vector wide; lines beyond the edge are the last one again. */\n"
     "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
-    "    const int m0 = get_global_id(1) * WM, n0 = get_global_id(0) * WN, whole = K - K % WIDE;\n"
     "    VECTOR sum[WM][WN], x[WN];\n"
     "    SETUP\n"
+    "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
+    "    const int whole = last - (last - first) % WIDE;\n"
     "    EACH(i, WM) EACH(j, WN) sum[i][j] = 0;\n"
-    "    for (int k = 0; k < whole; k += WIDE) {\n"
+    "    for (int k = first; k < whole; k += WIDE) {\n"
     "        EACH(j, WN) x[j] = VLOAD(0, &B(k, min(n0 + j, N - 1)));\n"
     "        EACH(i, WM) {\n"
     "            const VECTOR v = VLOAD(0, &A(min(m0 + i, M - 1), k));\n"
@@ -2355,7 +2393,7 @@ static const char cvncl_text_plain[] =
     "            VSTORE(sum[i][j], 0, part);\n"
     "            for (int w = WIDE / 2; w > 0; w /= 2)\n"
     "                for (int l = 0; l < w; l++) part[l] += part[l + w];\n"
-    "            for (int k = whole; k < K; k++) rest += A(m, k) * B(k, n);\n"
+    "            for (int k = whole; k < last; k++) rest += A(m, k) * B(k, n);\n"
     "            if (m0 + i < M && n0 + j < N) STORE(m, n, part[0] + rest);\n"
     "        }\n"
     "}\n"
@@ -2364,18 +2402,18 @@ static const char cvncl_text_plain[] =
     "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
-    "    const int m0 = get_global_id(1) * WM, n = get_global_id(0) * WN;\n"
-    "    const int n0 = max(min(n, N - WN), 0);\n"
     "    VECTOR sum[WM];\n"
     "    SETUP\n"
+    "    const int m0 = FIRST_M + get_local_id(1) * WM, n = FIRST_N + get_local_id(0) * WN;\n"
+    "    const int n0 = max(min(n, N - WN), 0);\n"
     "    EACH(i, WM) sum[i] = 0;\n"
     "    if (!FAST_B && N >= WN)\n"
-    "        for (int k = 0; k < K; k++) {\n"
+    "        for (int k = first; k < last; k++) {\n"
     "            const VECTOR x = VLOAD(0, &B(k, n0));\n"
     "            EACH(i, WM) sum[i] += A(min(m0 + i, M - 1), k) * x;\n"
     "        }\n"
     "    else\n"
-    "        for (int k = 0; k < K; k++) {\n"
+    "        for (int k = first; k < last; k++) {\n"
     "            float x[WN];\n"
     "            EACH(j, WN) x[j] = B(k, min(n0 + j, N - 1));\n"
     "            EACH(i, WM) sum[i] += A(min(m0 + i, M - 1), k) * VLOAD(0, x);\n"
@@ -2389,27 +2427,62 @@ static const char cvncl_text_plain[] =
     "}\n"
     "#endif\n";
 
+static const char cvncl_text_slices[] =
+    "/* The sum over s of part[s][i], n elements a slice. A group has WG/LANES elements, LANES\n"
+    " * items each, of which the first gets the sum. */\n"
+    "#define LANES (WG >= 64 ? 8 : 1)\n"
+    "#define SLICED (get_group_id(0) * (WG / LANES) + get_local_id(0) % (WG / LANES))\n"
+    "float sum_of_slices(global const float *part, const int i, const int n, const int slices,\n"
+    "                    local float *shared)\n"
+    "{\n"
+    "    const int t = get_local_id(0);\n"
+    "    float sum = 0;\n"
+    "    if (i < n)\n"
+    "        for (int s = t / (WG / LANES); s < slices; s += LANES)\n"
+    "            sum += part[(size_t)s * n + i];\n"
+    "    shared[t] = sum;\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    for (int l = t + WG / LANES; l < WG; l += WG / LANES) sum += shared[l];\n"
+    "    return sum;\n"
+    "}\n";
+
+static const char cvncl_text_product_sum[] =
+    "/* c[m][n] = act(the sum of part[s][m][n] + bias[n] + with[m][n]); count: M*N */\n"
+    "kernel void product_sum(IN(part), IN(bias), MEM(with), MEM(c), const int count,\n"
+    "                        const int slices, const int N, const int ldc, const float slope,\n"
+    "                        const float most)\n"
+    "{\n"
+    "    local float shared[WG];\n"
+    "    const int i = SLICED, at = i / N * ldc + i % N;\n"
+    "    AT(part); AT(bias); AT(with); AT(c);\n"
+    "    float v = sum_of_slices(part, i, count, slices, shared);\n"
+    "    if (i >= count || get_local_id(0) >= WG / LANES) return;\n"
+    "    v += HAS(bias) ? bias[i % N] : 0;\n"
+    "    c[at] = clamped(v + (HAS(with) ? with[at] : 0), slope, most);\n"
+    "}\n";
+
 static const char cvncl_text_tiled_load[] =
     "#define ITEMS (IX * IY)\n"
     "#define A4 (TM * TK / 4 / ITEMS)\n"
     "#define B4 (TN * TK / 4 / ITEMS)\n"
     "#define LA (TM + 4)\n"
     "#define LB (TN + 4)\n"
-    "#define ROW(i) ((i) / 4 * (IY * 4) + y * 4 + (i) % 4)\n"
-    "#define COLUMN(j) ((j) / 4 * (IX * 4) + x * 4 + (j) % 4)\n"
+    "#define ACROSS (IX < 8 ? IX : 8)\n"
+    "#define ROW(i) ((i) / 4 * (IY * 4) + ty * 4 + (i) % 4)\n"
+    "#define COLUMN(j) ((j) / 4 * (IX * 4) + tx * 4 + (j) % 4)\n"
     "\n"
     "/* The f-th 4 elements of a tile of T lines: along k (FAST), or along the lines. */\n"
     "#define LINE(FAST, f, T) (FAST ? (f) / (TK / 4) : (f) % ((T) / 4) * 4)\n"
     "#define DEEP(FAST, f, T) (FAST ? (f) % (TK / 4) * 4 : (f) / ((T) / 4))\n"
     "\n"
     "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const float *p, const int left)\n"
+    "float4 four(global const STORED_TYPE *p, const int left)\n"
     "{\n"
     "#if VEC == 4\n"
-    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
+    "    return left > 0 ? GET4(p) : (float4)(0);\n"
     "#else\n"
-    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
-    "                    left > 3 ? p[3] : 0);\n"
+    "    return (float4)(left > 0 ? GET(p, 0) : 0, left > 1 ? GET(p, 1) : 0,\n"
+    "                    left > 2 ? GET(p, 2) : 0, left > 3 ? GET(p, 3) : 0);\n"
     "#endif\n"
     "}\n"
     "\n"
@@ -2424,43 +2497,53 @@ static const char cvncl_text_tiled_load[] =
     "    } else {\n"
     "        *(local float4 *)to = v;\n"
     "    }\n"
-    "}\n";
+    "}\n"
+    "\n"
+    "/* What an item keeps of a place of a and b, and the 4 elements there. Lines beyond the edge\n"
+    " * are the last ones again; k beyond the last is zero. */\n"
+    "#if !CONV\n"
+    "#define SPOT int\n"
+    "#define SPOT_A(m, k) (FAST_A ? min(m, M - 1) * lda : min(m, M - VEC))\n"
+    "#define QUAD_A(spot, m, k) \\\n"
+    "    four(a + spot + (FAST_A ? (k) : (k) * lda), \\\n"
+    "         FAST_A ? last - (k) : (k) < last ? M - spot : 0)\n"
+    "#define NEXT_A(spot)\n"
+    "#define SPOT_B(n) (FAST_B ? min(n, N - 1) * ldb : min(n, N - VEC))\n"
+    "#define QUAD_B(spot, k) \\\n"
+    "    four(b + spot + (FAST_B ? (k) : (k) * ldb), \\\n"
+    "         FAST_B ? last - (k) : (k) < last ? N - spot : 0)\n"
+    "#endif\n";
 
 static const char cvncl_text_tiled[] =
-    "/* While a tile is multiplied the next one is on its way to registers. Items of 32 lie 8 x\n"
-    " * 4: they read 128 bytes of b from local memory, 64 of a. Lines beyond the edge are the\n"
-    " * last ones again; k beyond K is zero. */\n"
+    "/* While a tile is multiplied the next one is on its way to registers. Items of 32 lie\n"
+    " * ACROSS x 32/ACROSS: 8 x 4 of them read 128 bytes of b from local memory, 64 of a. */\n"
     "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
     "    local float4 la[STAGES * TK * LA / 4], lb[STAGES * TK * LB / 4];\n"
-    "    const int t = get_local_id(0), m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
-    "    const int x = t / 32 % (IX / 8) * 8 + t % 8, y = t / 32 / (IX / 8) * 4 + t % 32 / 8;\n"
+    "    const int t = get_local_id(0), across = IX / ACROSS;\n"
+    "    const int tx = t / 32 % across * ACROSS + t % ACROSS;\n"
+    "    const int ty = t / 32 / across * (32 / ACROSS) + t % 32 / ACROSS;\n"
     "    float sum[WM][WN];\n"
     "    float4 fa[A4], fb[B4];\n"
-    "    int row[A4], column[B4], stage = 0;\n"
+    "    SPOT spot_a[A4];\n"
+    "    int spot_b[B4], stage = 0;\n"
     "    SETUP\n"
+    "    const int m0 = FIRST_M, n0 = FIRST_N;\n"
     "    EACH(l, A4) {\n"
-    "        const int m = min(m0 + LINE(FAST_A, t + l * ITEMS, TM), FAST_A ? M - 1 : M - VEC);\n"
-    "        row[l] = FAST_A ? m * lda : m;\n"
+    "        const int e = t + l * ITEMS;\n"
+    "        spot_a[l] = SPOT_A(m0 + LINE(FAST_A, e, TM), first + DEEP(FAST_A, e, TM));\n"
     "    }\n"
-    "    EACH(l, B4) {\n"
-    "        const int n = min(n0 + LINE(FAST_B, t + l * ITEMS, TN), FAST_B ? N - 1 : N - VEC);\n"
-    "        column[l] = FAST_B ? n * ldb : n;\n"
-    "    }\n"
+    "    EACH(l, B4) spot_b[l] = SPOT_B(n0 + LINE(FAST_B, t + l * ITEMS, TN));\n"
     "    EACH(i, WM) EACH(j, WN) sum[i][j] = 0;\n"
-    "    for (int next = 0; next < K + TK; next += TK) {\n"
+    "    for (int next = first; next < last + TK; next += TK) {\n"
     "        EACH(l, A4) {\n"
-    "            const int k = next + DEEP(FAST_A, t + l * ITEMS, TM);\n"
-    "            fa[l] = four(a + row[l] + (FAST_A ? k : k * lda),\n"
-    "                         FAST_A ? K - k : k < K ? M - row[l] : 0);\n"
+    "            const int e = t + l * ITEMS;\n"
+    "            fa[l] = QUAD_A(spot_a[l], m0 + LINE(FAST_A, e, TM), next + DEEP(FAST_A, e, TM));\n"
+    "            NEXT_A(spot_a[l]);\n"
     "        }\n"
-    "        EACH(l, B4) {\n"
-    "            const int k = next + DEEP(FAST_B, t + l * ITEMS, TN);\n"
-    "            fb[l] = four(b + column[l] + (FAST_B ? k : k * ldb),\n"
-    "                         FAST_B ? K - k : k < K ? N - column[l] : 0);\n"
-    "        }\n"
-    "        if (next > 0) {\n"
+    "        EACH(l, B4) fb[l] = QUAD_B(spot_b[l], next + DEEP(FAST_B, t + l * ITEMS, TN));\n"
+    "        if (next > first) {\n"
     "            EACH(k, TK) {\n"
     "                float ra[WM], rb[WN];\n"
     "                EACH(i4, WM / 4) {\n"
@@ -2480,46 +2563,46 @@ static const char cvncl_text_tiled[] =
     "        stage = (stage + 1) % STAGES;\n"
     "        if (STAGES == 1) barrier(CLK_LOCAL_MEM_FENCE);\n"
     "        EACH(l, A4) {\n"
-    "            const int f = t + l * ITEMS;\n"
-    "            const int at = (stage * TK + DEEP(FAST_A, f, TM)) * LA + LINE(FAST_A, f, TM);\n"
+    "            const int e = t + l * ITEMS;\n"
+    "            const int at = (stage * TK + DEEP(FAST_A, e, TM)) * LA + LINE(FAST_A, e, TM);\n"
     "            put((local float *)la + at, LA, FAST_A, fa[l]);\n"
     "        }\n"
     "        EACH(l, B4) {\n"
-    "            const int f = t + l * ITEMS;\n"
-    "            const int at = (stage * TK + DEEP(FAST_B, f, TN)) * LB + LINE(FAST_B, f, TN);\n"
+    "            const int e = t + l * ITEMS;\n"
+    "            const int at = (stage * TK + DEEP(FAST_B, e, TN)) * LB + LINE(FAST_B, e, TN);\n"
     "            put((local float *)lb + at, LB, FAST_B, fb[l]);\n"
     "        }\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
     "    EACH(j, WN) {\n"
-    "        const float v = HAS(bias) ? bias[min(n0 + COLUMN(j), N - 1)] : 0;\n"
+    "        const float v = SHIFT(min(n0 + COLUMN(j), N - 1));\n"
     "        EACH(i, WM) sum[i][j] += v;\n"
     "    }\n"
-    "    if (HAS(with))\n"
-    "        EACH(i, WM)\n"
-    "            EACH(j, WN)\n"
-    "                if (m0 + ROW(i) < M && n0 + COLUMN(j) < N)\n"
-    "                    sum[i][j] += with[PLACE(m0 + ROW(i), n0 + COLUMN(j))];\n"
-    "    EACH(i, WM) EACH(j, WN) sum[i][j] = clamped(sum[i][j], slope, most);\n"
-    "    if (((c_at | ldc | N | cz) & 3) == 0)\n"
-    "        EACH(i, WM)\n"
-    "            EACH(j4, WN / 4) {\n"
-    "                const int j = 4 * j4, m = m0 + ROW(i), n = n0 + COLUMN(j);\n"
-    "                const float4 v = (float4)(sum[i][j], sum[i][j + 1], sum[i][j + 2],\n"
-    "                                          sum[i][j + 3]);\n"
-    "                if (m < M && n < N) *(global float4 *)(c + PLACE(m, n)) = v;\n"
+    "    EACH(i, WM) {\n"
+    "        const int m = m0 + ROW(i);\n"
+    "        global const OUT_TYPE *old = ADDED(min(m, M - 1));\n"
+    "        global OUT_TYPE *to = TARGET(min(m, M - 1));\n"
+    "        EACH(j4, WN / 4) {\n"
+    "            const int j = 4 * j4, n = n0 + COLUMN(j);\n"
+    "            float4 v = (float4)(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);\n"
+    "            if (WHOLE(4) && m < M && n < N) {\n"
+    "                if (old) v += GET4(old + n);\n"
+    "                v = (float4)(LAST(v.s0), LAST(v.s1), LAST(v.s2), LAST(v.s3));\n"
+    "                OUT_SET4(to + n, v);\n"
+    "            } else if (m < M) {\n"
+    "                EACH(l, 4)\n"
+    "                    if (n + l < N)\n"
+    "                        OUT_SET(to, n + l,\n"
+    "                                LAST(sum[i][j + l] + (old ? GET(old, n + l) : 0)));\n"
     "            }\n"
-    "    else\n"
-    "        EACH(i, WM)\n"
-    "            EACH(j, WN)\n"
-    "                if (m0 + ROW(i) < M && n0 + COLUMN(j) < N)\n"
-    "                    c[PLACE(m0 + ROW(i), n0 + COLUMN(j))] = sum[i][j];\n"
+    "        }\n"
+    "    }\n"
     "}\n";
 
 typedef enum cvncl_kind { CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA } cvncl_kind;
 
-/* How the matrices lie, a then b: along k, or m and n. The last two are MMA's products of a
- * convolution, both passes and the weights' gradient, as >>cl-conv has them. */
+/* How the matrices lie, a then b: along k, or m and n. The last two are the products of a
+ * convolution, both passes and the weights' gradient (>>cl-conv), which have their own loaders. */
 enum {
     CVNCL_GEMM_MN, CVNCL_GEMM_MK, CVNCL_GEMM_KN, CVNCL_GEMM_KK,
     CVNCL_LAYOUT_GATHER = 4 + CVNCL_GEMM_KN, CVNCL_LAYOUT_WEIGHTS = 8 + CVNCL_GEMM_MN
@@ -2536,7 +2619,7 @@ typedef struct cvncl_way {
 enum {                          /* in the order of cvncl_ways */
     CVNCL_ROWS_8X16, CVNCL_ROWS_4X16, CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16,
     CVNCL_DOTS_4X4, CVNCL_DOTS_32X32, CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X64,
-    CVNCL_TILED_32X32, CVNCL_MMA_128X128, CVNCL_MMA_64X64,
+    CVNCL_TILED_32X32, CVNCL_TILED_128X16, CVNCL_TILED_128X32, CVNCL_MMA_128X128, CVNCL_MMA_64X64,
     CVNCL_STARTS
 };
 
@@ -2548,6 +2631,8 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_DOTS, { 32, 32, 1, 4, 4 }, 4, 0 }, { CVNCL_BY_TILED, { 128, 128, 16, 8, 8 }, 2, 0 },
     { CVNCL_BY_TILED, { 64, 64, 16, 8, 8 }, 2, 0 }, { CVNCL_BY_TILED, { 32, 64, 16, 4, 4 }, 2, 0 },
     { CVNCL_BY_TILED, { 32, 32, 32, 4, 4 }, 1, 0 },
+    { CVNCL_BY_TILED, { 128, 16, 16, 8, 4 }, 2, 0 },
+    { CVNCL_BY_TILED, { 128, 32, 16, 8, 4 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 128, 16, 64, 64 }, 3, 0 },
     { CVNCL_BY_MMA, { 64, 64, 16, 32, 32 }, 3, 0 },
 
@@ -2628,15 +2713,16 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of MMA's local memory the device tells too little. */
+/* Whether a way can be tried: of MMA's local memory the device tells too little. Its loaders copy
+ * floats: not for convolutions of narrow images. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
-    if ((uint64_t)cvncl_items(w) > b->max_group || (layout > 3 && w->kind != CVNCL_BY_MMA))
-        return 0;
+    if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
     if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
     if (w->kind == CVNCL_BY_ROWS) return !b->local;
     if (w->kind == CVNCL_BY_MMA)
         return vector == 4 && b->precision != CVNCL_FP32 &&
+               (layout < 4 || b->storage == CVNCL_STORE_FP32) &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
 }
@@ -2647,9 +2733,9 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
     const int wide = w->kind == CVNCL_BY_DOTS ? w->wide : w->tile.item_n;
     const int length = snprintf(text, room,
         "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DFAST_A=%d -DFAST_B=%d -DVEC=%d -DTM=%d -DTN=%d "
-        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d ", layout % 4 / 2, layout % 2, vector,
-        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
-        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4);
+        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d -DSTORED=%d ", layout % 4 / 2, layout % 2,
+        vector, w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
+        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4, layout > 3 ? b->storage : 0);
     char *end = text + length;
     room -= (size_t)length;
     if (w->kind < CVNCL_BY_TILED)
@@ -2661,8 +2747,8 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
                  w->registers && b->register_option ? " -cl-nv-maxrregcount=128" : "");
 }
 
-static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind,
-                                          int layout);                      /* >>cl-conv */
+static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
+                                const char **texts);                        /* >>cl-conv */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
 
 static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout, int vector)
@@ -2677,12 +2763,10 @@ static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout
 static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector, void **program,
                                int32_t *status)
 {
-    const char *const *all = cvncl_way_texts(b, cvncl_ways[way].kind, layout);
     const char *texts[CVNCL_MAX_TEXTS];
+    const uint32_t count = cvncl_way_texts(b, cvncl_ways[way].kind, layout, texts);
     char options[400];
-    uint32_t count = 0;
     void *kernel = NULL;
-    for (; all[count]; count++) texts[count] = all[count];
     cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     *program = cvncl_kept_program(b, texts, count, options);
@@ -2730,15 +2814,32 @@ static cvncl_built *cvncl_get_built(cvncl_backend *b, int way, int layout, int v
     return built;
 }
 
-static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, int M, int N, int batch)
+/* What a product is for choosing a way: a tuned choice serves all of one class. taps: of a
+ * convolution, whose channels times taps are K, of the weights' gradient M. */
+typedef struct cvncl_class {
+    int layout, vector, batch, M, N, K, taps;
+} cvncl_class;
+
+/* Rows as a way's items have them: ROWS has those of one tap together. */
+static int cvncl_way_rows(const cvncl_way *w, const cvncl_class *c)
+{
+    const int item = w->tile.item_m;
+    const int channels = c->M / cvni_max(1, c->taps);
+    if (w->kind != CVNCL_BY_ROWS || c->layout != CVNCL_LAYOUT_WEIGHTS || channels < item)
+        return c->M;
+    return c->taps * cvni_ceil_div(channels, item) * item;
+}
+
+static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, const cvncl_class *c)
 {
     const cvncl_way *w = &cvncl_ways[built->way];
     const cvncl_tile *t = &w->tile;
     const int plain = w->kind < CVNCL_BY_TILED;
+    const size_t tiles = (size_t)cvni_ceil_div(c->N, t->n) *
+                         (size_t)cvni_ceil_div(cvncl_way_rows(w, c), t->m);
     const size_t local[3] = { (size_t)(plain ? t->n / t->item_n : cvncl_items(w)),
                               (size_t)(plain ? t->m / t->item_m : 1), 1 };
-    const size_t global[3] = { (size_t)cvni_ceil_div(N, t->n) * local[0],
-                               (size_t)cvni_ceil_div(M, t->m) * local[1], (size_t)batch };
+    const size_t global[3] = { tiles * local[0], local[1], (size_t)c->batch };
     return b->api.EnqueueNDRangeKernel(b->queue, built->kernel, 3, NULL, global, local, 0, NULL,
                                        NULL);
 }
@@ -2749,11 +2850,6 @@ static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, int M, 
     const double tiles = (double)cvni_ceil_div(M, t->m) * cvni_ceil_div(N, t->n) * batch;
     return 4 * M >= 3 * t->m && 4 * N >= 3 * t->n && tiles >= b->units;
 }
-
-/* What a product is for choosing a way: a tuned choice serves all of one class. */
-typedef struct cvncl_class {
-    int layout, vector, batch, M, N, K;
-} cvncl_class;
 
 static int cvncl_tuned(const cvncl_backend *b, const cvncl_class *c);       /* >>cl-tune */
 static void cvncl_tune(cvncl_backend *b, const cvncl_class *c);
@@ -2771,8 +2867,11 @@ static int cvncl_nth_way(const cvncl_backend *b, const cvncl_class *c, int i)
             ways[count++] = CVNCL_MMA_128X128;
         ways[count++] = CVNCL_MMA_64X64;
     }
-    if (c->layout > 3) return i < count ? ways[i] : -1;
     if (s->dots && c->layout == CVNCL_GEMM_KK) ways[count++] = s->dots;
+    for (int j = CVNCL_TILED_128X16; j <= CVNCL_TILED_128X32 && b->local; j++)
+        if (c->N <= cvncl_ways[j].tile.n &&
+            cvncl_tile_suits(b, &cvncl_ways[j].tile, c->M, cvncl_ways[j].tile.n, c->batch))
+            ways[count++] = j;
     for (int j = 0; j < 2; j++)
         if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c->M, c->N, c->batch))
             ways[count++] = s->way[j];
@@ -2803,7 +2902,8 @@ static void cvncl_clamp(const cvni_layer *act, float *slope, float *most)
 
 /* c[z][m*ldc + n] = act(sum over k of a[z][m*am + k*ak]*b[z][k*bk + n*bn] + bias[n] +
  * with[z][m*ldc + n]), or, add, += the sum; z: `batch` of them (0: one), az, bz, cz apart. Of am
- * and ak one is 1, of bk and bn too; the layout tells which. with NULL: without. */
+ * and ak one is 1, of bk and bn too; the layout tells which. with NULL: without. slices > 1: of
+ * `length` elements of k each, summed in the work; without a batch. */
 typedef struct cvncl_product {
     int M, N, K, am, ak, bk, bn, ldc, add;
     const float *a, *b, *bias;
@@ -2811,6 +2911,7 @@ typedef struct cvncl_product {
     const cvni_layer *act;
     const float *with;
     int batch, az, bz, cz;
+    int slices, length;
 } cvncl_product;
 
 /* A product whose matrices begin at a and b, in elements. */
@@ -2821,11 +2922,12 @@ static cvncl_class cvncl_class_of(int layout, const cvncl_product *p, size_t a, 
     const int ends = (a_k ? p->am | p->K : p->ak | p->M) | (b_k ? p->bn | p->K : p->bk | p->N);
     cvncl_class c;
     c.layout = layout;
-    c.batch = cvni_max(1, p->batch);
+    c.batch = p->slices > 1 ? p->slices : cvni_max(1, p->batch);
     c.vector = (a | b | (size_t)(ends | p->az | p->bz)) & 3 ? 1 : 4;
     c.M = p->M;
     c.N = p->N;
-    c.K = p->K;
+    c.K = p->slices > 1 ? p->length : p->K;
+    c.taps = 0;
     return c;
 }
 
@@ -2858,25 +2960,49 @@ static cvn_result cvncl_run_product(cvn_net *net, const cvncl_built *built, cons
     va_start(args, format);
     status = cvncl_arguments(net, built->kernel, format, args);
     va_end(args);
-    if (status == 0) status = cvncl_run_built(cvncl_of(net), built, c->M, c->N, c->batch);
+    if (status == 0) status = cvncl_run_built(cvncl_of(net), built, c);
     return status == 0 ? CVN_OK : cvncl_fail(net, "product", status);
+}
+
+/* Slices into which K is cut where a product has too few elements for the device: no shorter ones
+ * than `least`. The same whatever way is taken, for they decide about rounding. */
+static int cvncl_slices(const cvncl_backend *b, double elements, int K, int least)
+{
+    const double wanted = (b->local || !b->is_cpu ? 32768.0 : 512.0) * b->units;
+    return cvni_max(1, cvni_min(cvni_min(K / least, 256), (int)ceil(wanted / elements)));
+}
+
+/* A sum of slices that lie in the work, into p. */
+static cvn_result cvncl_product_sum(cvn_net *net, const cvncl_product *p, float slope, float most)
+{
+    const int count = p->M * p->N;
+    return cvncl_each_sum(net, CVNCL_PRODUCT_SUM, count, "wppp" "iiii" "ff", 0, p->bias,
+                          p->add ? p->c : p->with, p->c, count, p->slices, p->N,
+                          p->ldc, (double)slope, (double)most);
 }
 
 static cvn_result cvncl_gemm(cvn_net *net, int layout, const cvncl_product *p)
 {
     const uintptr_t base = (uintptr_t)net->arena;
+    const int lda = layout / 2 ? p->am : p->ak;
+    const int ldb = layout % 2 ? p->bn : p->bk;
     const cvncl_class c = cvncl_class_of(layout, p, ((uintptr_t)p->a - base) / sizeof(float),
                                          ((uintptr_t)p->b - base) / sizeof(float));
     const cvncl_built *built;
     float slope, most;
+    cvn_result result;
     if (p->M <= 0 || p->N <= 0) return CVN_OK;
     built = cvncl_choose_built(cvncl_of(net), &c);
     if (!built) return cvncl_no_way(net, &c);
     cvncl_clamp(p->act, &slope, &most);
-    return cvncl_run_product(net, built, &c, "ppppp" "iiiiiiiii" "ff", p->a, p->b, p->bias,
-                             p->add ? p->c : p->with, p->c, p->M, p->N, p->K,
-                             layout / 2 ? p->am : p->ak, p->az, layout % 2 ? p->bn : p->bk, p->bz,
-                             p->ldc, p->cz, (double)slope, (double)most);
+    if (p->slices < 2)
+        return cvncl_run_product(net, built, &c, "ppppp" "iiiiiiiiii" "ff", p->a, p->b, p->bias,
+                                 p->add ? p->c : p->with, p->c, p->M, p->N, p->K, lda, p->az, ldb,
+                                 p->bz, p->ldc, p->cz, p->K, (double)slope, (double)most);
+    result = cvncl_run_product(net, built, &c, "ppppw" "iiiiiiiiii" "ff", p->a, p->b, NULL, NULL,
+                               0, p->M, p->N, p->K, lda, 0, ldb, 0, p->N, p->M * p->N, p->length,
+                               1.0, (double)INFINITY);
+    return result == CVN_OK ? cvncl_product_sum(net, p, slope, most) : result;
 }
 
 /* Slices into which sums over the rows of a matrix [rows, C] are cut, an item each element of
@@ -2909,14 +3035,8 @@ static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, 
                         cvncl_gradient_factor(net));
 }
 
-static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
-{
-    const cvni_dense d = cvni_dense_of(net, l);
-    return cvncl_column_work(cvncl_of(net), d.rows, d.units);
-}
-
 /* The products of a dense layer: layout by layout y, dw, dx; pointers are the caller's. */
-static cvncl_product cvncl_dense_product(const cvni_dense *d, int layout)
+static cvncl_product cvncl_dense_product(const cvncl_backend *b, const cvni_dense *d, int layout)
 {
     cvncl_product p;
     memset(&p, 0, sizeof p);
@@ -2927,74 +3047,107 @@ static cvncl_product cvncl_dense_product(const cvni_dense *d, int layout)
     p.ak = layout == CVNCL_GEMM_MN ? p.M : 1;
     p.bk = layout == CVNCL_GEMM_KK ? 1 : p.N;
     p.bn = layout == CVNCL_GEMM_KK ? p.K : 1;
+    p.length = cvni_ceil_div(p.K, cvncl_slices(b, (double)p.M * p.N, p.K, 128));
+    p.length = cvni_ceil_div(p.length, 32) * 32;        /* whole steps of all tiles */
+    p.slices = cvni_ceil_div(p.K, p.length);
     return p;
 }
 
-/* Matrix units' kernels for the passes of a convolution and, train, its weights' gradient. */
-static void cvncl_need_matrix(cvncl_backend *b, int train)
+static const int cvncl_dense_layouts[] = { CVNCL_GEMM_KK, CVNCL_GEMM_MN, CVNCL_GEMM_KN };
+
+/* Floats of work for the products of a dense layer, and the gradient of its bias. */
+static size_t cvncl_products_work(const cvncl_backend *b, const cvni_dense *d)
 {
-    static const int ways[] = { CVNCL_MMA_128X128, CVNCL_MMA_64X64 };
-    for (int i = 0; i < 2; i++)
-        for (int pass = 0; pass <= train; pass++) {
-            const int layout = pass ? CVNCL_LAYOUT_WEIGHTS : CVNCL_LAYOUT_GATHER;
-            if (cvncl_way_fits(b, &cvncl_ways[ways[i]], layout, 4))
-                cvncl_get_built(b, ways[i], layout, 4);
-        }
+    size_t work = cvncl_column_work(b, d->rows, d->units);
+    for (int i = 0; i < 3; i++) {
+        const cvncl_product p = cvncl_dense_product(b, d, cvncl_dense_layouts[i]);
+        if (p.slices > 1)
+            work = cvni_max_size(work, cvni_mul_size((size_t)p.slices,
+                                                     cvni_mul_size((size_t)p.M, (size_t)p.N)));
+    }
+    return work;
 }
 
-/* Kernels of all dense layers, tuned where that is wanted: before the first step, not in it. */
+static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_dense d = cvni_dense_of(net, l);
+    return cvncl_products_work(cvncl_of(net), &d);
+}
+
+/* A kernel for a class, tuned where that is wanted: before the first step, not in it. */
+static cvn_result cvncl_need_class(cvn_net *net, const cvncl_class *c)
+{
+    cvncl_tune(cvncl_of(net), c);
+    return cvncl_choose_built(cvncl_of(net), c) ? CVN_OK : cvncl_no_way(net, c);
+}
+
+/* `weight`: where it begins, in elements; activations are aligned. */
+static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, size_t weight, int train)
+{
+    cvn_result result = CVN_OK;
+    for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
+        const int layout = cvncl_dense_layouts[i];
+        const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
+        const cvncl_class c = cvncl_class_of(layout, &p, 0, layout == CVNCL_GEMM_MN ? 0 : weight);
+        result = cvncl_need_class(net, &c);
+    }
+    return result;
+}
+
+static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train);    /* >>cl-conv */
+
 static cvn_result cvncl_need_products(cvn_net *net, int train)
 {
-    static const int layouts[] = { CVNCL_GEMM_KK, CVNCL_GEMM_MN, CVNCL_GEMM_KN };
-    cvncl_backend *b = cvncl_of(net);
-    for (int id = 1; id < net->layer_count; id++) {
+    cvn_result result = CVN_OK;
+    for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
         const cvni_layer *l = &net->layers[id];
-        cvni_dense d;
-        if (cvni_is_conv(l) && b->precision != CVNCL_FP32) cvncl_need_matrix(b, train);
-        if (l->op != &cvni_op_dense) continue;
-        d = cvni_dense_of(net, l);
-        for (int i = 0; i < (train ? 3 : 1); i++) {
-            const cvncl_product p = cvncl_dense_product(&d, layouts[i]);
-            const size_t weight = net->params[l->param[0]].offset;      /* activations: aligned */
-            const cvncl_class c = cvncl_class_of(layouts[i], &p, 0,
-                                                 layouts[i] == CVNCL_GEMM_MN ? 0 : weight);
-            cvncl_tune(b, &c);
-            if (!cvncl_choose_built(b, &c)) return cvncl_no_way(net, &c);
+        if (cvni_is_conv(l) || cvni_outputs_second(l)) result = cvncl_need_conv(net, l, train);
+        if (l->op == &cvni_op_dense) {
+            const cvni_dense d = cvni_dense_of(net, l);
+            result = cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
         }
     }
-    return CVN_OK;
+    return result;
+}
+
+/* One of the three products; act NULL: none. */
+static cvn_result cvncl_run_dense(cvn_net *net, const cvni_dense *d, int layout, const float *a,
+                                  const float *b, const float *bias, float *c, int add,
+                                  const cvni_layer *act)
+{
+    cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
+    p.a = a;
+    p.b = b;
+    p.bias = bias;
+    p.c = c;
+    p.add = add;
+    p.act = act;
+    return cvncl_gemm(net, layout, &p);
 }
 
 static cvn_result cvncl_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_dense d = cvni_dense_of(net, l);
-    cvncl_product p = cvncl_dense_product(&d, CVNCL_GEMM_KK);
-    p.a = cvni_in(net, l, 0)->y;
-    p.b = cvni_run_weight(net, l);
-    p.bias = cvni_run_bias(net, l);
-    p.c = l->y;
-    p.act = cvni_activation(net, l);
-    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
+    return cvncl_run_dense(net, &d, CVNCL_GEMM_KK, cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
+                           cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
 }
 
 static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
 {
     const cvni_dense d = cvni_dense_of(net, l);
     cvni_layer *x = cvni_in(net, l, 0);
+    float *dw = cvni_weights_grad(net, l, 0);
     float *db = cvni_weights_grad(net, l, 1);
-    cvncl_product p = cvncl_dense_product(&d, CVNCL_GEMM_MN);
+    float *dx;
+    int add;
     cvn_result result = CVN_OK;
     if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units);
-    p.a = l->dy;
-    p.b = x->y;
-    p.c = cvni_weights_grad(net, l, 0);
-    p.add = 1;
-    if (p.c && result == CVN_OK) result = cvncl_gemm(net, CVNCL_GEMM_MN, &p);
-    p = cvncl_dense_product(&d, CVNCL_GEMM_KN);
-    p.a = l->dy;
-    p.b = cvni_weights(net, l, 0);
-    p.c = cvni_gradient_for(x, &p.add);
-    return p.c && result == CVN_OK ? cvncl_gemm(net, CVNCL_GEMM_KN, &p) : result;
+    if (dw && result == CVN_OK)
+        result = cvncl_run_dense(net, &d, CVNCL_GEMM_MN, l->dy, x->y, NULL, dw, 1, NULL);
+    dx = cvni_gradient_for(x, &add);
+    if (!dx || result != CVN_OK) return result;
+    return cvncl_run_dense(net, &d, CVNCL_GEMM_KN, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
+                           NULL);
 }
 
 /* ================================================================================================
@@ -3178,20 +3331,10 @@ static const char cvncl_text_mma_fragment[] =
     "#if !CONV\n"
     "#define COPY_A(to, k) copy_tile(to, a, lda, FAST_A, TM, m0, M, k, K)\n"
     "#define COPY_B(to, k) copy_tile(to, b, ldb, FAST_B, TN, n0, N, k, K)\n"
-    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
-    "#define ADDED(m) (HAS(with) ? with + (size_t)(m) * ldc : 0)\n"
-    "#define TARGET(m) (c + (size_t)(m) * ldc)\n"
-    "#define LAST(v) clamped(v, slope, most)\n"
-    "#define EVEN (((c_at | ldc | N | cz) & 1) == 0)\n"
     "#endif\n";
 
 static const char cvncl_text_mma_conv[] =
     "/* The loaders of a convolution (>>cl-conv), whose channels are whole fours. */\n"
-    "#if CONV\n"
-    "#undef PARAMS\n"
-    "#undef SETUP\n"
-    "#undef TARGET\n"
-    "#endif\n"
     "#if CONV == 1\n"
     "/* Along k: channels of the taps of a phase, at the place of each line. */\n"
     "void copy_gather(local float *to, global const float *x, global const int *g,\n"
@@ -3209,19 +3352,8 @@ static const char cvncl_text_mma_conv[] =
     "    }\n"
     "}\n"
     "\n"
-    "#define PARAMS GATHER_PARAMS\n"
-    "#define SETUP \\\n"
-    "    const int z = get_group_id(2), first = 0; \\\n"
-    "    GATHER_SETUP \\\n"
-    "    const int last = f[6] * CI; \\\n"
-    "    (void)zeros;\n"
     "#define COPY_A(to, k) copy_gather(to, x, g, f, m0, M, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, w, PITCH, 0, TN, n0, PITCH, k, last)\n"
-    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
-    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
-    "#define ADDED(m) (add ? TARGET(m) : 0)\n"
-    "#define LAST(v) clamped(v, slope, most)\n"
-    "#define EVEN (((Y_ALL | CO) & 1) == 0)\n"
     "#elif CONV == 2\n"
     "/* Along the lines: channels of the taps, at the positions k. */\n"
     "void copy_windows(local float *to, global const float *x, global const int *g,\n"
@@ -3238,15 +3370,8 @@ static const char cvncl_text_mma_conv[] =
     "    }\n"
     "}\n"
     "\n"
-    "#define PARAMS WEIGHTS_PARAMS\n"
-    "#define SETUP const int z = get_group_id(2); WEIGHTS_SETUP\n"
     "#define COPY_A(to, k) copy_windows(to, x, g, m0, M, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, y, Y_ALL, 0, TN, n0, N, k, last)\n"
-    "#define SHIFT(n) 0\n"
-    "#define ADDED(m) 0\n"
-    "#define TARGET(m) (part + (size_t)(m) * N)\n"
-    "#define LAST(v) (v)\n"
-    "#define EVEN ((CO & 1) == 0)\n"
     "#endif\n";
 
 static const char cvncl_text_mma[] =
@@ -3260,11 +3385,11 @@ static const char cvncl_text_mma[] =
     "#endif\n"
     "    local float *la = (local float *)memory, *lb = la + STAGES * TM * TK;\n"
     "    const int t = get_local_id(0);\n"
-    "    int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
     "    const int wm = t / 32 / IX * WM, wn = t / 32 % IX * WN;\n"
     "    float sum[WM / 16][WN / 8][4];\n"
     "    int stage = 0;\n"
     "    SETUP\n"
+    "    int m0 = FIRST_M, n0 = FIRST_N;\n"
     "    EACH(i, WM / 16) EACH(j, WN / 8) EACH(l, 4) sum[i][j][l] = 0;\n"
     "    EACH(s, STAGES - 1) {\n"
     "        COPY_A(la + s * TM * TK, first + s * TK);\n"
@@ -3307,7 +3432,7 @@ static const char cvncl_text_mma[] =
     "                if (old && m < M)\n"
     "                    v += (float2)(n < N ? old[n] : 0, n + 1 < N ? old[n + 1] : 0);\n"
     "                v = (float2)(LAST(v.s0), LAST(v.s1));\n"
-    "                if (EVEN && m < M && n < N) *(global float2 *)(to + n) = v;\n"
+    "                if (WHOLE(2) && m < M && n < N) *(global float2 *)(to + n) = v;\n"
     "                else if (m < M && n < N) {\n"
     "                    to[n] = v.s0;\n"
     "                    if (n + 1 < N) to[n + 1] = v.s1;\n"
@@ -3322,7 +3447,8 @@ static const char cvncl_text_mma[] =
  *   For each class of products (layout, alignment, powers of two of the sizes) that a net needs,
  *   before its first step: the ways that fit multiply random matrices; those that differ from the
  *   plain kernel are dropped, the fastest stays. Fast tuning ends after 3 s in all, full tuning
- *   tries everything. What is found is kept (>>cl-cache). */
+ *   tries everything. What is found is kept (>>cl-cache). Convolutions of narrow images are not
+ *   tried: they take what floats have found, or the table. */
 
 /* A tuned class: powers of two in place of sizes. */
 typedef struct cvncl_choice {
@@ -3331,12 +3457,14 @@ typedef struct cvncl_choice {
     int way;
 } cvncl_choice;
 
-/* Matrices for trying ways, with the plain kernel's result. */
+/* Operands for trying ways, in the order of the kernel's parameters, and the plain kernel's
+ * result. */
 typedef struct cvncl_trial {
     cvncl_class of;
-    void *memory[5];            /* a, b, bias, with, c */
+    void *memory[5];            /* a, b, bias, with, c; of convolutions: >>cl-conv */
     float *want, *got;
-    size_t count;               /* of c */
+    int out;                    /* the memory with the result, */
+    size_t count;               /* of so many elements */
 } cvncl_trial;
 
 /* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 and bf16. */
@@ -3391,77 +3519,113 @@ static void cvncl_end_trial(cvncl_backend *b, cvncl_trial *t)
     memset(t, 0, sizeof *t);
 }
 
-/* A buffer of n random numbers in -1..1, from `room`. */
-static void *cvncl_random_buffer(cvncl_backend *b, float *room, size_t n, uint32_t seed)
+static void *cvncl_filled_buffer(cvncl_backend *b, const void *from, size_t bytes)
 {
     int32_t status = 0;
-    void *memory = b->api.CreateBuffer(b->context, CVNCL_READ_WRITE, n * sizeof(float), NULL,
-                                       &status);
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        room[i] = (float)(seed >> 8) / 8388608.0f - 1;
-    }
-    if (memory && b->api.EnqueueWriteBuffer(b->queue, memory, 1, 0, n * sizeof(float), room, 0,
-                                            NULL, NULL) != 0) {
+    void *memory = b->api.CreateBuffer(b->context, CVNCL_READ_WRITE, bytes, NULL, &status);
+    if (memory && b->api.EnqueueWriteBuffer(b->queue, memory, 1, 0, bytes, from, 0, NULL,
+                                            NULL) != 0) {
         b->api.ReleaseMemObject(memory);
         memory = NULL;
     }
     return memory;
 }
 
+/* A buffer of n elements: random numbers in -1..1, made in `room`, and `zeros` at the end. */
+static void *cvncl_random_buffer(cvncl_backend *b, float *room, size_t n, size_t zeros,
+                                 uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        room[i] = i + zeros < n ? (float)(seed >> 8) / 8388608.0f - 1 : 0;
+    }
+    return cvncl_filled_buffer(b, room, n * sizeof(float));
+}
+
 static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built)
 {
     const cvncl_class *c = &t->of;
-    const int32_t ints[9] = { c->M, c->N, c->K, c->layout / 2 ? c->K : c->M, c->M * c->K,
-                              c->layout % 2 ? c->K : c->N, c->N * c->K, c->N, c->M * c->N };
+    const int32_t ints[3][10] = {
+        { c->M, c->N, c->K, c->layout / 2 ? c->K : c->M, c->M * c->K, c->layout % 2 ? c->K : c->N,
+          c->N * c->K, c->N, c->M * c->N, c->K },
+        { 1, 0 },                                               /* images, add */
+        { c->batch * c->K, c->batch, c->K }                     /* positions, slices, length */
+    };
+    static const uint32_t buffers[3] = { 5, 5, 4 };
+    static const uint32_t counts[3] = { 10, 2, 3 };
     const float floats[2] = { 0.5f, 2 };
+    const int kind = c->layout / 4;
     const uint64_t at = 0;
+    uint32_t index = 0;
     int32_t status = 0;
-    for (uint32_t i = 0; i < 5 && status == 0; i++) {
-        status = b->api.SetKernelArg(built->kernel, 2 * i, sizeof(void *), &t->memory[i]);
-        if (status == 0) status = b->api.SetKernelArg(built->kernel, 2 * i + 1, sizeof at, &at);
+    for (uint32_t i = 0; i < buffers[kind] && status == 0; i++) {
+        status = b->api.SetKernelArg(built->kernel, index++, sizeof(void *), &t->memory[i]);
+        if (status == 0) status = b->api.SetKernelArg(built->kernel, index++, sizeof at, &at);
     }
-    for (uint32_t i = 0; i < 9 && status == 0; i++)
-        status = b->api.SetKernelArg(built->kernel, 10 + i, sizeof ints[i], &ints[i]);
-    for (uint32_t i = 0; i < 2 && status == 0; i++)
-        status = b->api.SetKernelArg(built->kernel, 19 + i, sizeof floats[i], &floats[i]);
-    return status == 0 ? cvncl_run_built(b, built, c->M, c->N, c->batch) : status;
+    for (uint32_t i = 0; i < counts[kind] && status == 0; i++)
+        status = b->api.SetKernelArg(built->kernel, index++, sizeof(int32_t), &ints[kind][i]);
+    for (uint32_t i = 0; i < 2 && kind < 2 && status == 0; i++)
+        status = b->api.SetKernelArg(built->kernel, index++, sizeof(float), &floats[i]);
+    return status == 0 ? cvncl_run_built(b, built, c) : status;
 }
 
-/* One run into c full of NaN, and what came. */
+/* One run into a result full of NaN, and what came. */
 static int cvncl_result_of_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built,
                                  float *to)
 {
     const size_t bytes = t->count * sizeof(float);
+    void *out = t->memory[t->out];
     for (size_t i = 0; i < t->count; i++) to[i] = NAN;
-    return b->api.EnqueueWriteBuffer(b->queue, t->memory[4], 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
+    return b->api.EnqueueWriteBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
            cvncl_run_trial(b, t, built) == 0 &&
-           b->api.EnqueueReadBuffer(b->queue, t->memory[4], 1, 0, bytes, to, 0, NULL, NULL) == 0;
+           b->api.EnqueueReadBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0;
 }
 
-/* Random matrices of a class and what the plain kernel makes of them. */
+/* Elements of a trial's memories. */
+static void cvncl_trial_sizes(const cvncl_class *c, size_t sizes[5])
+{
+    sizes[0] = (size_t)c->M * (size_t)c->K * (size_t)c->batch;
+    sizes[1] = (size_t)c->N * (size_t)c->K * (size_t)c->batch;
+    sizes[2] = (size_t)c->N;
+    sizes[3] = sizes[4] = (size_t)c->M * (size_t)c->N * (size_t)c->batch;
+}
+
+static void cvncl_conv_trial_sizes(const cvncl_class *of, size_t sizes[5]);    /* >>cl-conv */
+static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count);
+
+/* Random operands of a class and what the plain kernel makes of them. */
 static int cvncl_begin_trial(cvncl_backend *b, const cvncl_class *c, cvncl_trial *t)
 {
-    static const int plain = CVNCL_ROWS_16X16;
-    const size_t sizes[5] = { (size_t)c->M * (size_t)c->K * (size_t)c->batch,
-                              (size_t)c->N * (size_t)c->K * (size_t)c->batch, (size_t)c->N,
-                              (size_t)c->M * (size_t)c->N * (size_t)c->batch,
-                              (size_t)c->M * (size_t)c->N * (size_t)c->batch };
-    const cvncl_built *built = cvncl_get_built(b, plain, c->layout, 1);
-    float *room = (float *)CONVNET_MALLOC(cvni_max_size(cvni_max_size(sizes[0], sizes[1]),
-                                                        sizes[4]) * sizeof(float));
-    int ok = room && built && built->kernel;
+    static const int outs[3] = { 4, 3, 2 };
+    const cvncl_built *built = cvncl_get_built(b, CVNCL_ROWS_16X16, c->layout, 1);
+    const int conv = c->layout > 3;
+    size_t sizes[5], most = 0, ints = 0;
+    int *table = conv ? cvncl_conv_trial_table(c, &ints) : NULL;
+    float *room;
+    int ok;
     memset(t, 0, sizeof *t);
     t->of = *c;
-    t->count = sizes[4];
+    t->out = outs[c->layout / 4];
+    if (conv) cvncl_conv_trial_sizes(c, sizes);
+    else cvncl_trial_sizes(c, sizes);
+    for (int i = 0; i < 5; i++) most = cvni_max_size(most, sizes[i]);
+    t->count = sizes[t->out];
+    room = (float *)CONVNET_MALLOC(most * sizeof(float));
     t->want = (float *)CONVNET_MALLOC(t->count * sizeof(float));
     t->got = (float *)CONVNET_MALLOC(t->count * sizeof(float));
+    ok = built && built->kernel && room && t->want && t->got && (!conv || table);
     for (int i = 0; i < 5 && ok; i++) {
-        t->memory[i] = cvncl_random_buffer(b, room, sizes[i], (uint32_t)i + 1);
+        const int zeros = c->layout == CVNCL_LAYOUT_GATHER && i == 1 ? c->K / c->taps : 0;
+        const int is_table = conv && i == t->out + 1;
+        if (sizes[i] == 0 && !is_table) continue;
+        t->memory[i] = is_table ? cvncl_filled_buffer(b, table, ints * sizeof(int))
+                                : cvncl_random_buffer(b, room, sizes[i], (size_t)zeros,
+                                                      (uint32_t)i + 1);
         ok = t->memory[i] != NULL;
     }
+    CONVNET_FREE(table);
     CONVNET_FREE(room);
-    ok = ok && t->want && t->got && cvncl_result_of_trial(b, t, built, t->want);
+    ok = ok && cvncl_result_of_trial(b, t, built, t->want);
     if (!ok) cvncl_end_trial(b, t);
     return ok;
 }
@@ -3498,30 +3662,42 @@ static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const 
     return fmax(fmin(times[0], times[1]), fmin(fmax(times[0], times[1]), times[2]));
 }
 
-/* A kernel on matrix units against the plain one, in a batch of two with edges in all axes. */
+/* A kernel on matrix units against the plain one, two products with edges in all axes. */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
 {
-    const cvncl_class c = { built->layout, built->vector, 2, 140, 132, 84 };
+    static const cvncl_class shapes[3] = {
+        { 0, 4, 2, 140, 132, 84, 0 }, { 0, 4, 2, 140, 132, 108, 9 }, { 0, 4, 2, 144, 132, 84, 9 }
+    };
+    cvncl_class c = shapes[built->layout / 4];
     cvncl_trial t;
     double error;
-    if (built->layout > 3) {    /* the same instructions */
-        const cvncl_built *plain = cvncl_get_built(b, built->way, built->layout % 4, 4);
-        return plain && plain->kernel;
-    }
+    c.layout = built->layout;
+    c.vector = built->vector;
     if (!cvncl_begin_trial(b, &c, &t)) return 0;
     error = cvncl_trial_error(b, &t, built);
     cvncl_end_trial(b, &t);
     return error < cvncl_bound(b, CVNCL_BY_MMA);
 }
 
+/* Nothing that cannot be: of a convolution's channels and taps, one side is the product. */
+static void cvncl_whole_taps(cvncl_class *c)
+{
+    int *side = c->layout == CVNCL_LAYOUT_GATHER ? &c->K : &c->M;
+    const int unit = c->taps * c->vector;
+    if (c->layout > 3) *side = cvni_max(1, *side / unit) * unit;
+}
+
 /* The product that stands for a class: at most 2048 a side, and so small that a run of the plain
  * kernel takes 0.1 s at most, for a screen may hang on this device. */
 static cvncl_class cvncl_trial_class(cvncl_backend *b, const cvncl_class *c)
 {
-    const cvncl_class first = { c->layout, 1, 1, 128, 128, 128 };
     cvncl_class small = *c;
+    cvncl_class first = *c;
     cvncl_trial t;
     double rate = 1e9;
+    first.vector = first.batch = 1;
+    first.M = first.N = first.K = 128;
+    cvncl_whole_taps(&first);
     if (cvncl_begin_trial(b, &first, &t)) {
         const cvncl_built *built = cvncl_get_built(b, CVNCL_ROWS_16X16, c->layout, 1);
         rate = 128.0 * 128 * 128 / cvncl_trial_seconds(b, &t, built);
@@ -3537,6 +3713,7 @@ static cvncl_class cvncl_trial_class(cvncl_backend *b, const cvncl_class *c)
         if (small.K > *side) side = &small.K;
         *side = *side / 8 * 4;
     }
+    cvncl_whole_taps(&small);
     return small;
 }
 
@@ -3552,11 +3729,12 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 {
     const cvncl_class small = cvncl_trial_class(b, c);
     const cvncl_built *first = cvncl_choose_built(b, c);
+    const int count = b->tune == CVNCL_TUNE_FULL ? CVNCL_WAYS : CVNCL_STARTS;
     double best = HUGE_VAL;
     cvncl_trial t;
     int found = -1;
     if (!first || !cvncl_begin_trial(b, &small, &t)) return -1;
-    for (int i = -1; i < CVNCL_WAYS; i++) {     /* what goes without tuning, then all */
+    for (int i = -1; i < count; i++) {          /* what goes without tuning, then all */
         const int way = i < 0 ? first->way : i;
         const cvncl_built *built;
         double seconds;
@@ -3579,21 +3757,21 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 static void cvncl_choices_key(const cvncl_backend *b, char key[CVNCL_KEY])
 {
     static const char *const precisions[] = { "fp32", "tf32", "bf16" };
-    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways\n%s\n%s\n%s\n%s, local %d\n",
+    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways 2\n%s\n%s\n%s\n%s, local %d\n",
              b->platform_name, b->name, b->driver, precisions[b->precision], b->local);
 }
 
 /* A line: class, then the way in full, for another version's table may have another order. */
-static const char cvncl_choice_line[] = "%d %d %d %d %d %d %d %d %d %d %d %d %d %d\n";
+static const char cvncl_choice_line[] = "%d %d %d %d %d %d %d %d %d %d %d %d %d %d %d\n";
 
 static int cvncl_read_choice(cvncl_backend *b, const char *line)
 {
     cvncl_class c;
     cvncl_way w;
     int kind;
-    if (sscanf(line, cvncl_choice_line, &c.layout, &c.vector, &c.batch, &c.M, &c.N, &c.K, &kind,
-               &w.tile.m, &w.tile.n, &w.tile.k, &w.tile.item_m, &w.tile.item_n, &w.wide,
-               &w.registers) != 14)
+    if (sscanf(line, cvncl_choice_line, &c.layout, &c.vector, &c.batch, &c.M, &c.N, &c.K, &c.taps,
+               &kind, &w.tile.m, &w.tile.n, &w.tile.k, &w.tile.item_m, &w.tile.item_n, &w.wide,
+               &w.registers) != 15)
         return 0;
     for (int i = 0; i < CVNCL_WAYS; i++) {
         const cvncl_way *way = &cvncl_ways[i];
@@ -3629,9 +3807,9 @@ static void cvncl_write_choices(const cvncl_backend *b)
     for (const cvncl_choice *t = b->choices; t; t = t->next) {
         const cvncl_way *w = &cvncl_ways[t->way];
         end += snprintf(end, room - (size_t)(end - text), cvncl_choice_line, t->of.layout,
-                        t->of.vector, t->of.batch, t->of.M, t->of.N, t->of.K, (int)w->kind,
-                        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n, w->wide,
-                        w->registers);
+                        t->of.vector, t->of.batch, t->of.M, t->of.N, t->of.K, t->of.taps,
+                        (int)w->kind, w->tile.m, w->tile.n, w->tile.k, w->tile.item_m,
+                        w->tile.item_n, w->wide, w->registers);
     }
     cvncl_choices_key(b, key);
     cvncl_cache_write(b, key, text, (size_t)(end - text));
@@ -3651,6 +3829,7 @@ static void cvncl_tune(cvncl_backend *b, const cvncl_class *c)
     if (!b->choices_read) cvncl_read_choices(b);
     b->choices_read = 1;
     if (cvncl_tuned(b, c) >= 0 || (b->tune == CVNCL_TUNE_FAST && b->tune_left <= 0)) return;
+    if (c->layout > 3 && b->storage != CVNCL_STORE_FP32) return;
     way = cvncl_fastest(b, c, b->tune == CVNCL_TUNE_FAST ? begin + b->tune_left : HUGE_VAL);
     b->tune_left -= cvni_seconds() - begin;
     if (way >= 0 && cvncl_keep_choice(b, &coarse, way)) cvncl_write_choices(b);
@@ -3743,6 +3922,25 @@ static const char cvncl_text_conv_common[] =
     "    return (int4)(image, d - image * f[0], row - d * f[1], q - row * f[2]);\n"
     "}\n"
     "\n"
+    "/* p, step positions on, whose digits are given. */\n"
+    "int4 later_point(global const int *f, int4 p, int4 step)\n"
+    "{\n"
+    "    p += step;\n"
+    "    if (p.w >= f[2]) {\n"
+    "        p.w -= f[2];\n"
+    "        p.z++;\n"
+    "    }\n"
+    "    if (p.z >= f[1]) {\n"
+    "        p.z -= f[1];\n"
+    "        p.y++;\n"
+    "    }\n"
+    "    if (p.y >= f[0]) {\n"
+    "        p.y -= f[0];\n"
+    "        p.x++;\n"
+    "    }\n"
+    "    return p;\n"
+    "}\n"
+    "\n"
     "int4 next_point(global const int *f, int4 p)\n"
     "{\n"
     "    if (++p.w < f[2]) return p;\n"
@@ -3755,18 +3953,29 @@ static const char cvncl_text_conv_common[] =
     "    return p;\n"
     "}\n"
     "\n"
-    "/* The source position of a grid position by a tap; -1: outside. */\n"
+    "/* What a grid position reads by tap 0, 0, 0, inside or not: number of the source position,\n"
+    " * its place on the three axes. */\n"
+    "int4 window_of(global const int *g, int4 p)\n"
+    "{\n"
+    "    const int d = p.y * X_STEP[0], h = p.z * X_STEP[1], w = p.w * X_STEP[2];\n"
+    "    return (int4)(((p.x * XD + d) * XH + h) * XW + w, d, h, w);\n"
+    "}\n"
+    "\n"
+    "/* The source position of a window by a tap; -1: outside. */\n"
+    "int within(global const int *g, int4 window, int4 tap)\n"
+    "{\n"
+    "    if (PADS)\n"
+    "        tap = (int4)(FOLDED(window.y + tap.x, XD) - window.y,\n"
+    "                     FOLDED(window.z + tap.y, XH) - window.z,\n"
+    "                     FOLDED(window.w + tap.z, XW) - window.w, 0);\n"
+    "    const int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
+    "    return inside ? window.x + (tap.x * XH + tap.y) * XW + tap.z : -1;\n"
+    "}\n"
+    "\n"
     "int source_of(global const int *g, int4 p, int4 tap)\n"
     "{\n"
-    "    int d = p.y * X_STEP[0] + tap.x, h = p.z * X_STEP[1] + tap.y;\n"
-    "    int w = p.w * X_STEP[2] + tap.z;\n"
-    "    if (PADS) {\n"
-    "        d = FOLDED(d, XD);\n"
-    "        h = FOLDED(h, XH);\n"
-    "        w = FOLDED(w, XW);\n"
-    "    }\n"
-    "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
-    "    return inside ? ((p.x * XD + d) * XH + h) * XW + w : -1;\n"
+    "    return within(g, window_of(g, p), tap);\n"
     "}\n"
     "\n"
     "int target_of(global const int *g, global const int *f, int4 p)\n"
@@ -3778,11 +3987,124 @@ static const char cvncl_text_conv_common[] =
     "void store(global STORED_TYPE *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
     "    SET(y, 0, add ? GET(y, 0) + v : clamped(v + bias, slope, most));\n"
+    "}\n";
+
+static const char cvncl_text_conv_gather[] =
+    "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
+    " * z: group and phase */\n"
+    "#if CONV == 1\n"
+    "#define PARAMS \\\n"
+    "    IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int images, const int add, \\\n"
+    "    const float slope, const float most\n"
+    "#define SETUP \\\n"
+    "    const int z = get_group_id(2); \\\n"
+    "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
+    "    const int group = z / PHASES, N = CO; \\\n"
+    "    global const int *f = PHASE(z % PHASES); \\\n"
+    "    const int M = images * f[0] * f[1] * f[2], first = 0, last = f[6] * CI; \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    bias += HAS(bias) ? group * CO : 0; \\\n"
+    "    w += (size_t)(group * TAPS + f[7]) * CI * PITCH;\n"
+    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
+    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
+    "#define ADDED(m) (add ? TARGET(m) : 0)\n"
+    "#define LAST(v) clamped(v, slope, most)\n"
+    "#define WHOLE(n) ((((int)y_at | Y_ALL | CO) & ((n) - 1)) == 0)\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_weights[] =
+    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
+    " * y; z: group and slice; g: the table of \"down\" */\n"
+    "#if CONV == 2\n"
+    "#define PARAMS \\\n"
+    "    IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    const int length\n"
+    "#define SETUP \\\n"
+    "    const int z = get_group_id(2); \\\n"
+    "    AT(x); AT(y); AT(part); AT(g); \\\n"
+    "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
+    "    const int first = slice * length, last = min(first + length, positions); \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    part += (size_t)(slice * GROUPS + group) * M * N;\n"
+    "#define SHIFT(n) 0\n"
+    "#define ADDED(m) 0\n"
+    "#define TARGET(m) (part + (size_t)(m) * N)\n"
+    "#define LAST(v) (v)\n"
+    "#define WHOLE(n) (((int)part_at & ((n) - 1)) == 0 && (CO & ((n) - 1)) == 0)\n"
+    "#endif\n";
+
+static const char cvncl_text_tiled_conv[] =
+    "/* The loaders of a convolution: channels of a tap at a place of the source. VEC 4: of each\n"
+    " * group there are whole fours. */\n"
+    "#if CONV\n"
+    "float4 channels(global const STORED_TYPE *x, global const int *g, const int at,\n"
+    "                const int c)\n"
+    "{\n"
+    "    return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + c);\n"
+    "}\n"
+    "#endif\n"
+    "#if CONV == 1\n"
+    "/* From k on, of a window. */\n"
+    "float4 gather_four(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
+    "                   const int4 window, const int k, const int last)\n"
+    "{\n"
+    "    int t = max(min(k, last - 1), 0) / CI, c = k - t * CI;\n"
+    "#if VEC == 4\n"
+    "    const int at = within(g, window, vload4(min(f[7] + t, TAPS - 1), TAP(0)));\n"
+    "    return channels(x, g, k < last ? at : -1, c);\n"
+    "#else\n"
+    "    float v[4];\n"
+    "    for (int i = 0; i < 4; i++) {\n"
+    "        const int at = k + i < last ? within(g, window, vload4(f[7] + t, TAP(0))) : -1;\n"
+    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + c);\n"
+    "        if (++c == CI) {\n"
+    "            c = 0;\n"
+    "            t++;\n"
+    "        }\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "#endif\n"
     "}\n"
     "\n"
-    "/* Four of a tensor whose innermost axis has whole fours. */\n"
-    "#define QUAD(p) (*(global const float4 *)(p))\n"
+    "#define SPOT int4\n"
+    "#define SPOT_A(m, k) window_of(g, grid_point(f, min(m, M - 1)))\n"
+    "#define QUAD_A(spot, m, k) gather_four(x, g, f, spot, k, last)\n"
+    "#define NEXT_A(spot)\n"
+    "#define SPOT_B(n) min(n, PITCH - 4)\n"
+    "#define QUAD_B(spot, k) \\\n"
+    "    ((k) < last ? *(global const float4 *)(w + (size_t)(k) * PITCH + spot) : (float4)(0))\n"
+    "#elif CONV == 2\n"
+    "/* Rows from m on, at a grid position, if it is `in` the slice. */\n"
+    "float4 weights_four(global const STORED_TYPE *x, global const int *g, const int4 point,\n"
+    "                    const int m, const int M, const int in)\n"
+    "{\n"
+    "    const int4 window = window_of(g, point);\n"
+    "#if VEC == 4\n"
+    "    const int row = min(m, M - 4), t = row / CI;\n"
+    "    const int at = within(g, window, vload4(t, TAP(0)));\n"
+    "    return channels(x, g, in ? at : -1, row - t * CI);\n"
+    "#else\n"
+    "    float v[4];\n"
+    "    EACH(i, 4) {\n"
+    "        const int row = min(m + i, M - 1), t = row / CI;\n"
+    "        const int at = in ? within(g, window, vload4(t, TAP(0))) : -1;\n"
+    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + row - t * CI);\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "#endif\n"
+    "}\n"
     "\n"
+    "#define SPOT int4\n"
+    "#define SPOT_A(m, k) grid_point(PHASE(0), k)\n"
+    "#define QUAD_A(spot, m, k) weights_four(x, g, spot, m, M, (k) < last)\n"
+    "#define NEXT_A(spot) spot = later_point(PHASE(0), spot, grid_point(PHASE(0), TK))\n"
+    "#define SPOT_B(n) min(n, N - VEC)\n"
+    "#define QUAD_B(spot, k) four(y + (size_t)(k) * Y_ALL + spot, (k) < last ? N - spot : 0)\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_plain[] =
     "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
     " * NULL */\n"
     "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias, int left,\n"
@@ -3805,241 +4127,20 @@ static const char cvncl_text_conv_common[] =
     "        if (i < left) store(y + i, s[i], bias ? bias[i] : 0, add, slope, most);\n"
     "}\n"
     "\n"
-    "/* The same into parts of sums. */\n"
-    "void store_part(global float *part, float4 v, int left, int whole)\n"
+    "#if CONV == 1\n"
+    "/* Without local memory: an item sums WM positions by WN channels at once. Outside it reads\n"
+    " * the zeros behind the weights. */\n"
+    "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
+    "void product(PARAMS)\n"
     "{\n"
-    "    float s[4];\n"
-    "    if (whole && left >= 4) {\n"
-    "        *(global float4 *)part = v;\n"
-    "        return;\n"
-    "    }\n"
-    "    vstore4(v, 0, s);\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++)\n"
-    "        if (i < left) part[i] = s[i];\n"
-    "}\n";
-
-static const char cvncl_text_conv_quads[] =
-    "/* Four of A at (row m of the tile, k): for a gather four channels of one source position,\n"
-    " * for the weights' gradient four channels of a tap at position k. Rows beyond the last one\n"
-    " * read what is not stored. */\n"
-    "#if LOCAL\n"
-    "float4 gather_quad(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
-    "                   int4 p, int k, int K)\n"
-    "{\n"
-    "    float v[4] = { 0, 0, 0, 0 };\n"
-    "    int t = k / CI, c = k - t * CI;\n"
-    "    if (CI % 4 == 0) {\n"
-    "        const int at = k < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + c);\n"
-    "    }\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++) {\n"
-    "        const int at = k + i < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        if (at >= 0) v[i] = GET(x, (size_t)at * X_ALL + c);\n"
-    "        if (++c == CI) {\n"
-    "            c = 0;\n"
-    "            t++;\n"
-    "        }\n"
-    "    }\n"
-    "    return vload4(0, v);\n"
-    "}\n"
-    "\n"
-    "int4 row_of(global const int *g, int m)\n"
-    "{\n"
-    "    return (int4)(vload4(m / CI, TAP(0)).xyz, m % CI);\n"
-    "}\n"
-    "\n"
-    "/* tap: row_of(m), m a multiple of four */\n"
-    "float4 weights_quad(global const STORED_TYPE *x, global const int *g, int4 tap, int m,\n"
-    "                    int M, int k, int K)\n"
-    "{\n"
-    "    const int4 p = grid_point(PHASE(0), min(k, K - 1));\n"
-    "    float v[4] = { 0, 0, 0, 0 };\n"
-    "    if (CI % 4 == 0) {\n"
-    "        const int at = k < K ? source_of(g, p, tap) : -1;\n"
-    "        return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + tap.w);\n"
-    "    }\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++) {\n"
-    "        const int at = k < K && m + i < M ? source_of(g, p, tap) : -1;\n"
-    "        if (at >= 0) v[i] = GET(x, (size_t)at * X_ALL + tap.w);\n"
-    "        if (++tap.w == CI) tap = row_of(g, min(m + i + 1, M - 1));\n"
-    "    }\n"
-    "    return vload4(0, v);\n"
-    "}\n"
-    "\n"
-    "/* Filters n to n + 3 of small position k. */\n"
-    "float4 small_quad(global const STORED_TYPE *y, int n, int N, int all, int k, int K)\n"
-    "{\n"
-    "    float v[4] = { 0, 0, 0, 0 };\n"
-    "    if (k >= K || n >= N) return (float4)(0);\n"
-    "    y += (size_t)k * all + n;\n"
-    "    if (N % 4 == 0) return GET4(y);\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++) if (i < N - n) v[i] = GET(y, i);\n"
-    "    return vload4(0, v);\n"
-    "}\n"
-    "#endif\n";
-
-static const char cvncl_text_conv_tile[] =
-    "/* A tile of a product through local memory, the next one read while this one is summed. */\n"
-    "#if LOCAL\n"
-    "kernel __attribute__((reqd_work_group_size(TN / WN, TM / WM, 1)))\n"
-    "void NAME(PARAMS)\n"
-    "{\n"
-    "    local float a[TK][TM + 4] __attribute__((aligned(16)));\n"
-    "    local float b[TK][TN + 4] __attribute__((aligned(16)));\n"
-    "    const int lx = get_local_id(0), ly = get_local_id(1), z = get_group_id(2);\n"
-    "    const int t = ly * (TN / WN) + lx;\n"
-    "    float4 next_a[A_QUADS], next_b[B_QUADS];\n"
-    "    int4 spot[A_QUADS];\n"
-    "    float sum[WM][WN];\n"
-    "    SETUP\n"
-    "    const int tiles = (N + TN - 1) / TN, tile = get_group_id(0);\n"
-    "    const int m0 = tile / tiles * TM, n0 = tile % tiles * TN;\n"
-    "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
-    "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(m0 + A_ROW(l));\n"
-    "    for (int l = 0; l < A_QUADS; l++)\n"
-    "        next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
-    "    for (int l = 0; l < B_QUADS; l++)\n"
-    "        next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
-    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
-    "        for (int l = 0; l < A_QUADS; l++) {\n"
-    "#if A_FAST_K\n"
-    "            a[A_K(l)][A_ROW(l)] = next_a[l].x;\n"
-    "            a[A_K(l) + 1][A_ROW(l)] = next_a[l].y;\n"
-    "            a[A_K(l) + 2][A_ROW(l)] = next_a[l].z;\n"
-    "            a[A_K(l) + 3][A_ROW(l)] = next_a[l].w;\n"
-    "#else\n"
-    "            vstore4(next_a[l], 0, &a[A_K(l)][A_ROW(l)]);\n"
-    "#endif\n"
-    "        }\n"
-    "        for (int l = 0; l < B_QUADS; l++) vstore4(next_b[l], 0, &b[B_K(l)][B_COLUMN(l)]);\n"
-    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "        if (k0 + TK < last) {\n"
-    "            const int k = k0 + TK;\n"
-    "            for (int l = 0; l < A_QUADS; l++)\n"
-    "                next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), k + A_K(l));\n"
-    "            for (int l = 0; l < B_QUADS; l++)\n"
-    "                next_b[l] = B_QUAD(n0 + B_COLUMN(l), k + B_K(l));\n"
-    "        }\n"
-    "        for (int k = 0; k < TK; k++)\n"
-    "            for (int i = 0; i < WM; i++)\n"
-    "                for (int j = 0; j < WN; j++) sum[i][j] += a[k][ROW(i)] * b[k][COLUMN(j)];\n"
-    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "    }\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < WM; i++) {\n"
-    "        TARGET_TYPE *to = TARGET(min(m0 + ROW(i), M - 1));\n"
-    "        if (m0 + ROW(i) >= M) continue;\n"
-    "#pragma unroll\n"
-    "        for (int j = 0; j < WN; j += 4) STORE(to, n0 + COLUMN(j), vload4(0, sum[i] + j));\n"
-    "    }\n"
-    "}\n"
-    "#endif\n"
-    "#undef NAME\n"
-    "#undef PARAMS\n"
-    "#undef SETUP\n"
-    "#undef A_FAST_K\n"
-    "#undef A_ROW\n"
-    "#undef A_K\n"
-    "#undef A_SPOT\n"
-    "#undef A_QUAD\n"
-    "#undef B_QUAD\n"
-    "#undef TARGET\n"
-    "#undef TARGET_TYPE\n"
-    "#undef STORE\n";
-
-static const char cvncl_text_conv_gather[] =
-    "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
-    " * z: group and phase */\n"
-    "#define GATHER_PARAMS \\\n"
-    "    IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int images, const int add, \\\n"
-    "    const float slope, const float most\n"
-    "#define GATHER_SETUP \\\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
-    "    const int group = z / PHASES, N = CO; \\\n"
-    "    global const int *f = PHASE(z % PHASES); \\\n"
-    "    const int M = images * f[0] * f[1] * f[2]; \\\n"
-    "    global const float *zeros = w + (size_t)GROUPS * TAPS * CI * PITCH; \\\n"
-    "    x += group * CI; \\\n"
-    "    y += group * CO; \\\n"
-    "    bias += HAS(bias) ? group * CO : 0; \\\n"
-    "    w += (size_t)(group * TAPS + f[7]) * CI * PITCH;\n"
-    "#define A_QUADS ((TM * TK / 4 + THREADS - 1) / THREADS)\n"
-    "#define B_QUADS ((TN * TK / 4 + THREADS - 1) / THREADS)\n"
-    "#define B_COLUMN(l) ((t + (l) * THREADS) % (TN / 4) * 4)\n"
-    "#define B_K(l) ((t + (l) * THREADS) / (TN / 4))\n"
-    "#define NAME conv_gather\n"
-    "#define PARAMS GATHER_PARAMS\n"
-    "#define SETUP GATHER_SETUP const int first = 0, last = f[6] * CI; (void)zeros;\n"
-    "#define A_FAST_K 1\n"
-    "#define A_ROW(l) ((t + (l) * THREADS) / (TK / 4))\n"
-    "#define A_K(l) ((t + (l) * THREADS) % (TK / 4) * 4)\n"
-    "#define A_SPOT(m) grid_point(f, min(m, M - 1))\n"
-    "#define A_QUAD(spot, m, k) gather_quad(x, g, f, spot, k, last)\n"
-    "#define B_QUAD(n, k) \\\n"
-    "    ((n) < PITCH && (k) < last ? QUAD(w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
-    "#define TARGET_TYPE global STORED_TYPE\n"
-    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
-    "#define STORE(to, n, v) \\\n"
-    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, \\\n"
-    "               most)\n";
-
-static const char cvncl_text_conv_weights[] =
-    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
-    " * y; z: group and slice; g: the table of \"down\" */\n"
-    "#define WEIGHTS_PARAMS \\\n"
-    "    IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
-    "    const int length\n"
-    "#define WEIGHTS_SETUP \\\n"
-    "    AT(x); AT(y); AT(part); AT(g); \\\n"
-    "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
-    "    const int first = slice * length, last = min(first + length, positions); \\\n"
-    "    x += group * CI; \\\n"
-    "    y += group * CO; \\\n"
-    "    part += (size_t)(slice * GROUPS + group) * M * N;\n"
-    "#define NAME conv_weights\n"
-    "#define PARAMS WEIGHTS_PARAMS\n"
-    "#define SETUP WEIGHTS_SETUP\n"
-    "#define A_FAST_K 0\n"
-    "#define A_ROW(l) ((t + (l) * THREADS) % (TM / 4) * 4)\n"
-    "#define A_K(l) ((t + (l) * THREADS) / (TM / 4))\n"
-    "#define A_SPOT(m) row_of(g, min(m, (M - 1) / 4 * 4))\n"
-    "#define A_QUAD(spot, m, k) weights_quad(x, g, spot, m, M, k, last)\n"
-    "#define B_QUAD(n, k) small_quad(y, n, N, Y_ALL, k, last)\n"
-    "#define TARGET_TYPE global float\n"
-    "#define TARGET(m) (part + (size_t)(m) * N)\n"
-    "#define STORE(to, n, v) store_part(to + (n), v, N - (n), N % 4 == 0)\n";
-
-static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by WN channels at once. */\n"
-    "#if !LOCAL\n"
-    "#define GLUE_(a, b) a##b\n"
-    "#define GLUE(a, b) GLUE_(a, b)\n"
-    "#define WIDE GLUE(float, WN)\n"
-    "#define LOAD GLUE(vload, WN)\n"
-    "#define PUT GLUE(vstore, WN)\n"
-    "#if STORED == 2\n"
-    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(LOAD(0, p)) << 16)\n"
-    "#elif STORED == 1\n"
-    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
-    "#else\n"
-    "#define GET_WIDE(p) LOAD(0, p)\n"
-    "#endif\n"
-    "\n"
-    "kernel void conv_gather(GATHER_PARAMS)\n"
-    "{\n"
-    "    const int z = get_global_id(2);\n"
-    "    GATHER_SETUP\n"
-    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0);\n"
-    "    const int m0 = tile / tiles * WM, n0 = tile % tiles * WN;\n"
-    "    WIDE sum[WM];\n"
+    "    VECTOR sum[WM];\n"
     "    int4 at[WM];\n"
-    "    w += n0;\n"
+    "    SETUP\n"
+    "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
+    "    global const float *zeros = w + (size_t)(((GROUPS - group) * TAPS - f[7]) * CI) * PITCH;\n"
+    "    w += min(n0, PITCH - WN);\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        sum[i] = (WIDE)(0);\n"
+    "        sum[i] = (VECTOR)(0);\n"
     "        at[i] = grid_point(f, m0 + i);\n"
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
@@ -4051,7 +4152,7 @@ static const char cvncl_text_conv_plain[] =
     "                              : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
-    "            const WIDE b = LOAD(0, w + (size_t)c * PITCH);\n"
+    "            const VECTOR b = VLOAD(0, w + (size_t)c * PITCH);\n"
     "            for (int i = 0; i < WM; i++) sum[i] += GET(row[i], c) * b;\n"
     "        }\n"
     "    }\n"
@@ -4059,7 +4160,7 @@ static const char cvncl_text_conv_plain[] =
     "        global STORED_TYPE *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
-    "        PUT(sum[i], 0, line);\n"
+    "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
     "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
     "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
@@ -4068,10 +4169,19 @@ static const char cvncl_text_conv_plain[] =
     "#endif\n";
 
 static const char cvncl_text_conv_plain_weights[] =
-    "#if !LOCAL\n"
+    "#if CONV == 2\n"
+    "#define GLUE_(a, b) a##b\n"
+    "#define GLUE(a, b) GLUE_(a, b)\n"
     "#define INTS_WM GLUE(int, WM)\n"
     "#define ROWS GLUE(vload, WM)\n"
     "#define PUT_ROWS GLUE(vstore, WM)\n"
+    "#if STORED == 2\n"
+    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(VLOAD(0, p)) << 16)\n"
+    "#elif STORED == 1\n"
+    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
+    "#else\n"
+    "#define GET_WIDE(p) VLOAD(0, p)\n"
+    "#endif\n"
     "\n"
     "/* source_of for WM rows at d, h, w; at: without the tap */\n"
     "INTS_WM sources_of(global const int *g, INTS_WM at, INTS_WM d, INTS_WM h, INTS_WM w,\n"
@@ -4093,30 +4203,32 @@ static const char cvncl_text_conv_plain_weights[] =
     "}\n"
     "\n"
     "/* A vector may run into the next position, but not behind the tensor. */\n"
-    "WIDE load_left(global const STORED_TYPE *y, int left)\n"
+    "VECTOR load_left(global const STORED_TYPE *y, int left)\n"
     "{\n"
     "    float v[WN];\n"
     "    if (left >= WN) return GET_WIDE(y);\n"
     "    for (int j = 0; j < WN; j++) v[j] = j < left ? GET(y, j) : 0;\n"
-    "    return LOAD(0, v);\n"
+    "    return VLOAD(0, v);\n"
     "}\n"
     "\n"
-    "/* Where a tap has fewer channels than an item rows, its rows are of several taps. */\n"
-    "kernel void conv_weights(WEIGHTS_PARAMS)\n"
+    "/* Without local memory: an item sums WM rows, of one tap, by WN filters at once; where a\n"
+    " * tap has fewer channels, its rows are of several taps. */\n"
+    "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
+    "void product(PARAMS)\n"
     "{\n"
-    "    const int z = get_global_id(2);\n"
-    "    WEIGHTS_SETUP\n"
-    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
-    "    const int blocks = CI < WM ? 1 : (CI + WM - 1) / WM, block = tile / tiles;\n"
+    "    VECTOR sum[WM];\n"
+    "    int c[WM], d[WM], h[WM], v[WM];\n"
+    "    SETUP\n"
+    "    const int item = FIRST_M / WM + get_local_id(1), n0 = FIRST_N + get_local_id(0) * WN;\n"
+    "    const int blocks = CI < WM ? 1 : (CI + WM - 1) / WM;\n"
+    "    const int block = min(item, (CI < WM ? (M + WM - 1) / WM : TAPS * blocks) - 1);\n"
     "    const int c0 = block % blocks * WM;\n"
     "    const int m0 = CI < WM ? block * WM : block / blocks * CI + c0;\n"
     "    const int rows = min(WM, CI < WM ? M - m0 : CI - c0);\n"
-    "    WIDE sum[WM];\n"
-    "    int c[WM], d[WM], h[WM], v[WM];\n"
     "    int4 p = grid_point(PHASE(0), first);\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        const int m = min(m0 + i, m0 + rows - 1), t = m / CI;\n"
-    "        sum[i] = (WIDE)(0);\n"
+    "        sum[i] = (VECTOR)(0);\n"
     "        c[i] = m - t * CI;\n"
     "        d[i] = TAP(t)[0];\n"
     "        h[i] = TAP(t)[1];\n"
@@ -4132,10 +4244,10 @@ static const char cvncl_text_conv_plain_weights[] =
     "        if (CI >= WM) {\n"
     "            const int from = source_of(g, p, (int4)(d[0], h[0], v[0], 0));\n"
     "            if (from < 0) continue;\n"
-    "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
+    "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
     "            for (int i = 0; i < WM; i++) sum[i] += GET(x, (size_t)from * X_ALL + c[i]) * b;\n"
     "        } else {\n"
-    "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
+    "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
     "            int from[WM];\n"
     "            PUT_ROWS(sources_of(g, all_at + base, all_d, all_h, all_w, place), 0, from);\n"
     "            for (int i = 0; i < WM; i++)\n"
@@ -4145,9 +4257,10 @@ static const char cvncl_text_conv_plain_weights[] =
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        float line[WN];\n"
-    "        PUT(sum[i], 0, line);\n"
+    "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j++)\n"
-    "            if (i < rows && n0 + j < N) part[(size_t)(m0 + i) * N + n0 + j] = line[j];\n"
+    "            if (item == block && i < rows && n0 + j < N)\n"
+    "                part[(size_t)(m0 + i) * N + n0 + j] = line[j];\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -4166,20 +4279,19 @@ static const char cvncl_text_conv_order[] =
     "    p[i] = group < GROUPS && o < CO ? w[(filter * (up ? CO : CI) + channel) * TAPS + t] : 0;\n"
     "}\n"
     "\n"
-    "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
-    " * in their order, times `factor`; `filters` of a group */\n"
+    "/* dw [filter, channel of the group, tap] += the sums of the parts [slice, group, tap,\n"
+    " * channel, filter], times `factor`; `filters` of a group */\n"
     "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
     "                        const int channels, const int taps, const int filters,\n"
     "                        const float factor)\n"
     "{\n"
-    "    const int i = get_global_id(0);\n"
-    "    float sum = 0;\n"
+    "    local float shared[WG];\n"
+    "    const int i = SLICED, row = i / filters, c = row % channels, t = row / channels % taps;\n"
+    "    const int f = row / channels / taps * filters + i % filters;\n"
     "    AT(part); AT(dw);\n"
-    "    if (i >= n) return;\n"
-    "    const int t = i % taps, c = i / taps % channels, f = i / taps / channels;\n"
-    "    part += (size_t)((f / filters * taps + t) * channels + c) * filters + f % filters;\n"
-    "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n];\n"
-    "    dw[i] += factor * sum;\n"
+    "    const float sum = sum_of_slices(part, i, n, slices, shared);\n"
+    "    if (i < n && get_local_id(0) < WG / LANES)\n"
+    "        dw[(f * channels + c) * taps + t] += factor * sum;\n"
     "}\n"
     "\n"
     "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of both;\n"
@@ -4247,39 +4359,35 @@ static const char cvncl_text_depthwise[] =
     "    part[i] = sum;\n"
     "}\n";
 
-/* The texts of a way to multiply, >>cl-gemm and >>cl-mma. */
-static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout)
+/* The texts of a way to multiply, >>cl-gemm and >>cl-mma; how many. */
+static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
+                                const char **texts)
 {
-    static const char *const plain[] = { cvncl_text_common, cvncl_text_product, cvncl_text_plain,
-                                         NULL };
-    static const char *const tiled[] = { cvncl_text_common, cvncl_text_product,
-                                         cvncl_text_tiled_load, cvncl_text_tiled, NULL };
-    static const char *const mma[2][8] = {      /* real, emulated */
-        { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout, cvncl_text_mma_ptx,
-          cvncl_text_mma_fragment, cvncl_text_mma, NULL },
-        { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout, cvncl_text_mma_plain,
-          cvncl_text_mma_fragment, cvncl_text_mma, NULL }
-    };
-    static const char *const gather[2][10] = {
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_gather,
-          cvncl_text_mma_layout, cvncl_text_mma_ptx, cvncl_text_mma_fragment, cvncl_text_mma_conv,
-          cvncl_text_mma, NULL },
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_gather,
-          cvncl_text_mma_layout, cvncl_text_mma_plain, cvncl_text_mma_fragment,
-          cvncl_text_mma_conv, cvncl_text_mma, NULL }
-    };
-    static const char *const weights[2][10] = {
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_weights,
-          cvncl_text_mma_layout, cvncl_text_mma_ptx, cvncl_text_mma_fragment, cvncl_text_mma_conv,
-          cvncl_text_mma, NULL },
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_weights,
-          cvncl_text_mma_layout, cvncl_text_mma_plain, cvncl_text_mma_fragment,
-          cvncl_text_mma_conv, cvncl_text_mma, NULL }
-    };
-    if (kind != CVNCL_BY_MMA) return kind == CVNCL_BY_TILED ? tiled : plain;
-    return layout == CVNCL_LAYOUT_GATHER ? gather[b->emulate]
-           : layout == CVNCL_LAYOUT_WEIGHTS ? weights[b->emulate]
-                                            : mma[b->emulate];
+    uint32_t n = 0;
+    texts[n++] = cvncl_text_common;
+    texts[n++] = cvncl_text_product;
+    if (layout > 3) {
+        texts[n++] = cvncl_text_conv_common;
+        texts[n++] = cvncl_text_conv_gather;
+        texts[n++] = cvncl_text_conv_weights;
+    }
+    if (kind == CVNCL_BY_MMA) {
+        texts[n++] = cvncl_text_mma_layout;
+        texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
+        texts[n++] = cvncl_text_mma_fragment;
+        texts[n++] = cvncl_text_mma_conv;
+        texts[n++] = cvncl_text_mma;
+    } else if (kind == CVNCL_BY_TILED) {
+        texts[n++] = cvncl_text_tiled_load;
+        texts[n++] = cvncl_text_tiled_conv;
+        texts[n++] = cvncl_text_tiled;
+    } else if (layout > 3) {
+        texts[n++] = cvncl_text_conv_plain;
+        texts[n++] = cvncl_text_conv_plain_weights;
+    } else {
+        texts[n++] = cvncl_text_plain;
+    }
+    return n;
 }
 
 /* Table of a gather, "down" or "up", as the kernels read it. */
@@ -4307,7 +4415,7 @@ static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
         g[14 + i] = up ? 1 : a[i].stride;
         g[17 + i] = step[i];
     }
-    g[20] = up ? CVN_PAD_ZERO : (int)c->d->pad_mode;
+    g[20] = up || !c->d ? CVN_PAD_ZERO : (int)c->d->pad_mode;
     for (int p = 0, slot = 0; p < phases; p++) {
         const int origin[3] = { p / step[2] / step[1], p / step[2] % step[1], p % step[2] };
         int *f = g + 21 + 8 * p;
@@ -4374,31 +4482,43 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* Slices of the sums for the weights' gradient: enough tiles for the device, no short ones. */
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Those do not take
+ * narrow images. */
+static int cvncl_is_pointwise(const cvncl_backend *b, const cvni_conv *c)
+{
+    return c->plain && c->G == 1 && b->storage == CVNCL_STORE_FP32;
+}
+
+static cvni_dense cvncl_pointwise(const cvni_conv *c)
+{
+    cvni_dense d;
+    d.rows = c->N * c->OH * c->OW;
+    d.in = c->C;
+    d.units = c->M;
+    return d;
+}
+
+/* Slices of the sums for the weights' gradient. */
 static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
 {
-    const int size = cvncl_tile_size(b, c->K, c->MG, c->G);
-    const double tiles = cvncl_is_depthwise(c)
-                         ? (double)c->M * c->taps / 1024
-                         : (double)cvni_ceil_div(c->MG, b->tile[size].n) *
-                           cvni_ceil_div(c->K, b->tile[size].m) * c->G;
-    const double positions = (double)c->N * c->OH * c->OW;
-    double slices = ceil(4.0 * b->units / tiles);
-    if (slices > ceil(positions / 512)) slices = ceil(positions / 512);
-    return slices > 64 ? 64 : (int)slices;
+    const double elements = (double)c->M * c->K;        /* depthwise: an item has one of them */
+    return cvncl_slices(b, cvncl_is_depthwise(c) ? 64 * elements : elements, c->N * c->OH * c->OW,
+                        512);
 }
 
 static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
 {
     const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
+    const cvni_dense d = cvncl_pointwise(&c);
     const int rows = (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]);
+    const size_t sums = cvncl_column_work(b, rows, l->shape.dim[1]);
     const size_t parts = cvni_mul_size((size_t)cvncl_conv_slices(b, &c),
                                        cvni_mul_size((size_t)c.M, (size_t)c.K));
     const size_t padded = cvni_mul_size(cvni_mul_size((size_t)c.N, (size_t)c.C),
                                         cvni_mul_size((size_t)c.BH, (size_t)c.BW));
-    return cvni_max_size(cvni_max_size(parts, c.d->pad_mode != CVN_PAD_ZERO ? padded : 0),
-                         cvncl_column_work(b, rows, l->shape.dim[1]));
+    if (cvncl_is_pointwise(b, &c)) return cvni_max_size(sums, cvncl_products_work(b, &d));
+    return cvni_max_size(sums, cvni_max_size(parts, c.d->pad_mode != CVN_PAD_ZERO ? padded : 0));
 }
 
 /* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
@@ -4409,7 +4529,7 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     size_t rows;
     if (!cvni_is_conv(l) && !cvni_outputs_second(l)) return 0;
     c = cvni_conv_of(net, l);
-    if (cvncl_is_depthwise(&c)) return 0;
+    if (cvncl_is_depthwise(&c) || cvncl_is_pointwise(cvncl_of(net), &c)) return 0;
     from = up ? c.MG : c.CG;
     to = cvni_ceil_div(up ? c.CG : c.MG, 16) * 16;
     rows = cvni_mul_size(cvni_mul_size((size_t)c.G, (size_t)c.taps), (size_t)from);
@@ -4429,47 +4549,126 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
-/* Z products of [M x N], which kernels see in a row, tiles of one row of tiles together: some
- * devices have few groups on the second axis. */
-static cvn_result cvncl_conv_tiles(cvn_net *net, int kernel, int M, int N, int Z,
-                                   const char *format, ...)
+/* A pass, "down" or "up", and the weights' gradient as products. The class has the mean of the
+ * phases' taps. */
+static cvncl_class cvncl_pass_class(const cvni_conv *c, int up)
 {
-    const cvncl_backend *b = cvncl_of(net);
-    const int size = cvncl_tile_size(b, M, N, Z);
-    const cvncl_tile *t = &b->tile[size];
-    size_t global[3], local[3];
-    cvn_result result;
-    va_list args;
-    local[0] = b->local ? (size_t)(t->n / t->item_n) : 1;
-    local[1] = b->local ? (size_t)(t->m / t->item_m) : 1;
-    local[2] = 1;
-    global[0] = (size_t)cvni_ceil_div(N, t->n) * (size_t)cvni_ceil_div(M, t->m) * local[0];
-    global[1] = local[1];
-    global[2] = (size_t)Z;
-    va_start(args, format);
-    result = cvncl_enqueue(net, kernel, size, 3, global, local, format, args);
-    va_end(args);
-    return result;
+    cvncl_class of;
+    int phases = 1;
+    of.layout = CVNCL_LAYOUT_GATHER;
+    of.vector = (up ? c->M | c->MG : c->C | c->CG) & 3 ? 1 : 4;
+    of.M = c->N;
+    of.N = up ? c->CG : c->MG;
+    for (int i = 0; i < 3; i++) {
+        const cvni_axis *a = &c->axis[i];
+        of.M *= up ? cvni_ceil_div(a->back, a->stride) : a->small;
+        phases *= up ? cvni_axis_phases(a) : 1;
+    }
+    of.batch = c->G * phases;
+    of.taps = cvni_ceil_div(c->taps, phases);
+    of.K = of.taps * (up ? c->MG : c->CG);
+    return of;
 }
 
-/* The kernel for matrix units, if one may and can do Z products [M x N] of a convolution: channels
- * and the place of the weights in the packed ones have to be multiples of 4. */
-typedef struct cvncl_matrix { cvncl_class of; const cvncl_built *built; } cvncl_matrix;
-
-static cvncl_matrix cvncl_conv_matrix(cvn_net *net, int layout, int M, int N, int Z, int channels,
-                                      int place)
+static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *c)
 {
-    cvncl_backend *b = cvncl_of(net);
-    cvncl_matrix m;
-    m.of.layout = layout;
-    m.of.vector = (channels | place) & 3 ? 1 : 4;
-    m.of.batch = Z;
-    m.of.M = M;
-    m.of.N = N;
-    m.of.K = 0;
-    m.built = b->precision == CVNCL_FP32 || cvncl_net_of(net)->narrow
-                  ? NULL : cvncl_choose_built(b, &m.of);
-    return m;
+    const int slices = cvncl_conv_slices(b, c);
+    cvncl_class of;
+    of.layout = CVNCL_LAYOUT_WEIGHTS;
+    of.vector = (c->C | c->CG | c->M | c->MG) & 3 ? 1 : 4;
+    of.batch = c->G * slices;
+    of.M = c->K;
+    of.N = c->MG;
+    of.K = cvni_ceil_div(c->N * c->OH * c->OW, slices);
+    of.taps = c->taps;
+    return of;
+}
+
+static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const cvni_dense d = cvncl_pointwise(&c);
+    const int transposed = cvni_outputs_second(l);
+    cvncl_class of = cvncl_pass_class(&c, transposed);
+    cvn_result result;
+    if (cvncl_is_depthwise(&c)) return CVN_OK;
+    if (cvncl_is_pointwise(cvncl_of(net), &c))
+        return cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
+    result = cvncl_need_class(net, &of);
+    if (!train || result != CVN_OK) return result;
+    of = cvncl_pass_class(&c, !transposed);
+    result = cvncl_need_class(net, &of);
+    if (result != CVN_OK) return result;
+    of = cvncl_weights_class(cvncl_of(net), &c);
+    return cvncl_need_class(net, &of);
+}
+
+/* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
+ * groups where a gather has a batch. */
+static cvni_conv cvncl_trial_conv(const cvncl_class *of)
+{
+    const int gather = of->layout == CVNCL_LAYOUT_GATHER;
+    const int positions = gather ? of->M : of->batch * of->K;
+    const int square = (int)(sqrt((double)of->taps) + 0.5);
+    cvni_conv c;
+    int width = 32;
+    while (positions % width) width /= 2;
+    memset(&c, 0, sizeof c);
+    c.N = 1;
+    c.G = gather ? of->batch : 1;
+    c.taps = of->taps;
+    c.K = gather ? of->K : of->M;
+    c.CG = c.K / c.taps;
+    c.MG = of->N;
+    c.C = c.G * c.CG;
+    c.M = c.G * c.MG;
+    for (int i = 0; i < 3; i++) {
+        cvni_axis *a = &c.axis[i];
+        a->stride = a->dilation = 1;
+        a->kernel = i == 0 ? 1 : square * square == c.taps ? square : i == 1 ? 1 : c.taps;
+        a->pad = (a->kernel - 1) / 2;
+        a->small = i == 0 ? 1 : i == 1 ? positions / width : width;
+        a->big = a->small + a->kernel - 1 - 2 * a->pad;
+    }
+    return c;
+}
+
+/* x, w, bias, y, table; or x, y, part, table: the table is counted in ints, elsewhere. */
+static void cvncl_conv_trial_sizes(const cvncl_class *of, size_t sizes[5])
+{
+    const cvni_conv c = cvncl_trial_conv(of);
+    const size_t small = (size_t)c.axis[1].small * (size_t)c.axis[2].small * (size_t)c.M;
+    memset(sizes, 0, 5 * sizeof *sizes);
+    sizes[0] = (size_t)c.axis[1].big * (size_t)c.axis[2].big * (size_t)c.C;
+    if (of->layout == CVNCL_LAYOUT_GATHER) {
+        sizes[1] = (size_t)c.G * (size_t)c.K * (size_t)(cvni_ceil_div(c.MG, 16) * 16) +
+                   (size_t)c.CG;
+        sizes[2] = (size_t)c.M;
+        sizes[3] = small;
+    } else {
+        sizes[1] = small;
+        sizes[2] = (size_t)of->batch * (size_t)of->M * (size_t)of->N;
+    }
+}
+
+/* The table of "down", to be freed; NULL: memory is out. */
+static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count)
+{
+    const cvni_conv c = cvncl_trial_conv(of);
+    int *table;
+    *count = (size_t)cvncl_conv_places(&c, 0, NULL);
+    table = (int *)CONVNET_MALLOC(*count * sizeof *table);
+    if (table) cvncl_conv_places(&c, 0, table);
+    return table;
+}
+
+/* The kernel for operands that begin at a and b. */
+static const cvncl_built *cvncl_conv_built(cvn_net *net, cvncl_class *of, const float *a,
+                                           const float *b)
+{
+    const uintptr_t base = (uintptr_t)net->arena;
+    if ((((uintptr_t)a - base) | ((uintptr_t)b - base)) & 15) of->vector = 1;
+    return cvncl_choose_built(cvncl_of(net), of);
 }
 
 /* From one image to the other; act NULL: none. */
@@ -4478,11 +4677,12 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
                                   const cvni_layer *act)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const cvni_axis *a = c.axis;
+    const cvni_dense d = cvncl_pointwise(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       (up ? cvncl_conv_places(&c, 0, NULL) : 0);
-    int grid = c.N, phases = 1, packed;
-    cvncl_matrix m;
+    cvncl_class of = cvncl_pass_class(&c, up);
+    const cvncl_built *built;
+    int packed;
     float slope, most;
     cvn_result result;
     cvncl_clamp(act, &slope, &most);
@@ -4491,21 +4691,16 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
         return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxtiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
-    for (int i = 0; i < 3; i++) {
-        grid *= up ? cvni_ceil_div(a[i].back, a[i].stride) : a[i].small;
-        phases *= up ? cvni_axis_phases(&a[i]) : 1;
-    }
+    if (cvncl_is_pointwise(cvncl_of(net), &c))
+        return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
+                               act);
+    if (of.M <= 0) return CVN_OK;
     result = cvncl_conv_pack(net, l, up, w, table, &packed);
     if (result != CVN_OK) return result;
-    m = cvncl_conv_matrix(net, CVNCL_LAYOUT_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
-                          up ? c.M | c.MG : c.C | c.CG,
-                          packed | (int)(((uintptr_t)from - (uintptr_t)net->arena) / 4 & 3));
-    if (m.built)
-        return cvncl_run_product(net, m.built, &m.of, "xkpxtiiff", from, packed, bias, to, table,
-                                 c.N, add, (double)slope, (double)most);
-    return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
-                            "xkpxtiiff", from, packed, bias, to, table, c.N, add, (double)slope,
-                            (double)most);
+    built = cvncl_conv_built(net, &of, from, from);
+    if (!built) return cvncl_no_way(net, &of);
+    return cvncl_run_product(net, built, &of, "xkpxtiiff", from, packed, bias, to, table, c.N, add,
+                             (double)slope, (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
@@ -4513,31 +4708,28 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
 {
     const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
+    const cvni_dense d = cvncl_pointwise(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
     const int positions = c.N * c.OH * c.OW;
     const int slices = cvncl_conv_slices(b, &c);
     const int length = cvni_ceil_div(positions, slices);
     const int n = c.M * c.K;
-    const int item = b->tile[0].m;
-    const int rows = b->local || c.CG < item ? c.K : c.taps * cvni_ceil_div(c.CG, item) * item;
-    cvncl_matrix m;
     cvn_result result;
-    memset(&m, 0, sizeof m);
-    if (!cvncl_is_depthwise(&c))
-        m = cvncl_conv_matrix(net, CVNCL_LAYOUT_WEIGHTS, c.K, c.MG, c.G * slices,
-                              c.C | c.CG | c.M | c.MG, 0);
-    if (cvncl_is_depthwise(&c))
+    if (cvncl_is_pointwise(cvncl_of(net), &c))
+        return cvncl_run_dense(net, &d, CVNCL_GEMM_MN, small, big, NULL, dw, 1, NULL);
+    if (cvncl_is_depthwise(&c)) {
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "xxwtiii", big, small, 0,
                             table, positions, n * slices, length);
-    else if (m.built)
-        result = cvncl_run_product(net, m.built, &m.of, "xxwtiii", big, small, 0, table, positions,
+    } else {
+        cvncl_class of = cvncl_weights_class(b, &c);
+        const cvncl_built *built = cvncl_conv_built(net, &of, big, small);
+        if (!built) return cvncl_no_way(net, &of);
+        result = cvncl_run_product(net, built, &of, "xxwtiii", big, small, 0, table, positions,
                                    slices, length);
-    else
-        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "xxwtiii",
-                                  big, small, 0, table, positions, slices, length);
+    }
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiiif", 0, dw, n, slices, c.CG, c.taps,
-                      cvncl_is_depthwise(&c) ? c.M : c.MG, cvncl_gradient_factor(net));
+    return cvncl_each_sum(net, CVNCL_CONV_REDUCE, n, "wpiiiiif", 0, dw, n, slices, c.CG, c.taps,
+                          cvncl_is_depthwise(&c) ? c.M : c.MG, cvncl_gradient_factor(net));
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
@@ -4562,6 +4754,7 @@ static cvn_result cvncl_conv_unpad(cvn_net *net, const cvni_layer *l, float *dx,
 
 static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
 {
+    const cvni_conv c = cvni_conv_of(net, l);
     const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
     const int transposed = d->transposed;
     cvni_layer *x = cvni_in(net, l, 0);
@@ -4579,7 +4772,8 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
                                      l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
-    if (d->pad_mode != CVN_PAD_ZERO) return cvncl_conv_unpad(net, l, dx, add);
+    if (d->pad_mode != CVN_PAD_ZERO && !cvncl_is_pointwise(cvncl_of(net), &c))
+        return cvncl_conv_unpad(net, l, dx, add);
     return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
                            NULL);
 }
@@ -10960,16 +11154,15 @@ static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "gemm", 0, { NULL } },            /* kernel by kernel: cvncl_get_built */
-    { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
-                   cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
-                   cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
-                   cvncl_text_conv_plain_weights, cvncl_text_conv_order, cvncl_text_depthwise } },
+    { "conv", 0, { cvncl_text_common, cvncl_text_slices, cvncl_text_conv_common,
+                   cvncl_text_conv_order, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool, cvncl_text_lppool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
     { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,
                   cvncl_text_prelu } },
-    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_operations,
+    { "layers", 0, { cvncl_text_common, cvncl_text_slices, cvncl_text_product_sum,
+                     cvncl_text_copy, cvncl_text_place, cvncl_text_operations,
                      cvncl_text_binary, cvncl_text_softmax, cvncl_text_philox,
                      cvncl_text_dropout } },
     { "shape", 0, { cvncl_text_common, cvncl_text_resize, cvncl_text_permute, cvncl_text_place,

@@ -195,7 +195,7 @@ static void one_way(cvncl_backend *b, const cvncl_trial *t, int way)
 static void ways(cvncl_backend *b, int size)
 {
     for (int layout = 0; layout < 4; layout++) {
-        cvncl_class c = { 0, 4, 1, 0, 0, 0 };
+        cvncl_class c = { 0, 4, 1, 0, 0, 0, 0 };
         cvncl_trial t;
         c.layout = layout;
         c.M = c.N = c.K = size;

@@ -1673,8 +1673,8 @@ static int tuned_way(const cvncl_class *c, int precision, double *left)
 /* Found once, then read, as long as the file is whole and of this precision. */
 static void tuning(void)
 {
-    const cvncl_class c = { CVNCL_GEMM_KN, 4, 1, 48, 40, 100 };
-    const cvncl_class like = { CVNCL_GEMM_KN, 4, 1, 64, 64, 128 };
+    const cvncl_class c = { CVNCL_GEMM_KN, 4, 1, 48, 40, 100, 0 };
+    const cvncl_class like = { CVNCL_GEMM_KN, 4, 1, 64, 64, 128, 0 };
     char folder[] = "/tmp/convnet_cl_XXXXXX";
     double left;
     int way;
@@ -1916,14 +1916,44 @@ static void product_reference(const cvncl_class *c, float **m, double *y)
     }
 }
 
+/* The same of a convolution, position by position and tap by tap. */
+static void conv_reference(const cvncl_class *of, float **m, size_t count, double *y)
+{
+    const cvni_conv c = cvncl_trial_conv(of);
+    const cvni_axis *h = &c.axis[1], *w = &c.axis[2];
+    const int gather = of->layout == CVNCL_LAYOUT_GATHER;
+    const int pitch = cvni_ceil_div(c.MG, 16) * 16;
+    for (size_t i = 0; i < count; i++) y[i] = gather ? (double)m[2][i % (size_t)c.M] : 0;
+    for (int i = 0; i < h->small * w->small * c.taps * c.C; i++) {
+        const int channel = i % c.C, t = i / c.C % c.taps, p = i / c.C / c.taps;
+        const int row = p / w->small - h->pad + t / w->kernel;
+        const int column = p % w->small - w->pad + t % w->kernel;
+        const int group = channel / c.CG;
+        double v;
+        if (row < 0 || row >= h->big || column < 0 || column >= w->big) continue;
+        v = (double)m[0][(row * w->big + column) * c.C + channel];
+        for (int o = 0; o < c.MG; o++) {
+            if (gather)
+                y[p * c.M + group * c.MG + o] +=
+                    v * (double)m[1][((group * c.taps + t) * c.CG + channel % c.CG) * pitch + o];
+            else
+                y[((p / of->K * c.taps + t) * c.CG + channel) * c.MG + o] +=
+                    v * (double)m[1][p * c.M + o];
+        }
+    }
+    for (size_t i = 0; i < count && gather; i++)
+        y[i] = y[i] < 0 ? 0.5 * y[i] : y[i] > 2 ? 2 : y[i];
+}
+
 static int read_trial(cvncl_backend *b, const cvncl_trial *t, float **m)
 {
-    const cvncl_class *c = &t->of;
-    const size_t sizes[4] = { (size_t)(c->M * c->K * c->batch), (size_t)(c->N * c->K * c->batch),
-                              (size_t)c->N, t->count };
+    size_t sizes[5];
     int ok = 1;
+    if (t->of.layout > 3) cvncl_conv_trial_sizes(&t->of, sizes);
+    else cvncl_trial_sizes(&t->of, sizes);
     for (int i = 0; i < 4; i++) {
-        m[i] = (float *)malloc(sizes[i] * sizeof(float));
+        m[i] = (float *)malloc((sizes[i] + 1) * sizeof(float));
+        if (!sizes[i]) continue;
         ok = ok && m[i] && b->api.EnqueueReadBuffer(b->queue, t->memory[i], 1, 0,
                                                     sizes[i] * sizeof(float), m[i], 0, NULL,
                                                     NULL) == 0;
@@ -1951,10 +1981,11 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c)
     if (!CHECK(cvncl_begin_trial(b, c, &t))) return;
     want = (double *)malloc(t.count * sizeof *want);
     CHECK(want && read_trial(b, &t, m));
-    product_reference(c, m, want);
+    if (c->layout > 3) conv_reference(c, m, t.count, want);
+    else product_reference(c, m, want);
     for (int way = 0; way < CVNCL_WAYS; way++) {
         const cvncl_way *w = &cvncl_ways[way];
-        const int few = way < CVNCL_STARTS && w->tile.m <= 64 && w->wide < 16;
+        const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
         const cvncl_built *built;
         char name[64];
         double d;
@@ -1980,7 +2011,13 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c)
 static void products(void)
 {
     static const cvncl_class classes[] = {
-        { 0, 1, 1, 1, 1, 1 }, { 0, 1, 2, 67, 45, 37 }, { 0, 4, 1, 132, 196, 52 }
+        { 0, 1, 1, 1, 1, 1, 0 }, { 0, 1, 2, 67, 45, 37, 0 }, { 0, 4, 1, 132, 196, 52, 0 }
+    };
+    static const cvncl_class convolutions[] = {     /* taps 4: an even kernel */
+        { CVNCL_LAYOUT_GATHER, 1, 2, 70, 45, 27, 9 },
+        { CVNCL_LAYOUT_WEIGHTS, 1, 2, 27, 45, 37, 9 },
+        { CVNCL_LAYOUT_GATHER, 4, 2, 150, 36, 72, 9 }, { CVNCL_LAYOUT_GATHER, 4, 1, 9, 17, 16, 4 },
+        { CVNCL_LAYOUT_WEIGHTS, 4, 2, 132, 68, 54, 3 }
     };
     for (int pass = 0; pass < 4; pass++) {
         cvncl_backend *b;
@@ -1994,6 +2031,7 @@ static void products(void)
                 c.layout = layout;
                 check_ways(b, &c);
             }
+        for (int i = pass < 2 ? 0 : 2; i < 5; i++) check_ways(b, &convolutions[i]);
         cvncl_close(&b->base);
     }
     local_memory = 0;
