@@ -45,16 +45,15 @@
  *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
  *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
  *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
- *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample;
- *     spectral norms
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample,
+ *     non_max_suppression; spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
  *     all losses and penalties; cvn_yolo_loss where its truth is an input
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Others (cvn_activation and cvn_features, which call the caller's C or another net;
- * non_max_suppression) are an error of cvn_build that names the layer, or, with
- * cvncl_desc.host_layers, run on the CPU in the midst of the others: copies there and back, a
- * warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net) are an error
+ * of cvn_build that names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst
+ * of the others: copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
@@ -947,10 +946,15 @@ static const char cvncl_text_common[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU     /* where a barrier is the end of a loop over the items */\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] += part[i];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] += part[t + n];\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -1057,8 +1061,7 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD, CVNCL_DEPTHWISE,
-    CVNCL_DEPTHWISE_WEIGHTS,
+    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD, CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
@@ -1086,8 +1089,9 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
-    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
+    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES, CVNCL_NMS,
+    CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1161,9 +1165,11 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "lrn_back", CVNCL_PROGRAM_GATHER },
     { "choose", CVNCL_PROGRAM_LAYERS },
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
-    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
+    { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
-    { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "as_labels", CVNCL_PROGRAM_GATHER }, { "places", CVNCL_PROGRAM_GATHER },
+    { "nms", CVNCL_PROGRAM_GATHER }, { "nms_rows", CVNCL_PROGRAM_GATHER },
     { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
@@ -1187,8 +1193,9 @@ static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_
 {
     const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
     snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d -DSTORED=%d",
-             b->group, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
+             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d "
+             "-DSTORED=%d",
+             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
              variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
 }
 
@@ -2052,7 +2059,7 @@ static cvn_result cvncl_write_later(cvn_net *net, void *memory, size_t at, const
     int32_t status = 0;
     if (bytes > d->pinned.bytes - d->sending) return cvncl_write(net, memory, at, from, bytes);
     if (bytes > d->pinned.bytes - d->sent) {
-        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: so are the others */
+        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: for all */
         if (status != 0) return cvncl_fail(net, "clWaitForEvents", status);
         d->sent = d->sending;
     }
@@ -3889,9 +3896,9 @@ static void cvncl_close_products(cvncl_backend *b)
 
 static const char cvncl_text_conv_common[] =
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
-    " * groups; sizes; source positions from one grid position to the next; target positions; what\n"
-    " * lies outside, cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the\n"
-    " * first of them. Tap: what it adds on three axes, its number in the parameter. */\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions;\n"
+    " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first one.\n"
+    " * Tap: what it adds on three axes, its number in the parameter. */\n"
     "#define X_ALL g[0]\n"
     "#define Y_ALL g[1]\n"
     "#define CI g[2]\n"
@@ -3964,13 +3971,17 @@ static const char cvncl_text_conv_common[] =
     "/* The source position of a window by a tap; -1: outside. */\n"
     "int within(global const int *g, int4 window, int4 tap)\n"
     "{\n"
-    "    if (PADS)\n"
-    "        tap = (int4)(FOLDED(window.y + tap.x, XD) - window.y,\n"
-    "                     FOLDED(window.z + tap.y, XH) - window.z,\n"
-    "                     FOLDED(window.w + tap.z, XW) - window.w, 0);\n"
-    "    const int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    int at = window.x + (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
     "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
-    "    return inside ? window.x + (tap.x * XH + tap.y) * XW + tap.z : -1;\n"
+    "    return inside ? at : -1;\n"
     "}\n"
     "\n"
     "int source_of(global const int *g, int4 p, int4 tap)\n"
@@ -4294,8 +4305,8 @@ static const char cvncl_text_conv_order[] =
     "        dw[(f * channels + c) * taps + t] += factor * sum;\n"
     "}\n"
     "\n"
-    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of both;\n"
-    " * of each axis where the places that each position has in p begin, then those. */\n"
+    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
+    " * both; of each axis where the places that each position has in p begin, then those. */\n"
     "kernel void conv_fold(IN_X(p), MEM_X(dx), INTS(g), const int n, const int C, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0), c = i % C, row = i / C;\n"
@@ -4465,13 +4476,16 @@ static int cvncl_fold_table(const cvni_conv *c, int *g)
     return at + most;
 }
 
+/* The gradient of the image is that of a larger one, folded back. */
+static int cvncl_is_padded(const cvni_conv *c) { return c->BH != c->H || c->BW != c->W; }
+
 /* Both gathers, "down" first; the folding where there is some. */
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const int down = cvncl_conv_places(&c, 0, NULL);
     const int both = down + cvncl_conv_places(&c, 1, NULL);
-    const int all = both + (c.d->pad_mode != CVN_PAD_ZERO ? cvncl_fold_table(&c, NULL) : 0);
+    const int all = both + (cvncl_is_padded(&c) ? cvncl_fold_table(&c, NULL) : 0);
     if (!g) return all;
     memset(g, 0, (size_t)all * sizeof *g);
     cvncl_conv_places(&c, 0, g);
@@ -4517,8 +4531,8 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
                                        cvni_mul_size((size_t)c.M, (size_t)c.K));
     const size_t padded = cvni_mul_size(cvni_mul_size((size_t)c.N, (size_t)c.C),
                                         cvni_mul_size((size_t)c.BH, (size_t)c.BW));
-    if (cvncl_is_pointwise(b, &c)) return cvni_max_size(sums, cvncl_products_work(b, &d));
-    return cvni_max_size(sums, cvni_max_size(parts, c.d->pad_mode != CVN_PAD_ZERO ? padded : 0));
+    const size_t image = cvncl_is_padded(&c) ? cvni_max_size(parts, padded) : parts;
+    return cvni_max_size(sums, cvncl_is_pointwise(b, &c) ? cvncl_products_work(b, &d) : image);
 }
 
 /* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
@@ -4628,7 +4642,7 @@ static cvni_conv cvncl_trial_conv(const cvncl_class *of)
         a->kernel = i == 0 ? 1 : square * square == c.taps ? square : i == 1 ? 1 : c.taps;
         a->pad = (a->kernel - 1) / 2;
         a->small = i == 0 ? 1 : i == 1 ? positions / width : width;
-        a->big = a->small + a->kernel - 1 - 2 * a->pad;
+        a->big = a->back = a->small + a->kernel - 1 - 2 * a->pad;
     }
     return c;
 }
@@ -4739,24 +4753,24 @@ static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
                            cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
 }
 
-/* The gradient of the padded image to the work, and folded back to dx. */
-static cvn_result cvncl_conv_unpad(cvn_net *net, const cvni_layer *l, float *dx, int add)
+/* dx (+)= the gradient; that of a padded image goes to the work, and from there folded back. */
+static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, int add)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const int n = c.N * c.C * c.H * c.W;
+    const int n = c.N * c.C * c.H * c.W, padded = cvncl_is_padded(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
-    const cvn_result result = cvncl_conv_pass(net, l, 1, l->dy, cvni_weights(net, l, 0), NULL,
-                                              cvncl_work_at(net), 0, NULL);
-    if (result != CVN_OK) return result;
+    const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, l->dy,
+                                              cvni_weights(net, l, 0), NULL,
+                                              padded ? cvncl_work_at(net) : dx, add && !padded,
+                                              NULL);
+    if (!padded || result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_CONV_FOLD, n, "wxtiii", 0, dx, table, n, c.C, add);
 }
 
 static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
 {
-    const cvni_conv c = cvni_conv_of(net, l);
-    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
-    const int transposed = d->transposed;
+    const int transposed = ((const cvni_conv_desc *)l->desc)->transposed;
     cvni_layer *x = cvni_in(net, l, 0);
     float *dw = cvni_weights_grad(net, l, 0);
     float *db = cvni_weights_grad(net, l, 1);
@@ -4771,11 +4785,7 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
                                      (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]),
                                      l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
-    if (!dx || result != CVN_OK) return result;
-    if (d->pad_mode != CVN_PAD_ZERO && !cvncl_is_pointwise(cvncl_of(net), &c))
-        return cvncl_conv_unpad(net, l, dx, add);
-    return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
-                           NULL);
+    return dx && result == CVN_OK ? cvncl_conv_dx(net, l, dx, add) : result;
 }
 
 /* ================================================================================================
@@ -6757,10 +6767,15 @@ static const char cvncl_text_attention[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] = fmax(part[0], part[i]);\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] = fmax(part[t], part[t + n]);\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -8106,6 +8121,95 @@ static const char cvncl_text_places[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
+static const char cvncl_text_nms[] =
+    "/* Places of maxima in their planes as numbers that count through the sample; by columns: H\n"
+    " * below each other */\n"
+    "kernel void places(INTS(index), OUT(y), const int n, const int outs, const int planes,\n"
+    "                   const int H, const int W, const int by_columns)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int p = index[i];\n"
+    "    y[i] = i / outs % planes * (H * W) + (by_columns ? p % W * H + p / W : p);\n"
+    "}\n"
+    "\n"
+    "/* Do two boxes cover each other by more than iou? */\n"
+    "int covers(global const float *a, global const float *b, int centers, float iou)\n"
+    "{\n"
+    "    float both = 1, one = 1, other = 1;\n"
+    "    for (int i = 0; i < 2; i++) {\n"
+    "        const float a0 = centers ? a[i] - a[i + 2] / 2 : fmin(a[i], a[i + 2]);\n"
+    "        const float a1 = centers ? a[i] + a[i + 2] / 2 : fmax(a[i], a[i + 2]);\n"
+    "        const float b0 = centers ? b[i] - b[i + 2] / 2 : fmin(b[i], b[i + 2]);\n"
+    "        const float b1 = centers ? b[i] + b[i + 2] / 2 : fmax(b[i], b[i + 2]);\n"
+    "        both *= fmax(fmin(a1, b1) - fmax(a0, b0), 0.0f);\n"
+    "        one *= a1 - a0;\n"
+    "        other *= b1 - b0;\n"
+    "    }\n"
+    "    return both > 0 ? both > iou * (one + other - both) : 0 > iou;\n"
+    "}\n"
+    "\n"
+    "/* work: [tasks, most] boxes that are kept, [tasks] how many, [tasks, S] those that are out.\n"
+    " * A group a class of an image; of all that are left the best one is kept, and puts out those\n"
+    " * that cover it. Each item looks after its own boxes. */\n"
+    "kernel void nms(IN(boxes), IN(scores), global int *work, const ulong work_at,\n"
+    "                const int tasks, const int S, const int classes, const int most,\n"
+    "                const int centers, const float least, const float iou)\n"
+    "{\n"
+    "    local float top[WG];\n"
+    "    local int number[WG];\n"
+    "    const int task = get_group_id(0), t = get_local_id(0);\n"
+    "    int best = 0, count = 0;\n"
+    "    AT(boxes); AT(scores); AT(work);\n"
+    "    global int *kept = work + task * most, *out = work + tasks * (most + 1) + task * S;\n"
+    "    boxes += (size_t)(task / classes) * S * 4;\n"
+    "    scores += (size_t)task * S;\n"
+    "    for (int s = t; s < S; s += WG) out[s] = !(scores[s] > least);\n"
+    "    while (best >= 0 && count < most) {\n"
+    "        best = -1;\n"
+    "        for (int s = t; s < S; s += WG)\n"
+    "            if (!out[s] && (best < 0 || scores[s] > scores[best])) best = s;\n"
+    "        number[t] = best;\n"
+    "        top[t] = best < 0 ? -INFINITY : scores[best];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        for (int n = WG / 2; n > 0; n /= 2) {\n"
+    "            const int o = t + n, other = t < n ? number[o] : -1, own = number[t];\n"
+    "            if (other >= 0 && (own < 0 || top[o] > top[t] ||\n"
+    "                               (top[o] == top[t] && other < own))) {\n"
+    "                number[t] = other;\n"
+    "                top[t] = top[o];\n"
+    "            }\n"
+    "            barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        }\n"
+    "        best = number[0];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (best >= 0 && t == 0) kept[count] = best;\n"
+    "        if (best >= 0) count++;\n"
+    "        for (int s = t; best >= 0 && s < S; s += WG)\n"
+    "            if (s == best || covers(boxes + 4 * s, boxes + 4 * best, centers, iou))\n"
+    "                out[s] = 1;\n"
+    "    }\n"
+    "    if (t == 0) work[tasks * most + task] = count;\n"
+    "}\n"
+    "\n"
+    "/* y [N, rows, 3]: image, class, box of those that are kept, then -1; each: tasks of a\n"
+    " * sample */\n"
+    "kernel void nms_rows(INTS(work), OUT(y), const int n, const int rows, const int each,\n"
+    "                     const int classes, const int images, const int most)\n"
+    "{\n"
+    "    const int i = get_global_id(0), first = i / rows * each;\n"
+    "    int row = i % rows, task = first;\n"
+    "    AT(work); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *counts = work + n / rows * each * most;\n"
+    "    while (task < first + each && row >= counts[task]) row -= counts[task++];\n"
+    "    const int found = task < first + each;\n"
+    "    y[3 * i] = found ? task / classes % images : -1;\n"
+    "    y[3 * i + 1] = found ? task % classes : -1;\n"
+    "    y[3 * i + 2] = found ? work[task * most + row] : -1;\n"
+    "}\n";
+
 static const char cvncl_text_roi[] =
     "/* Weights of the cells of an axis of a box (convnet.h, >>roi): [cells, n], then the first\n"
     " * and the last + 1 of those that are not 0, [cells, 2]; an item a cell. A box has the table\n"
@@ -8282,37 +8386,57 @@ static const char cvncl_text_grid[] =
     "#define TAPS(p) (p.taps * p.taps * (axes == 3 ? p.taps : 1))\n";
 
 static const char cvncl_text_grid_sample[] =
-    "kernel void grid_sample(IN(x), OUT(y), GRID_PARAMS)\n"
+    "/* table [tap][place, weight][n points], for all channels; place -1: nowhere, of weight 0,\n"
+    " * or NAN of a point that is lost */\n"
+    "kernel void grid_taps(global int *table, const ulong table_at, GRID_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / points / C, at = i % points;\n"
-    "    AT(x); AT(y); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    float weight;\n"
+    "    AT(table); AT(grid);\n"
     "    if (i >= n) return;\n"
-    "    const point p = GRID_POINT(s * points + at);\n"
-    "    float sum = p.lost ? NAN : 0, weight;\n"
+    "    const point p = GRID_POINT(i);\n"
+    "    for (int k = 0; k < TAPS(p); k++) {\n"
+    "        const int place = p.lost ? -1 : tap(&p, axes, k, -1, &weight);\n"
+    "        table[(size_t)2 * k * n + i] = place;\n"
+    "        table[(size_t)(2 * k + 1) * n + i] = as_int(place >= 0 ? weight : p.lost ? NAN : 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* all: points of the batch */\n"
+    "#define TABLE_PARAMS \\\n"
+    "    INTS(table), const int n, const int C, const int plane, const int points, \\\n"
+    "    const int all, const int taps\n"
+    "kernel void grid_sample(IN(x), OUT(y), TABLE_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(table);\n"
+    "    if (i >= n) return;\n"
+    "    const int t = i / points / C * points + i % points;\n"
+    "    float sum = 0;\n"
     "    x += (size_t)(i / points) * plane;\n"
-    "    for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "        const int place = tap(&p, axes, k, -1, &weight);\n"
-    "        if (place >= 0) sum += weight * x[place];\n"
+    "    for (int k = 0; k < taps; k++) {\n"
+    "        const size_t at = 2 * (size_t)k * all + t;\n"
+    "        const int place = table[at];\n"
+    "        const float weight = as_float(table[at + all]), v = x[max(place, 0)];\n"
+    "        sum += place < 0 ? weight : weight * v;\n"
     "    }\n"
     "    y[i] = sum;\n"
     "}\n"
     "\n"
     "/* an item a plane of x, of which there are n, point after point */\n"
-    "kernel void grid_back(IN(dy), MEM(dx), GRID_PARAMS)\n"
+    "kernel void grid_back(IN(dy), MEM(dx), TABLE_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / C;\n"
-    "    AT(dy); AT(dx); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(dy); AT(dx); AT(table);\n"
     "    if (i >= n) return;\n"
     "    dx += (size_t)i * plane;\n"
     "    dy += (size_t)i * points;\n"
-    "    for (int t = 0; t < points; t++) {\n"
-    "        const point p = GRID_POINT(s * points + t);\n"
-    "        float weight;\n"
-    "        for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "            const int place = tap(&p, axes, k, -1, &weight);\n"
-    "            if (place >= 0) dx[place] += weight * dy[t];\n"
+    "    table += i / C * points;\n"
+    "    for (int t = 0; t < points; t++)\n"
+    "        for (int k = 0; k < taps; k++) {\n"
+    "            const size_t at = 2 * (size_t)k * all + t;\n"
+    "            if (table[at] >= 0) dx[table[at]] += as_float(table[at + all]) * dy[t];\n"
     "        }\n"
-    "    }\n"
     "}\n"
     "\n"
     "/* an item a point, of which there are n */\n"
@@ -8693,6 +8817,52 @@ static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
 }
 #endif
 
+#ifndef CONVNET_NO_ONNX
+static cvn_result cvncl_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_PLACES, n, "ppiiiiii", index->y, l->y, n,
+                      n / (x.dim[0] * x.dim[1]), l->samples * x.dim[1],
+                      x.rank == 3 ? 1 : x.dim[2], x.dim[x.rank - 1],
+                      ((const cvni_places_desc *)l->desc)->by_columns);
+}
+#endif
+
+/* ---- boxes that cover no better one ---- */
+
+/* Classes of all images, in each of which boxes are chosen. */
+static int cvncl_nms_tasks(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    return (int)(cvni_elements(scores) / (size_t)scores.dim[scores.rank - 1]);
+}
+
+static size_t cvncl_nms_work(cvn_net *net, const cvni_layer *l)
+{
+    const size_t most = (size_t)((const cvni_nms_desc *)l->desc)->most;
+    return cvni_add_size(cvni_mul_size((size_t)cvncl_nms_tasks(net, l), most + 1),
+                         cvni_elements(cvni_in(net, l, 1)->shape));
+}
+
+static cvn_result cvncl_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_nms_desc *d = (const cvni_nms_desc *)l->desc;
+    const cvni_layer *boxes = cvni_in(net, l, 0);
+    const cvni_layer *scores = cvni_in(net, l, 1);
+    const cvn_shape s = scores->shape;
+    const int tasks = cvncl_nms_tasks(net, l), rows = l->shape.dim[1];
+    const int classes = s.dim[s.rank - 2];
+    const cvn_result result = cvncl_groups(net, CVNCL_NMS, tasks, "ppwiiiiiff", boxes->y,
+                                           scores->y, 0, tasks, s.dim[s.rank - 1], classes,
+                                           d->most, d->d.centers, (double)d->d.score,
+                                           (double)d->d.iou);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_NMS_ROWS, s.dim[0] * rows, "wpiiiiii", 0, l->y, s.dim[0] * rows,
+                      rows, tasks / s.dim[0], classes, s.rank == 4 ? s.dim[1] : 1, d->most);
+}
+
 /* ---- max unpooling, local response ---- */
 
 static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
@@ -8813,12 +8983,36 @@ static int cvncl_grid_pad(const cvni_grid_desc *d)
     return d->pad_mode == CVN_PAD_ZERO ? 0 : d->pad_mode == CVN_PAD_REFLECT ? 1 : 2;
 }
 
-static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+static int cvncl_grid_taps(const cvni_grid_job *j)
+{
+    const int each = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    return each * each * (j->axes == 3 ? each : 1);
+}
+
+static size_t cvncl_grid_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_grid_job j = cvni_grid_job_of(net, (cvni_layer *)l);
+    return cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
+                         cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+}
+
+/* The table, then the kernel that reads it: n items, tensors `from` and `to`. */
+static cvn_result cvncl_grid_run(cvn_net *net, cvni_layer *l, int kernel, const float *from,
+                                 float *to, int n)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, l);
-    const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "pp" CVNCL_GRID, j.x, j.y,
-                      CVNCL_GRID_ARGUMENTS(j, n));
+    const int all = l->shape.dim[0] * (int)j.points;
+    const cvn_result result = cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0,
+                                         CVNCL_GRID_ARGUMENTS(j, all));
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, kernel, n, "ppwiiiiii", from, to, 0, n, j.C, (int)j.plane,
+                      (int)j.points, all, cvncl_grid_taps(&j));
+}
+
+static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_grid_run(net, l, CVNCL_GRID_SAMPLE, cvni_in(net, l, 0)->y, l->y,
+                          (int)cvni_elements(l->shape));
 }
 
 static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
@@ -8832,8 +9026,7 @@ static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = CVN_OK;
     if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
     if (d && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_GRID_BACK, planes, "pp" CVNCL_GRID, j.dy, d,
-                            CVNCL_GRID_ARGUMENTS(j, planes));
+        result = cvncl_grid_run(net, l, CVNCL_GRID_BACK, l->dy, d, planes);
     d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
     if (!d) return result;
     return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
@@ -9913,7 +10106,8 @@ static const char cvncl_text_yolo[] =
     "        const int row = min((int)(v[2] * f[0]), f[0] - 1);\n"
     "        for (int a = 0; a < f[2]; a++) {\n"
     "            const float aw = ANCHOR(f, a, 0), ah = ANCHOR(f, a, 1);\n"
-    "            const float both = fmin(w, aw) * fmin(h, ah), fit = both / (w * h + aw * ah - both);\n"
+    "            const float both = fmin(w, aw) * fmin(h, ah);\n"
+    "            const float fit = both / (w * h + aw * ah - both);\n"
     "            if (fit <= best) continue;\n"
     "            best = fit;\n"
     "            at = f[3] + (a * f[0] + row) * f[1] + column;\n"
@@ -10001,8 +10195,8 @@ static const char cvncl_text_yolo_loss[] =
     "    return 0;\n"
     "}\n"
     "\n"
-    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h, >>yolo-loss)\n"
-    " * and its loss; each: entries of x a sample weight */\n"
+    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h,\n"
+    " * >>yolo-loss) and its loss; each: entries of x a sample weight */\n"
     "#define YOLO_PARAMS \\\n"
     "    INTS(g), const int n, const int h, const int truths, const int each\n"
     "kernel void yolo_loss(IN(x), IN(truth), INTS(home), IN(samples), OUT(part),\n"
@@ -11118,11 +11312,15 @@ static const cvncl_row cvncl_rows[] = {
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
     { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
 #endif
+#ifndef CONVNET_NO_ONNX
+    { &cvni_op_places, CVNCL_PROGRAM_GATHER, cvncl_places_forward, NULL, NULL, NULL, NULL },
+#endif
+    { &cvni_op_nms, CVNCL_PROGRAM_GATHER, cvncl_nms_forward, NULL, NULL, NULL, cvncl_nms_work },
     CVNCL_LAYER_ROW(yolo, view),
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
     CVNCL_ROW(roi_align, PLACES, roi, roi, NULL, cvncl_roi_work),
-    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, NULL),
+    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, cvncl_grid_work),
     CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
     CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
     CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
@@ -11184,7 +11382,7 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
                      cvncl_text_ctc_back, cvncl_text_yolo, cvncl_text_yolo_loss } },
     { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
-                     cvncl_text_gather, cvncl_text_places } },
+                     cvncl_text_gather, cvncl_text_places, cvncl_text_nms } },
     { "places", 0, { cvncl_text_common, cvncl_text_roi, cvncl_text_grid,
                      cvncl_text_grid_sample } },
     { "spectral", 0, { cvncl_text_common, cvncl_text_spectral } }
