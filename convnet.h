@@ -3223,6 +3223,7 @@ typedef struct cvni_param {
 typedef struct cvni_buffer {
     size_t bytes, offset;
     int begin, end;             /* steps of the timeline in which it is in use, both included */
+    int narrow;                 /* on the device its numbers have 16 bits */
 } cvni_buffer;
 
 typedef struct cvni_plan {
@@ -3232,12 +3233,14 @@ typedef struct cvni_plan {
     size_t weights, ema, grads, state, batch;   /* offsets of the persistent part */
     int slots;                          /* optimizer state arrays */
     int averages;                       /* has room at ema */
-    size_t persistent_bytes, scratch, scratch_bytes, total;
+    size_t persistent_bytes, scratch, scratch_bytes;
+    size_t narrow, total;               /* where the narrow buffers begin: behind all others */
     double macs_again;                  /* of the recomputed layers, per sample */
 } cvni_plan;
 
 /* What computes a net instead of the kernels of this file: >>backend. `device` is a net's memory
- * there, laid out as its arena; places in it are byte offsets. */
+ * there, laid out as its arena, narrow buffers in half the bytes; places are byte offsets in the
+ * arena. */
 struct cvni_update;
 struct cvni_mix_job;
 struct cvn_data;
@@ -3252,9 +3255,11 @@ struct cvn_backend {
     void (*release)(void *device);
     cvn_result (*push)(cvn_net *net, size_t at, const void *from, size_t bytes);
     cvn_result (*pull)(cvn_net *net, size_t at, void *to, size_t bytes);
-    /* value or gradient x of l, of which the device may have another order */
-    cvn_result (*push_tensor)(cvn_net *net, const cvni_layer *l, const float *x);
-    cvn_result (*pull_tensor)(cvn_net *net, const cvni_layer *l, float *x);
+    /* marks the narrow buffers of a plan in which nothing has its place yet; 0: memory is out */
+    int (*mark_narrow)(cvn_backend *b, cvn_net *net, cvni_plan *plan);
+    /* value or gradient of l, which the device may have in another order or as other numbers */
+    cvn_result (*push_tensor)(cvn_net *net, const cvni_layer *l, int gradient);
+    cvn_result (*pull_tensor)(cvn_net *net, const cvni_layer *l, int gradient);
     cvn_result (*fill)(cvn_net *net, size_t at, size_t floats, float value);
     cvn_result (*forward)(cvn_net *net, cvni_layer *l);
     cvn_result (*backward)(cvn_net *net, cvni_layer *l);
@@ -5149,7 +5154,7 @@ static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
 {
     if (!net->device || !l->y) return CVN_OK;
     if (l->op->flags & CVNI_SOURCE && (l->is_int || !l->gathered)) return CVN_OK;
-    return net->backend->pull_tensor(net, l, l->y);
+    return net->backend->pull_tensor(net, l, 0);
 }
 
 /* Inputs, weights and partners of the samples, folded weights where they are new. */
@@ -5178,7 +5183,7 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
     for (int i = 0; result == CVN_OK && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
     if (result == CVN_OK) result = run(net, l);
-    if (result == CVN_OK) result = net->backend->push_tensor(net, l, l->y);
+    if (result == CVN_OK) result = net->backend->push_tensor(net, l, 0);
     for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
@@ -5201,8 +5206,8 @@ static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l, int to_host)
     for (int i = 0; result == CVN_OK && i < l->inputs; i++) {
         const cvni_layer *x = &net->layers[l->input[i]];
         if (x->place.grad && x->dy && x->grad_written)
-            result = to_host ? net->backend->pull_tensor(net, x, x->dy)
-                             : net->backend->push_tensor(net, x, x->dy);
+            result = to_host ? net->backend->pull_tensor(net, x, 1)
+                             : net->backend->push_tensor(net, x, 1);
     }
     return result;
 }
@@ -5211,7 +5216,7 @@ static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
                                         void (*run)(cvn_net *net, cvni_layer *l))
 {
     cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
-    if (result == CVN_OK) result = net->backend->pull_tensor(net, l, l->dy);
+    if (result == CVN_OK) result = net->backend->pull_tensor(net, l, 1);
     if (result == CVN_OK && l->op->flags & CVNI_USES_Y) result = cvni_fetch(net, l);
     for (int i = 0; result == CVN_OK && l->op->flags & CVNI_USES_X && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
@@ -5278,7 +5283,7 @@ static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **d
  *                                          source: T. Chen et al., arXiv:1604.06174
  *
  *   Arena: [ parameters, running statistics | averages of them | gradients | optimizer state |
- *            weights and partners of the samples | scratch | buffers ]
+ *            weights and partners of the samples | scratch | buffers | narrow buffers ]
  *                                                                      tested: tests/test_core.c */
 
 static int cvni_can_fold(const cvni_layer *l);              /* >>conv, >>dense: takes a norm and
@@ -5338,6 +5343,7 @@ static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begi
     b->offset = 0;
     b->begin = begin;
     b->end = end;
+    b->narrow = 0;
     return plan->count++;
 }
 
@@ -5794,44 +5800,61 @@ static int cvni_compare_offsets(const void *a, const void *b)
 
 /* Where `bytes` can lie from `at` on: a device may have its memory in pieces, and nothing lies
  * across their borders. */
-static size_t cvni_in_piece(const cvn_net *net, size_t at, size_t bytes)
+static size_t cvni_in_piece(size_t piece, size_t at, size_t bytes)
 {
-    const size_t piece = net->backend ? net->backend->piece : 0;
     if (!piece || !bytes || at / piece == (cvni_add_size(at, bytes) - 1) / piece) return at;
     return cvni_mul_size(at / piece + 1, piece);
 }
 
-/* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do
- * not fit size_t. */
-static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
+static size_t cvni_piece_of(const cvn_net *net) { return net->backend ? net->backend->piece : 0; }
+
+/* Offsets from `base` on of the buffers in `order` that are narrow or that are not; returns the
+ * bytes of all. */
+static size_t cvni_place_some(const cvni_plan *plan, cvni_buffer **order, int narrow, size_t base,
+                              size_t piece)
 {
-    cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
-                                                                        sizeof *order));
     cvni_buffer **near_ones = order + plan->count;
-    const size_t base = plan->persistent_bytes;
     size_t total = 0;
-    if (!order) return SIZE_MAX;
-    for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
-    qsort(order, (size_t)plan->count, sizeof *order, cvni_compare_buffers);
     for (int i = 0; i < plan->count; i++) {
         cvni_buffer *b = order[i];
         int found = 0;
-        size_t offset = cvni_in_piece(net, base, b->bytes) - base;
+        size_t offset = cvni_in_piece(piece, base, b->bytes) - base;
+        if (b->narrow != narrow) continue;
         for (int j = 0; j < i; j++)
-            if (order[j]->begin <= b->end && b->begin <= order[j]->end)
+            if (order[j]->begin <= b->end && b->begin <= order[j]->end &&
+                order[j]->narrow == narrow)
                 near_ones[found++] = order[j];
         qsort(near_ones, (size_t)found, sizeof *near_ones, cvni_compare_offsets);
         for (int j = 0; j < found; j++) {
             if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
             offset = cvni_max_size(offset,
                                    cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
-            offset = cvni_in_piece(net, cvni_add_size(base, offset), b->bytes) - base;
+            offset = cvni_in_piece(piece, cvni_add_size(base, offset), b->bytes) - base;
         }
         b->offset = offset;
         total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
     }
-    cvni_free(net, order);
     return total;
+}
+
+/* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do
+ * not fit size_t. Narrow buffers have pieces of their own, of half the bytes. */
+static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
+{
+    cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
+                                                                        sizeof *order));
+    const size_t piece = cvni_piece_of(net);
+    size_t wide, narrow;
+    if (!order) return SIZE_MAX;
+    for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
+    qsort(order, (size_t)plan->count, sizeof *order, cvni_compare_buffers);
+    wide = cvni_place_some(plan, order, 0, plan->persistent_bytes, piece);
+    narrow = cvni_place_some(plan, order, 1, 0, cvni_mul_size(piece, 2));
+    for (int i = 0; i < plan->count; i++)
+        if (plan->buffers[i].narrow) plan->buffers[i].offset += wide;
+    cvni_free(net, order);
+    plan->narrow = cvni_add_size(plan->persistent_bytes, wide);
+    return cvni_add_size(wide, narrow);
 }
 
 /* Offsets of the parameters: trainable ones from the front, running statistics behind them. */
@@ -5878,21 +5901,22 @@ static void cvni_restore_shapes(cvn_net *net)
 static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int train)
 {
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
+    const size_t piece = cvni_piece_of(net);
     size_t weights = 0, state, samples;
     size_t at = 0;
     if (!net->parent)
         at = weights = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
     plan->averages = train && !net->parent && net->ema_decay > 0;
-    plan->ema = plan->averages ? cvni_in_piece(net, at, weights) : at;
+    plan->ema = plan->averages ? cvni_in_piece(piece, at, weights) : at;
     if (plan->averages) at = cvni_add_size(plan->ema, weights);
-    plan->grads = train ? cvni_in_piece(net, at, bytes) : at;
+    plan->grads = train ? cvni_in_piece(piece, at, bytes) : at;
     if (train) at = cvni_add_size(plan->grads, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
     state = cvni_mul_size(bytes, (size_t)plan->slots);
-    plan->state = cvni_in_piece(net, at, state);
+    plan->state = cvni_in_piece(piece, at, state);
     at = cvni_add_size(plan->state, state);
     samples = train ? cvni_align(cvni_mul_size((size_t)batch, sizeof(float) + sizeof(int))) : 0;
-    plan->batch = cvni_in_piece(net, at, samples);
+    plan->batch = cvni_in_piece(piece, at, samples);
     at = cvni_add_size(plan->batch, samples);
     for (int id = 1; id < net->layer_count; id++)
         plan->scratch_bytes = cvni_max_size(plan->scratch_bytes,
@@ -5962,6 +5986,7 @@ static cvn_result cvni_plan_with(cvn_net *net, int batch, int mode, const int *s
     done = cvni_plan_layers(&p);
     cvni_free(net, memory);
     cvni_plan_persistent(net, plan, batch, p.train);
+    if (done && net->backend) done = net->backend->mark_narrow(net->backend, net, plan);
     buffers = done ? cvni_place_buffers(net, plan) : SIZE_MAX;
     plan->total = cvni_add_size(plan->persistent_bytes, buffers);
     if (plan->total > SIZE_MAX - CVNI_ALIGN) {
@@ -6371,7 +6396,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->dy && (l->want_grad || net->desc.keep_all)) {
-        if (net->device && net->backend->pull_tensor(net, l, l->dy) != CVN_OK) return NULL;
+        if (net->device && net->backend->pull_tensor(net, l, 1) != CVN_OK) return NULL;
         return l->dy;
     }
     cvni_fail(net, CVN_ERROR_STATE,
@@ -6759,7 +6784,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     if (gradient != l->dy) cvni_copy(l->dy, gradient, cvni_elements(l->shape));
     l->grad_written = 1;
     if (net->device && net->device_result == CVN_OK)
-        net->device_result = net->backend->push_tensor(net, l, l->dy);
+        net->device_result = net->backend->push_tensor(net, l, 1);
     cvni_run_backward(net);
     return net->device_result;
 }
@@ -26378,8 +26403,7 @@ static void cvni_features_backward(cvn_net *net, cvni_layer *l)
         d->other->inputs_only = 0;
     }
     if (result == CVN_OK && d->other->device)
-        result = d->other->backend->pull_tensor(d->other, cvni_first_input(d->other),
-                                                cvni_first_input(d->other)->dy);
+        result = d->other->backend->pull_tensor(d->other, cvni_first_input(d->other), 1);
     for (size_t i = 0; i < n; i++) {
         const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
         dx[i] = add ? dx[i] + g : g;
@@ -29493,15 +29517,50 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
     return CVN_OK;
 }
 
+static cvni_layer *cvni_scored_target(const cvn_net *net);
+
+/* Losses, if they were run, and what is scored: a device sends them while it works on. */
+static cvn_result cvni_ask(cvn_net *net, int losses, int scored)
+{
+    const cvni_layer *target = cvni_scored_target(net);
+    cvn_result result = CVN_OK;
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (!(losses && l->loss_weight != 0) && !(scored && (id == net->output || l == target)))
+            continue;
+        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
+        result = net->backend->ask(net, l);
+    }
+    return result;
+}
+
+/* They have come. */
+static cvn_result cvni_answer(cvn_net *net, int losses)
+{
+    const cvn_result result = net->backend->answer(net);
+    if (result == CVN_OK && losses) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
+static cvn_result cvni_backward_on_device(cvn_net *net, float share, int scored)
+{
+    cvn_result result = cvni_ask(net, 1, scored);
+    if (result != CVN_OK) return result;
+    cvni_backward(net, share);
+    result = cvni_answer(net, 1);
+    return result == CVN_OK ? net->device_result : result;
+}
+
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
     cvn_result result = cvni_needs_training(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK) result = cvn_backward(net);
+    if (result == CVN_OK)
+        result = net->device && loss ? cvni_backward_on_device(net, 1, 0) : cvn_backward(net);
     if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
-    if (result == CVN_OK && loss) result = cvni_fetch_loss(net);
     if (result == CVN_OK && loss) *loss = net->loss;
     return result;
 }
@@ -29697,44 +29756,97 @@ static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int f
     return work;
 }
 
+typedef struct cvni_evaluation {
+    cvn_net *net;
+    const cvn_data *data;
+    cvn_metrics m;
+    cvni_score s;
+    double loss;
+    int *work;              /* cvni_gather_range, cvni_labels_of */
+    int waits;              /* samples of a batch that has run and is not yet scored */
+    const int *labels;      /* its own, or NULL: those in the net's label input */
+    int *kept;              /* room for them */
+} cvni_evaluation;
+
+static cvn_result cvni_score_waiting(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    const cvn_result result = net->device ? cvni_answer(net, net->mode == CVN_TRAIN) : CVN_OK;
+    if (result == CVN_OK) cvni_score_batch(net, e->labels, &e->s, &e->m);
+    e->loss += (double)net->loss * e->waits;
+    e->waits = 0;
+    return result;
+}
+
+/* The batch of sample `done` on has run. A device sends its numbers while the next one runs, whose
+ * labels and targets the host has by then: labels are kept; with targets no batch waits. */
+static cvn_result cvni_score_later(cvni_evaluation *e, int done)
+{
+    cvn_net *net = e->net;
+    const cvni_layer *own = cvni_true_labels(net);
+    const size_t bytes = cvni_positions(net) * sizeof(int);
+    cvn_result result;
+    e->labels = cvni_labels_of(net, e->data, done, e->work);
+    e->waits = net->batch;
+    if (!net->device) return cvni_score_waiting(e);
+    result = cvni_ask(net, net->mode == CVN_TRAIN, 1);
+    if (result == CVN_OK && cvni_scored_target(net)) return cvni_score_waiting(e);
+    if (result != CVN_OK || !(e->labels || own)) return result;
+    if (!e->kept) e->kept = (int *)cvni_alloc(net, bytes);      /* no later batch is larger */
+    if (!e->kept) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    memcpy(e->kept, e->labels ? e->labels : (const int *)(const void *)own->y, bytes);
+    e->labels = e->kept;
+    return CVN_OK;
+}
+
+static cvn_result cvni_evaluate_batches(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    cvn_result result = CVN_OK;
+    for (int done = 0, n; result == CVN_OK && done < e->data->count; done += n) {
+        n = cvni_min(e->data->count - done, net->max_batch);
+        if (e->waits && e->waits != n) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_gather_range(net, e->data, done, n, e->work);
+        if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK && e->waits) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_score_later(e, done);
+    }
+    if (result == CVN_OK) return e->waits ? cvni_score_waiting(e) : CVN_OK;
+    if (e->waits) net->backend->answer(net);
+    return result;
+}
+
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
 {
-    cvn_metrics m;
-    cvni_score s = { 0, 0, 0 };
-    double loss = 0;
+    cvni_evaluation e;
+    cvn_metrics *m = &e.m;
     size_t ints;
-    int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
     if (!metrics) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_evaluate: no metrics");
     result = cvni_check_data(net, data);
     if (result != CVN_OK) return result;
-    m = *metrics;
-    if (m.confusion && m.classes > 0)
-        memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
+    memset(&e, 0, sizeof e);
+    e.net = net;
+    e.data = data;
+    e.m = *metrics;
+    if (m->confusion && m->classes > 0)
+        memset(m->confusion, 0, (size_t)m->classes * (size_t)m->classes * sizeof(int));
     ints = data->index ? cvni_labels_each(net, data) : 0;
     if (data->fill && !ints) ints = 1;
     ints = cvni_mul_size(ints, (size_t)net->max_batch);
-    work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
-    if (ints && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
-    for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
-        result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
-                                   work);
-        if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
-        if (result == CVN_OK && cvni_scored_target(net))
-            result = cvni_fetch(net, cvni_scored_target(net));
-        if (result != CVN_OK) break;
-        cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
-        loss += (double)net->loss * net->batch;
-    }
+    e.work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
+    if (ints && !e.work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    result = cvni_evaluate_batches(&e);
     net->weighted = 0;
-    cvni_free(net, work);
+    cvni_free(net, e.work);
+    cvni_free(net, e.kept);
     if (result != CVN_OK) return result;
-    m.count = data->count;
-    m.loss = loss / data->count;
-    m.accuracy = s.counted > 0 ? s.right / s.counted : (double)NAN;
-    m.top5 = s.counted > 0 ? s.top5 / s.counted : (double)NAN;
-    *metrics = m;
+    m->count = data->count;
+    m->loss = e.loss / data->count;
+    m->accuracy = e.s.counted > 0 ? e.s.right / e.s.counted : (double)NAN;
+    m->top5 = e.s.counted > 0 ? e.s.top5 / e.s.counted : (double)NAN;
+    *metrics = *m;
     return CVN_OK;
 }
 
@@ -29894,26 +30006,6 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
 }
 
-/* Losses and what is scored, which a device hands over while it is busy with the backward pass. */
-static cvn_result cvni_backward_on_device(cvn_net *net, float share)
-{
-    const cvni_layer *target = cvni_scored_target(net);
-    cvn_result result = CVN_OK;
-    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight == 0 && id != net->output && l != target) continue;
-        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
-        result = net->backend->ask(net, l);
-    }
-    if (result != CVN_OK) return result;
-    cvni_backward(net, share);
-    result = net->backend->answer(net);
-    if (result == CVN_OK) result = net->device_result;
-    if (result == CVN_OK) cvni_sum_losses(net);
-    net->loss_waits = 0;
-    return result;
-}
-
 /* Adds a batch of n samples to the gradients, as its share of the step. */
 static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
 {
@@ -29923,7 +30015,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share);
+    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,

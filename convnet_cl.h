@@ -27,6 +27,7 @@
  *                                  =0: nowhere. Not set: one in the user's cache folder; programs
  *                                  only where the driver has no cache of its own
  *               CONVNET_CL_TUNE    off, fast or full, before cvncl_desc.tune
+ *               CONVNET_CL_STORAGE fp32, fp16 or bf16, before cvncl_desc.storage
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
@@ -35,8 +36,8 @@
  *     >>cl-recurrent  >>cl-embed  >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
- *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
- *     transposed convolutions; depthwise and separable ones
+ *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and padding; transposed
+ *     convolutions; depthwise and separable ones
  *     max, average, lp, global and adaptive pools, dilated ones too; places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; all functions of one element
@@ -44,25 +45,34 @@
  *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
  *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
  *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
- *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample;
- *     spectral norms
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample,
+ *     non_max_suppression; spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
- *     all losses and penalties but cvn_yolo_loss
+ *     all losses and penalties; cvn_yolo_loss where its truth is an input
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
- * non_max_suppression, convolutions with padding that is not zero) are an error of cvn_build that
- * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
- * copies there and back, a warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net) are an error
+ * of cvn_build that names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst
+ * of the others: copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
  * cvncl_desc.precision lets products round their factors, for matrix units, and tuning choose.
  * Random draws (dropout) are the CPU's.
- * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
- * pass in an order of their own, and workspace; cvncl_memory_needed tells it all beforehand. The
- * host's arena stays. On the device images are channels last (>>cl-memory); what the host reads and
- * writes is not.
+ * Storage. With cvncl_desc.storage values and gradients of images are 16-bit numbers: those of
+ * convolutions, batch norms of images, and of the pools, elementwise functions, prelu, arithmetic,
+ * where, dropout, concat of channels and resizing behind them. All arithmetic is float32, and so
+ * are parameters, their gradients, statistics, the optimizer's state, all other layers and what the
+ * host reads and writes; copies convert. Such nets take about half the memory for values, and move
+ * half the bytes; convolutions are then not on matrix units. What is stored is the nearest number,
+ * of two the even one; fp16 has infinity beyond 65504. As fp16 has no small numbers, gradients are
+ * stored times cvncl_desc.gradient_scale, which the kernels put in and take out: nothing that the
+ * host sees is scaled. Gradients that it makes infinite make the weights NaN: a smaller one helps.
+ * bf16 has the range of floats and needs none.
+ * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
+ * host takes more), the weights of convolutions once for each pass in an order of their own, and
+ * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
+ * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
  * its loss and output, which the host reads while the backward pass runs.
@@ -86,6 +96,10 @@ extern "C" {
 /* What products may round their factors to; sums are float32. */
 enum { CVNCL_FP32, CVNCL_TF32, CVNCL_BF16 };
 
+/* What values and gradients of images are stored as on the device; arithmetic and sums are
+ * float32. */
+enum { CVNCL_STORE_FP32, CVNCL_STORE_FP16, CVNCL_STORE_BF16 };
+
 /* Time spent on finding the fastest kernels for a net's products, in cvn_build. */
 enum {
     CVNCL_TUNE_DEFAULT,         /* off on a CPU, else fast */
@@ -106,6 +120,10 @@ typedef struct cvncl_desc {
                                  * (7 bits): dense layers and convolutions on matrix units, where
                                  * there are such and, but on Hopper, channels are multiples of 4 */
     int tune;                   /* CVNCL_TUNE_... */
+    int storage;                /* CVNCL_STORE_FP32; CVNCL_STORE_FP16 (10 bits behind the point, at
+                                 * most 65504) or CVNCL_STORE_BF16 (7 bits): see "Storage" above */
+    float gradient_scale;       /* CVNCL_STORE_FP16: gradients are stored times this, rounded down
+                                 * to a power of two; 0: 4096 */
 } cvncl_desc;
 
 CONVNET_API cvncl_desc cvncl_defaults(void);
@@ -406,6 +424,7 @@ enum {                          /* programs, in the order of cvncl_programs */
 enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
 enum { CVNCL_MAX_KERNELS = 192 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
+enum { CVNCL_VARIANTS = 2 * CVNCL_TILES };      /* of a program: those, then for narrow images */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
 typedef struct cvncl_tile { int m, n, k, item_m, item_n; } cvncl_tile;
@@ -428,6 +447,8 @@ typedef struct cvncl_backend {
     /* products, >>cl-gemm and >>cl-tune: */
     uint64_t max_group, local_bytes;
     int is_cpu, register_option, precision;
+    int storage;
+    float gradient_scale;       /* of narrow gradients; 1 but for fp16 */
     int emulate;                /* matrix units by plain C, for tests */
     const char *no_wgmma;       /* why warp group products cannot be had; NULL: not known */
     int tune, choices_read;
@@ -435,8 +456,8 @@ typedef struct cvncl_backend {
     const struct cvncl_vendor *vendor;
     struct cvncl_built *built;
     struct cvncl_choice *choices;
-    void *program[CVNCL_PROGRAMS][CVNCL_TILES];
-    void *kernel[CVNCL_MAX_KERNELS][CVNCL_TILES];
+    void *program[CVNCL_PROGRAMS][CVNCL_VARIANTS];
+    void *kernel[CVNCL_MAX_KERNELS][CVNCL_VARIANTS];
 } cvncl_backend;
 
 static cvncl_backend *cvncl_of(const cvn_net *net) { return (cvncl_backend *)net->backend; }
@@ -535,6 +556,21 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
 static void cvncl_measure_products(cvncl_backend *b, const cvncl_desc *d);   /* >>cl-tune */
 static void cvncl_close_products(cvncl_backend *b);
 
+/* 4096: gradients of a mean over samples are far below 16, and 2^-24/4096 is still stored. */
+static void cvncl_measure_storage(cvncl_backend *b, const cvncl_desc *d)
+{
+    const char *env = getenv("CONVNET_CL_STORAGE");
+    int power;
+    b->storage = d->storage;
+    if (env && *env)
+        b->storage = !strcmp(env, "fp16") ? CVNCL_STORE_FP16
+                                          : !strcmp(env, "bf16") ? CVNCL_STORE_BF16
+                                                                 : CVNCL_STORE_FP32;
+    (void)frexp(d->gradient_scale > 0 ? (double)d->gradient_scale : 4096.0, &power);
+    b->gradient_scale = b->storage == CVNCL_STORE_FP16
+                            ? (float)ldexp(1, cvni_max(-24, cvni_min(power - 1, 24))) : 1;
+}
+
 static void cvncl_refuse(cvncl_backend *b, const char *why) { b->base.unusable = why; }
 
 /* Library, device, context and queue; what fails is the reason. */
@@ -564,6 +600,7 @@ static void cvncl_start(cvncl_backend *b, const cvncl_desc *d)
     }
     cvncl_measure(b, d);
     cvncl_measure_products(b, d);
+    cvncl_measure_storage(b, d);
     b->context = b->api.CreateContext(NULL, 1, &b->device, NULL, NULL, &status);
     if (b->context)
         b->queue = b->api.CreateCommandQueue(b->context, b->device, 0, &status);
@@ -602,12 +639,12 @@ void cvncl_close(cvn_backend *backend)
     cvncl_backend *b = (cvncl_backend *)backend;
     if (!b) return;
     cvncl_close_products(b);
-    for (int i = 0; i < CVNCL_MAX_KERNELS * CVNCL_TILES; i++)
-        if (b->kernel[i / CVNCL_TILES][i % CVNCL_TILES])
-            b->api.ReleaseKernel(b->kernel[i / CVNCL_TILES][i % CVNCL_TILES]);
-    for (int i = 0; i < CVNCL_PROGRAMS * CVNCL_TILES; i++)
-        if (b->program[i / CVNCL_TILES][i % CVNCL_TILES])
-            b->api.ReleaseProgram(b->program[i / CVNCL_TILES][i % CVNCL_TILES]);
+    for (int i = 0; i < CVNCL_MAX_KERNELS * CVNCL_VARIANTS; i++)
+        if (b->kernel[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS])
+            b->api.ReleaseKernel(b->kernel[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS]);
+    for (int i = 0; i < CVNCL_PROGRAMS * CVNCL_VARIANTS; i++)
+        if (b->program[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS])
+            b->api.ReleaseProgram(b->program[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS]);
     if (b->queue) b->api.ReleaseCommandQueue(b->queue);
     if (b->context) b->api.ReleaseContext(b->context);
     CONVNET_FREE(b);            /* the library stays: drivers do not survive being unloaded */
@@ -868,7 +905,8 @@ static void cvncl_keep_program(const cvncl_backend *b, void *program, const char
 /* ================================================================================================
  * >>cl-programs   what is built of the texts, and how kernels are called
  * ==============================================================================================
- *   Programs are built when a net that needs them is; those of products for two sizes of tiles. */
+ *   Programs are built when a net that needs them is; those of products for two sizes of tiles,
+ *   those of layers of images apart for narrow ones (>>cl-memory). */
 
 static const char cvncl_text_common[] =
     "/* A tensor is a memory and a place in it, in elements; NONE: not there. */\n"
@@ -880,16 +918,57 @@ static const char cvncl_text_common[] =
     "#define HAS(p) (p##_at != NONE)\n"
     "#define AT(p) p += HAS(p) ? p##_at : 0\n"
     "\n"
+    "/* Values and gradients of images, which may be narrow: STORED 0 float, 1 fp16, 2 bf16 (the\n"
+    " * upper half of a float). GET, SET: an element; GET4, SET4: four, the first one of which\n"
+    " * is a multiple of four. */\n"
+    "#if STORED\n"
+    "#define STORED_TYPE ushort\n"
+    "#else\n"
+    "#define STORED_TYPE float\n"
+    "#endif\n"
+    "#define IN_X(p) global const STORED_TYPE *restrict p, const ulong p##_at\n"
+    "#define OUT_X(p) global STORED_TYPE *restrict p, const ulong p##_at\n"
+    "#define MEM_X(p) global STORED_TYPE *p, const ulong p##_at\n"
+    "#if STORED == 2\n"
+    "ushort upper_half(const float v)\n"
+    "{\n"
+    "    const uint u = as_uint(v);\n"
+    "    return (v != v ? u | 0x400000u : u + 0x7FFFu + (u >> 16 & 1)) >> 16;\n"
+    "}\n"
+    "\n"
+    "#define GET(p, i) as_float((uint)(p)[i] << 16)\n"
+    "#define SET(p, i, v) ((p)[i] = upper_half(v))\n"
+    "#define GET4(p) as_float4(convert_uint4(*(global const ushort4 *)(p)) << 16)\n"
+    "#define SET4(p, v) \\\n"
+    "    (*(global ushort4 *)(p) = (ushort4)(upper_half((v).x), upper_half((v).y), \\\n"
+    "                                        upper_half((v).z), upper_half((v).w)))\n"
+    "#elif STORED == 1\n"
+    "#define GET(p, i) vload_half(i, (global const half *)(p))\n"
+    "#define SET(p, i, v) vstore_half_rte(v, i, (global half *)(p))\n"
+    "#define GET4(p) vloada_half4(0, (global const half *)(p))\n"
+    "#define SET4(p, v) vstorea_half4_rte(v, 0, (global half *)(p))\n"
+    "#else\n"
+    "#define GET(p, i) (p)[i]\n"
+    "#define SET(p, i, v) ((p)[i] = (v))\n"
+    "#define GET4(p) (*(global const float4 *)(p))\n"
+    "#define SET4(p, v) (*(global float4 *)(p) = (v))\n"
+    "#endif\n"
+    "\n"
     "/* Sum over the WG items of a group, in an order that never changes. */\n"
     "float group_sum(float x, local float *part)\n"
     "{\n"
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU     /* where a barrier is the end of a loop over the items */\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] += part[i];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] += part[t + n];\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -996,7 +1075,7 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
+    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD, CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
@@ -1004,7 +1083,7 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
     CVNCL_PRODUCT_SUM,
     CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
-    CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_TURN_BACK, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -1020,11 +1099,13 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
     CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
     CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
+    CVNCL_YOLO_HOME, CVNCL_YOLO_LOSS, CVNCL_YOLO_BACK,
     CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
-    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
+    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES, CVNCL_NMS,
+    CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1034,6 +1115,7 @@ typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
+    { "conv_fold", CVNCL_PROGRAM_CONV },
     { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
     { "maxpool", CVNCL_PROGRAM_POOL }, { "maxpool_back", CVNCL_PROGRAM_POOL },
     { "avgpool", CVNCL_PROGRAM_POOL }, { "avgpool_back", CVNCL_PROGRAM_POOL },
@@ -1050,7 +1132,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "product_sum", CVNCL_PROGRAM_LAYERS },
     { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
     { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
-    { "turn", CVNCL_PROGRAM_LAYERS },
+    { "turn", CVNCL_PROGRAM_LAYERS }, { "turn_back", CVNCL_PROGRAM_LAYERS },
     { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
@@ -1085,6 +1167,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
     { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
     { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES },
+    { "yolo_home", CVNCL_PROGRAM_LOSSES }, { "yolo_loss", CVNCL_PROGRAM_LOSSES },
+    { "yolo_back", CVNCL_PROGRAM_LOSSES },
     { "select_axes", CVNCL_PROGRAM_GATHER }, { "select_back", CVNCL_PROGRAM_GATHER },
     { "resample", CVNCL_PROGRAM_GATHER }, { "resample_back", CVNCL_PROGRAM_GATHER },
     { "topk", CVNCL_PROGRAM_GATHER }, { "cumsum", CVNCL_PROGRAM_GATHER },
@@ -1095,9 +1179,11 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "lrn_back", CVNCL_PROGRAM_GATHER },
     { "choose", CVNCL_PROGRAM_LAYERS },
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
-    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
+    { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
-    { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "as_labels", CVNCL_PROGRAM_GATHER }, { "places", CVNCL_PROGRAM_GATHER },
+    { "nms", CVNCL_PROGRAM_GATHER }, { "nms_rows", CVNCL_PROGRAM_GATHER },
     { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
@@ -1117,20 +1203,22 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
 }
 
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_t room)
 {
-    const cvncl_tile *t = &b->tile[size];
+    const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
     snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d "
+             "-DSTORED=%d",
+             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
+             variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
 }
 
 /* The same of a kernel: with its program and macros. */
-static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int size, int32_t status)
+static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int variant, int32_t status)
 {
     const cvncl_kernel *k = &cvncl_kernels[kernel];
     char options[128], text[256];
-    cvncl_options(cvncl_of(net), size, options, sizeof options);
+    cvncl_options(cvncl_of(net), variant, options, sizeof options);
     snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
              cvncl_program_at(k->program)->name, options);
     return cvncl_fail(net, text, status);
@@ -1175,35 +1263,35 @@ static cvn_result cvncl_build_failed(cvn_net *net, const cvncl_program *p, void 
     return result;
 }
 
-static void cvncl_forget_program(cvncl_backend *b, int number, int size)
+static void cvncl_forget_program(cvncl_backend *b, int number, int variant)
 {
     for (int i = 0; i < CVNCL_KERNELS; i++) {
-        if (cvncl_kernels[i].program != number || !b->kernel[i][size]) continue;
-        b->api.ReleaseKernel(b->kernel[i][size]);
-        b->kernel[i][size] = NULL;
+        if (cvncl_kernels[i].program != number || !b->kernel[i][variant]) continue;
+        b->api.ReleaseKernel(b->kernel[i][variant]);
+        b->kernel[i][variant] = NULL;
     }
-    b->api.ReleaseProgram(b->program[number][size]);
-    b->program[number][size] = NULL;
+    b->api.ReleaseProgram(b->program[number][variant]);
+    b->program[number][variant] = NULL;
 }
 
 /* All kernels of a program that is built; on failure it is given back. */
-static cvn_result cvncl_make_kernels(cvn_net *net, int number, int size, void *program)
+static cvn_result cvncl_make_kernels(cvn_net *net, int number, int variant, void *program)
 {
     cvncl_backend *b = cvncl_of(net);
     int32_t status = 0;
-    b->program[number][size] = program;
+    b->program[number][variant] = program;
     for (int i = 0; i < CVNCL_KERNELS; i++) {
         if (cvncl_kernels[i].program != number) continue;
-        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
-        if (b->kernel[i][size]) continue;
-        cvncl_forget_program(b, number, size);
-        return cvncl_kernel_failed(net, i, size, status);
+        b->kernel[i][variant] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
+        if (b->kernel[i][variant]) continue;
+        cvncl_forget_program(b, number, variant);
+        return cvncl_kernel_failed(net, i, variant, status);
     }
     return CVN_OK;
 }
 
-/* Builds program `number` for one size of tiles, or finds it built. */
-static cvn_result cvncl_build(cvn_net *net, int number, int size)
+/* Builds a variant of program `number`, or finds it built. */
+static cvn_result cvncl_build(cvn_net *net, int number, int variant)
 {
     cvncl_backend *b = cvncl_of(net);
     const cvncl_program *p = cvncl_program_at(number);
@@ -1217,30 +1305,32 @@ static cvn_result cvncl_build(cvn_net *net, int number, int size)
         texts[count] = p->text[count];
         count++;
     }
-    cvncl_options(b, size, options, sizeof options);
+    cvncl_options(b, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     program = cvncl_kept_program(b, texts, count, options, 0);
-    if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
+    if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;
 #endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
     if (!program) return cvncl_fail(net, "clCreateProgramWithSource", status);
     status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
-    result = cvncl_make_kernels(net, number, size, program);
+    result = cvncl_make_kernels(net, number, variant, program);
 #ifndef CONVNET_NO_STDIO
     if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options, 0);
 #endif
     return result;
 }
 
-static cvn_result cvncl_need(cvn_net *net, int program)
+/* For narrow images, or for others. */
+static cvn_result cvncl_need(cvn_net *net, int program, int narrow)
 {
     const cvncl_backend *b = cvncl_of(net);
+    const int first = narrow ? CVNCL_TILES : 0;
     const int sizes = cvncl_program_at(program)->tiled && b->local ? CVNCL_TILES : 1;
     cvn_result result = CVN_OK;
     if (!cvncl_program_at(program)->text[0]) return CVN_OK;
-    for (int size = 0; size < sizes && result == CVN_OK; size++)
-        if (!b->program[program][size]) result = cvncl_build(net, program, size);
+    for (int variant = first; variant < first + sizes && result == CVN_OK; variant++)
+        if (!b->program[program][variant]) result = cvncl_build(net, program, variant);
     return result;
 }
 
@@ -1253,14 +1343,12 @@ typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
 typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
 enum { CVNCL_REPLIES = 16 };
 
-/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
-typedef struct cvncl_order { int C, S; } cvncl_order;
+/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. narrow: of 16-bit
+ * numbers. */
+typedef struct cvncl_order { int C, S, narrow; } cvncl_order;
 
-/* Weights in another order: where in `packed`, of which version of the parameters. */
-typedef struct cvncl_packed {
-    int at;
-    unsigned version;
-} cvncl_packed;
+/* Weights in another order: where in `packed`, whether they are those of the parameter. */
+typedef struct cvncl_packed { int at, fresh; } cvncl_packed;
 
 /* An operand in another order while a layer runs, and what it has been before. */
 typedef struct cvncl_swap {
@@ -1277,15 +1365,18 @@ typedef struct cvncl_net {
     cvn_net *net;
     cvncl_buffer arena[CVNCL_MAX_PIECES];
     int pieces;
+    int narrow_piece;           /* the first one of narrow buffers */
+    int narrow;                 /* the layer that runs has narrow images */
     cvncl_buffer spare, packed, tables, work, pinned;
     size_t spare_bytes, packed_bytes;
     unsigned char *landing;
     size_t landing_begin;       /* bytes in front of it, for partners on their way there */
     size_t landed;              /* bytes of it in use */
+    size_t sending, sent;       /* behind it: inputs on their way there; the end of those */
+    void *sent_event;           /* of the last of them */
     cvncl_reply reply[CVNCL_REPLIES];
     int replies;
     void *event;                /* of the last one */
-    unsigned version;           /* of the parameters; moves when they change */
     int *table_at;              /* by layer, in ints */
     cvncl_order *order;         /* by layer: of value and gradient */
     char *last;                 /* by layer: its kernels work channels last */
@@ -1301,21 +1392,40 @@ static float *cvncl_spare(const cvn_net *net, size_t at)
     return (float *)((uintptr_t)net->arena + net->plan.total + at);
 }
 
-/* Memory and place, in elements, of such a pointer or one into the arena. */
-static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uint64_t *at)
+/* The work, as such a pointer: behind the spare. */
+static float *cvncl_work_at(const cvn_net *net)
+{
+    return cvncl_spare(net, cvncl_net_of(net)->spare_bytes);
+}
+
+/* Memory and place, in elements of `size` bytes, of such a pointer or one into the arena. */
+static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, size_t size,
+                                    uint64_t *at)
 {
     const cvncl_net *d = cvncl_net_of(net);
-    const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
-    const int spare = bytes >= net->plan.total;
-    *at = (spare ? bytes - net->plan.total : bytes % d->b->base.piece) / sizeof(float);
-    return spare ? &d->spare.memory : &d->arena[bytes / d->b->base.piece].memory;
+    const size_t piece = d->b->base.piece;
+    size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
+    int first = 0;
+    if (bytes >= net->plan.total) {
+        const size_t behind = bytes - net->plan.total;
+        const int spare = behind < d->spare_bytes;
+        *at = (spare ? behind : behind - d->spare_bytes) / size;
+        return spare ? &d->spare.memory : &d->work.memory;
+    }
+    if (bytes >= net->plan.narrow) {
+        bytes = (bytes - net->plan.narrow) / 2;
+        first = d->narrow_piece;
+    }
+    *at = bytes % piece / size;
+    return &d->arena[first + (int)(bytes / piece)].memory;
 }
 
 #define CVNCL_NOWHERE UINT64_MAX
 
-/* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, k into the
- * packed weights, t ints into the tables (-1: none), i int, u unsigned, f float, b a buffer without
- * an offset. The other memories go with their offset in elements. */
+/* Arguments by letters: p a pointer into the arena or NULL, x the same to what is narrow where the
+ * layer that runs has narrow images, w floats into the work, k into the packed weights, t ints into
+ * the tables (-1: none), i int, u unsigned, f float, b a buffer without an offset. The other
+ * memories go with their offset in elements. */
 static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *format, va_list args)
 {
     const cvncl_net *d = cvncl_net_of(net);
@@ -1336,14 +1446,15 @@ static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *for
             void *const memory = va_arg(args, void *);
             status = d->b->api.SetKernelArg(kernel, index++, sizeof memory, &memory);
         } else {
-            void *const *memory = letter == 'p'   ? &d->arena[0].memory
-                                  : letter == 'k' ? &d->packed.memory
+            const size_t size = letter == 'x' && d->narrow ? sizeof(uint16_t) : sizeof(float);
+            void *const *memory = letter == 'k'   ? &d->packed.memory
                                   : letter == 'w' ? &d->work.memory
-                                                  : &d->tables.memory;
+                                  : letter == 't' ? &d->tables.memory
+                                                  : &d->arena[0].memory;
             uint64_t at = CVNCL_NOWHERE;
-            if (letter == 'p') {
+            if (letter == 'p' || letter == 'x') {
                 const void *pointer = va_arg(args, const void *);
-                if (pointer) memory = cvncl_memory_of(net, pointer, &at);
+                if (pointer) memory = cvncl_memory_of(net, pointer, size, &at);
             } else {
                 const int place = va_arg(args, int);
                 if (place >= 0) at = (uint64_t)place;
@@ -1359,12 +1470,13 @@ static cvn_result cvncl_enqueue(cvn_net *net, int kernel, int size, int axes, co
                                 const size_t *local, const char *format, va_list args)
 {
     const cvncl_backend *b = cvncl_of(net);
-    void *k = b->kernel[kernel][size];
+    const int variant = size + (cvncl_net_of(net)->narrow ? CVNCL_TILES : 0);
+    void *k = b->kernel[kernel][variant];
     int32_t status = cvncl_arguments(net, k, format, args);
     if (status == 0)
         status = b->api.EnqueueNDRangeKernel(b->queue, k, (uint32_t)axes, NULL, global, local, 0,
                                              NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, size, status);
+    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, variant, status);
 }
 
 /* An item each of n elements. */
@@ -1444,10 +1556,16 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  * ==============================================================================================
  *   Images are channels last where their layers can work so: [N, ..., C] in the place that the plan
  *   has for [N, C, ...], value and gradient alike. Convolutions and batch norms make it so; pools,
- *   elementwise functions, resizing and concat over channels follow their inputs; all others, and
- *   what the host sees, have the host's order. A view has its input's. A layer that finds an
- *   operand in the other order gets a copy in `spare` for as long as it runs, and its gradient goes
- *   back the same way. */
+ *   elementwise functions, dropout, arithmetic with broadcasting, resizing and concat over channels
+ *   follow their inputs; all others, and what the host sees, have the host's order. A view has its
+ *   input's. A layer that finds an operand in the other order gets a copy in `spare` for as long as
+ *   it runs, and its gradient goes back the same way.
+ *   With cvncl_desc.storage the values and gradients of the layers that make or follow channels
+ *   last are narrow, 16-bit numbers, and so are their operands: what such copies turn they convert.
+ *   Kernels read and write them by GET and SET. Narrow gradients are times cvncl_backend.
+ *   gradient_scale, which passes through all these layers, being linear in them; it is taken out in
+ *   the copies, and where gradients of parameters are added up. A buffer in which all is narrow
+ *   lies behind the others (cvni_plan.narrow) in half the bytes. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1509,6 +1627,7 @@ static void cvncl_release(void *device)
         b->api.EnqueueUnmapMemObject(b->queue, d->pinned.memory, d->landing, 0, NULL, NULL);
     b->api.Finish(b->queue);
     if (d->event) b->api.ReleaseEvent(d->event);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
     for (int i = 0; i < d->pieces; i++) cvncl_give_back(b, &d->arena[i]);
     cvncl_give_back(b, &d->tables);
     cvncl_give_back(b, &d->work);
@@ -1558,8 +1677,9 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
     size_t most = 0;
     for (int i = 0; i < 3; i++) most = cvni_max_size(most, whole[i]);
     for (int i = 0; i < plan->count; i++) {
-        if (plan->buffers[i].bytes <= most) continue;
-        most = plan->buffers[i].bytes;
+        const size_t bytes = plan->buffers[i].bytes >> plan->buffers[i].narrow;
+        if (bytes <= most) continue;
+        most = bytes;
         who = most > m->piece ? cvncl_owner(net, plan, i) : who;
     }
     if (most > m->piece)
@@ -1608,19 +1728,23 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
 }
 
 /* Channels last; one channel or one position: that is the host's order. */
-static cvncl_order cvncl_last_order(const cvni_layer *l)
+static cvncl_order cvncl_last_order(const cvni_layer *l, int narrow)
 {
-    const cvncl_order plain = { 1, 1 };
-    cvncl_order o;
-    if (l->shape.rank < 3) return plain;
+    cvncl_order o = { 1, 1, 0 };
+    o.narrow = narrow;
+    if (l->shape.rank < 3) return o;
     o.C = l->shape.dim[1];
     o.S = (int)(cvni_sample_elements(l->shape) / (size_t)o.C);
-    return o.C > 1 && o.S > 1 ? o : plain;
+    if (o.C == 1 || o.S == 1) o.C = o.S = 1;
+    return o;
 }
 
-static int cvncl_same_order(cvncl_order a, cvncl_order b) { return a.C == b.C && a.S == b.S; }
+static int cvncl_same_order(cvncl_order a, cvncl_order b)
+{
+    return a.C == b.C && a.S == b.S && a.narrow == b.narrow;
+}
 
-static int cvncl_is_plain(cvncl_order o) { return o.C == 1; }
+static int cvncl_is_plain(cvncl_order o) { return o.C == 1 && !o.narrow; }
 
 /* Operand i of a layer: its inputs, then the residual that a batch norm adds. */
 static int cvncl_operand(const cvni_layer *l, const cvni_place *place, int i)
@@ -1636,15 +1760,16 @@ static int cvncl_operands(const cvni_layer *l, const cvni_place *place)
 /* The order in which layer `id` wants its operand x. */
 static cvncl_order cvncl_wanted(const cvncl_net *d, int id, int x)
 {
-    const cvncl_order plain = { 1, 1 };
-    return d->last[id] ? cvncl_last_order(&d->net->layers[x]) : plain;
+    const cvncl_order plain = { 1, 1, 0 };
+    return d->last[id] ? cvncl_last_order(&d->net->layers[x], d->order[id].narrow) : plain;
 }
 
 static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id)
 {
     const cvni_layer *l = &d->net->layers[id];
     const cvni_place *place = &plan->places[id];
-    const cvncl_order plain = { 1, 1 };
+    const cvncl_order plain = { 1, 1, 0 };
+    int follows = 0;
     d->order[id] = plain;
     d->last[id] = 0;
     if (place->by || ((place->skip || l->op->flags & CVNI_VIEW) && l->inputs)) {
@@ -1654,15 +1779,16 @@ static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id
     }
     if (!cvncl_find(d->net, l)) return;
     d->last[id] = (char)(cvni_is_conv(l) || cvni_outputs_second(l) || cvni_is_batchnorm(l));
-    if (cvncl_follows(d->net, l)) {
-        for (int i = 0; i < cvncl_operands(l, place); i++) {
-            const int x = cvncl_operand(l, place, i);
-            if (!cvncl_is_plain(d->order[x]) &&
-                cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x])))
-                d->last[id] = 1;
-        }
+    for (int i = 0; cvncl_follows(d->net, l) && i < cvncl_operands(l, place); i++) {
+        const int x = cvncl_operand(l, place, i);
+        follows |= !cvncl_is_plain(d->order[x]) &&
+                   cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x],
+                                                                  d->order[x].narrow));
     }
-    if (d->last[id]) d->order[id] = cvncl_last_order(l);
+    if (follows) d->last[id] = 1;
+    if (d->last[id])            /* a norm of vectors is not narrow */
+        d->order[id] = cvncl_last_order(l, d->b->storage != CVNCL_STORE_FP32 &&
+                                               (follows || l->shape.rank > 2));
 }
 
 /* Elements from one position of a plane to the next where layer `l` works: 1, or its channels. */
@@ -1671,9 +1797,9 @@ static int cvncl_step(const cvn_net *net, const cvni_layer *l)
     return cvncl_net_of(net)->last[cvni_id(net, l)] ? l->shape.dim[1] : 1;
 }
 
-static size_t cvncl_spare_of(const cvni_layer *x)
+static size_t cvncl_spare_of(const cvni_layer *x, int narrow)
 {
-    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float)));
+    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float) >> narrow));
 }
 
 /* Bytes of `spare`: of a layer's operands in the other order, each with its gradient, twice where
@@ -1689,39 +1815,69 @@ static size_t cvncl_spare_bytes(const cvncl_net *d, const cvni_plan *plan)
         for (int i = 0; !(l->op->flags & CVNI_VIEW) && i < cvncl_operands(l, place); i++) {
             const int x = cvncl_operand(l, place, i);
             const cvncl_order wanted = cvncl_wanted(d, id, x);
-            const int times = 1 + (plan->places[x].grad != 0) +
-                              (!cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]));
+            const int turns_twice = !cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]);
+            const int times = 1 + (plan->places[x].grad != 0) + turns_twice;
+            const size_t one = cvncl_spare_of(&net->layers[x], wanted.narrow && !turns_twice);
             if (!cvncl_same_order(wanted, d->order[x]))
-                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times,
-                                                           cvncl_spare_of(&net->layers[x])));
+                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times, one));
         }
         if (!cvncl_is_plain(d->order[id]) &&
             (d->b->base.host_layers || l->want_grad || cvni_is_kept(net, id)))
-            bytes = cvni_max_size(bytes, cvncl_spare_of(l));
+            bytes = cvni_max_size(bytes, cvncl_spare_of(l, 0));
         most = cvni_max_size(most, bytes);
     }
     return most;
+}
+
+/* Orders of all tensors; 0: memory is out. */
+static int cvncl_choose_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t layers = (size_t)net->layer_count;
+    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
+    d->last = (char *)cvni_alloc(net, layers);
+    for (int id = 1; d->order && d->last && id < net->layer_count; id++)
+        cvncl_choose_order(d, plan, id);
+    return d->order && d->last;
+}
+
+/* A buffer is narrow in which all values and gradients are: bit 0 of the mark, bit 1: others. */
+static int cvncl_mark_narrow(cvn_backend *backend, cvn_net *net, cvni_plan *plan)
+{
+    cvncl_net d;
+    int done;
+    memset(&d, 0, sizeof d);
+    d.b = (cvncl_backend *)backend;
+    d.net = net;
+    if (d.b->storage == CVNCL_STORE_FP32) return 1;
+    done = cvncl_choose_orders(net, plan, &d);
+    for (int id = 1; done && id < net->layer_count; id++) {
+        const cvni_place *p = &plan->places[id];
+        const int buffers[3] = { p->y, p->dy, p->y_again };
+        for (int i = 0; i < 3; i++)
+            if (buffers[i] >= 0) plan->buffers[buffers[i]].narrow |= d.order[id].narrow ? 1 : 2;
+    }
+    for (int i = 0; i < plan->count; i++)
+        plan->buffers[i].narrow = plan->buffers[i].narrow == 1;
+    cvncl_free_orders(&d);
+    return done;
 }
 
 /* Orders of all tensors, places of the packed weights; what they need. */
 static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     const size_t layers = (size_t)net->layer_count;
+    const int chosen = cvncl_choose_orders(net, plan, d);
     size_t packed = 0;
     int most = 1;
     for (int id = 1; id < net->layer_count; id++)
         most = cvni_max(most, net->layers[id].inputs + 1);
-    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
-    d->last = (char *)cvni_alloc(net, layers);
     d->packed_at = (cvncl_packed *)cvni_alloc(net, 2 * layers * sizeof *d->packed_at);
     d->swap = (cvncl_swap *)cvni_alloc(net, (size_t)most * sizeof *d->swap);
-    if (!d->order || !d->last || !d->packed_at || !d->swap)
+    if (!chosen || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
     memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
-    d->version = 1;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        cvncl_choose_order(d, plan, id);
         for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
             d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
             packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
@@ -1736,6 +1892,14 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
     return CVN_OK;
 }
 
+/* Bytes of all narrow buffers on the device. */
+static size_t cvncl_narrow_bytes(const cvni_plan *plan) { return (plan->total - plan->narrow) / 2; }
+
+static int cvncl_pieces(const cvncl_backend *b, size_t bytes)
+{
+    return (int)cvni_min_size(bytes / b->base.piece + (bytes % b->base.piece != 0), INT_MAX / 2);
+}
+
 /* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
 static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
 {
@@ -1748,13 +1912,13 @@ static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_m
         floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
         ints = cvni_add_size(ints, (size_t)cvncl_table_of(net, &net->layers[id], NULL));
     }
-    m->net = plan->total;
+    m->net = plan->narrow + cvncl_narrow_bytes(plan);
     m->work = cvni_mul_size(floats, sizeof(float));
     m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
     m->tables = cvni_mul_size(ints, sizeof(int));
     m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
     m->piece = b->base.piece;
-    m->pieces = (int)cvni_min_size((m->net - 1) / m->piece + 1, INT_MAX);
+    m->pieces = cvncl_pieces(b, plan->narrow) + cvncl_pieces(b, cvncl_narrow_bytes(plan));
     m->device = b->memory;
     m->taken = b->taken;
 }
@@ -1784,17 +1948,20 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     return result;
 }
 
-/* Where the host finds losses and output: pinned, so that reading them need not wait. */
+/* Where the host finds losses and output and leaves inputs: pinned, so that neither need wait. */
 static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = d->landed = d->landing_begin;
+    size_t bytes = d->landed = d->landing_begin, inputs = 0;
     int32_t status;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight != 0 || id == net->output)
-            bytes = cvni_add_size(bytes, cvni_mul_size(cvni_elements(l->shape), sizeof(float)));
+        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+        if (l->loss_weight != 0 || id == net->output) bytes = cvni_add_size(bytes, own);
+        if (l->op->flags & CVNI_SOURCE) inputs = cvni_add_size(inputs, own);
     }
+    d->sending = d->sent = bytes;
+    bytes = cvni_add_size(bytes, inputs);
     status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
     if (d->pinned.memory)
         d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
@@ -1804,38 +1971,53 @@ static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 }
 
 /* The program of a layer and those of others that its calls use. */
-static cvn_result cvncl_need_layer(cvn_net *net, const cvni_layer *l)
+static cvn_result cvncl_need_layer(cvn_net *net, const cvni_layer *l, int narrow)
 {
     const int program = cvncl_program_of(cvncl_find(net, l));
-    cvn_result result = cvncl_need(net, program);
+    cvn_result result = cvncl_need(net, program, narrow);
     if (result == CVN_OK && program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES)
-        result = cvncl_need(net, CVNCL_PROGRAM_GEMM);
+        result = cvncl_need(net, CVNCL_PROGRAM_GEMM, 0);
     if (result == CVN_OK && program == CVNCL_PROGRAM_LOSSES)
-        result = cvncl_need(net, CVNCL_PROGRAM_LOSS);
-    if (result == CVN_OK && l->spectral) result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL);
+        result = cvncl_need(net, CVNCL_PROGRAM_LOSS, 0);
+    if (result == CVN_OK && l->spectral) result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL, 0);
+    return result;
+}
+
+/* Memory of the arena's pieces, narrow buffers in pieces of their own. */
+static cvn_result cvncl_take_pieces(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t piece = d->b->base.piece;
+    cvn_result result = CVN_OK;
+    for (int narrow = 0; narrow < 2; narrow++) {
+        size_t left = narrow ? cvncl_narrow_bytes(plan) : plan->narrow;
+        if (narrow) d->narrow_piece = d->pieces;
+        for (size_t n; left && result == CVN_OK; left -= n) {
+            n = cvni_min_size(left, piece);
+            result = cvncl_one_buffer(net, n, "the net", &d->arena[d->pieces]);
+            d->pieces += result == CVN_OK;
+        }
+    }
     return result;
 }
 
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     cvncl_memory m;
-    cvn_result result = cvncl_need(net, CVNCL_PROGRAM_LAYERS);
-    if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM);
+    cvn_result result = cvncl_make_orders(net, plan, d);
+    for (int narrow = 0; narrow < 1 + (d->b->storage != CVNCL_STORE_FP32); narrow++)
+        if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_LAYERS, narrow);
+    if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM, 0);
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
         if (cvncl_runs(net, plan, id))
-            result = cvncl_need_layer(net, &net->layers[id]);
+            result = cvncl_need_layer(net, &net->layers[id], d->order[id].narrow);
     if (result == CVN_OK) result = cvncl_need_products(net, plan->state > plan->grads);
-    if (result != CVN_OK) return result;
-    result = cvncl_make_orders(net, plan, d);
     if (result != CVN_OK) return result;
     cvncl_measure_net(d, plan, &m);
     if (m.work / sizeof(float) > INT_MAX)
         return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %.4g MiB",
                          cvncl_mib(m.work));
     result = cvncl_check_room(net, plan, &m);
-    for (; d->pieces < m.pieces && result == CVN_OK; d->pieces++)
-        result = cvncl_one_buffer(net, cvni_min_size(m.net - (size_t)d->pieces * m.piece, m.piece),
-                                  "the net", &d->arena[d->pieces]);
+    if (result == CVN_OK) result = cvncl_take_pieces(net, plan, d);
     if (result == CVN_OK)
         result = cvncl_one_buffer(net, d->spare_bytes, "room for images in another order",
                                   &d->spare);
@@ -1871,6 +2053,39 @@ static cvn_result cvncl_write(cvn_net *net, void *memory, size_t at, const void 
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
 
+static int32_t cvncl_wait_for(const cvncl_backend *b, void **event)
+{
+    int32_t status = 0;
+    if (*event) {
+        status = b->api.WaitForEvents(1, event);
+        b->api.ReleaseEvent(*event);
+    }
+    *event = NULL;
+    return status;
+}
+
+/* The same through pinned memory, where there is room: the caller's is free again at once. */
+static cvn_result cvncl_write_later(cvn_net *net, void *memory, size_t at, const void *from,
+                                    size_t bytes)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_backend *b = d->b;
+    int32_t status = 0;
+    if (bytes > d->pinned.bytes - d->sending) return cvncl_write(net, memory, at, from, bytes);
+    if (bytes > d->pinned.bytes - d->sent) {
+        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: for all */
+        if (status != 0) return cvncl_fail(net, "clWaitForEvents", status);
+        d->sent = d->sending;
+    }
+    memcpy(d->landing + d->sent, from, bytes);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
+    d->sent_event = NULL;
+    status = b->api.EnqueueWriteBuffer(b->queue, memory, 0, at, bytes, d->landing + d->sent, 0,
+                                       NULL, &d->sent_event);
+    d->sent += bytes;
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
 static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, size_t bytes)
 {
     const cvncl_backend *b = cvncl_of(net);
@@ -1890,16 +2105,30 @@ static void *cvncl_piece(const cvncl_net *d, size_t at)
     return d->arena[at / d->b->base.piece].memory;
 }
 
-/* Parameters come first in the arena. */
+/* Bytes of the parameters, which come first in the arena, change: what is packed of them is old. */
+static void cvncl_changed(const cvn_net *net, size_t at, size_t bytes)
+{
+    cvncl_packed *packed = cvncl_net_of(net)->packed_at;
+    const size_t begin = at / sizeof(float), end = (at + bytes) / sizeof(float);
+    for (int id = 1; id < net->layer_count && at < net->plan.grads; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_param *w = l->params ? &net->params[l->param[0]] : NULL;
+        if (w && w->offset < end && w->offset + w->count > begin)
+            packed[2 * id].fresh = packed[2 * id + 1].fresh = 0;
+    }
+}
+
 static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t bytes)
 {
-    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_net *d = cvncl_net_of(net);
     const unsigned char *p = (const unsigned char *)from;
+    const int passing = at >= net->plan.batch;          /* inputs, not the persistent part */
     cvn_result result = CVN_OK;
-    if (at < net->plan.grads) d->version++;
+    cvncl_changed(net, at, bytes);
     for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
         n = cvncl_stretch(d, at, bytes);
-        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+        result = (passing ? cvncl_write_later : cvncl_write)(net, cvncl_piece(d, at),
+                                                             at % d->b->base.piece, p, n);
     }
     return result;
 }
@@ -1918,30 +2147,40 @@ static cvn_result cvncl_pull(cvn_net *net, size_t at, void *to, size_t bytes)
 
 /* to (+)= from, n elements, from the order `o` to the host's, or, last, the other way round. */
 static cvn_result cvncl_turn(cvn_net *net, const float *from, float *to, int n, cvncl_order o,
-                             int last, int add)
+                             int last, int add, int gradient)
 {
-    return cvncl_each(net, CVNCL_TURN, n, "ppiiiii", from, to, n, o.C, o.S, last, add);
+    cvncl_net *d = cvncl_net_of(net);
+    const int runs_narrow = d->narrow;
+    const double scale = o.narrow && gradient ? (double)d->b->gradient_scale : 1;
+    cvn_result result;
+    d->narrow = o.narrow;
+    result = cvncl_each(net, last ? CVNCL_TURN : CVNCL_TURN_BACK, n, last ? "pxiiiif" : "xpiiiif",
+                        from, to, n, o.C, o.S, add, last ? scale : 1 / scale);
+    d->narrow = runs_narrow;
+    return result;
 }
 
-/* Value or gradient x of a layer, in the host's order on its side. */
-static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, float *x)
+/* Value or gradient of a layer, in the host's order on its side. */
+static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, int gradient)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const cvncl_order o = d->order[cvni_id(net, l)];
+    float *x = gradient ? l->dy : l->y;
     const size_t n = cvni_elements(l->shape);
     cvn_result result;
     if (cvncl_is_plain(o))
         return cvncl_pull(net, (size_t)((unsigned char *)x - net->arena), x, n * sizeof(float));
     if (n * sizeof(float) > d->spare_bytes)
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
-    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0);
+    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0, gradient);
     return result == CVN_OK ? cvncl_read(net, d->spare.memory, 0, x, n * sizeof(float)) : result;
 }
 
-static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const float *x)
+static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, int gradient)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const cvncl_order o = d->order[cvni_id(net, l)];
+    float *x = gradient ? l->dy : l->y;
     const size_t n = cvni_elements(l->shape);
     cvn_result result;
     if (cvncl_is_plain(o))
@@ -1951,22 +2190,23 @@ static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const flo
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
     result = cvncl_write(net, d->spare.memory, 0, x, n * sizeof(float));
     if (result != CVN_OK) return result;
-    return cvncl_turn(net, cvncl_spare(net, 0), (float *)x, (int)n, o, 1, 0);
+    return cvncl_turn(net, cvncl_spare(net, 0), x, (int)n, o, 1, 0, gradient);
 }
 
 /* Between the orders a and b, one of which may be the host's; by way of the host's in `middle`. */
 static cvn_result cvncl_reorder(cvn_net *net, const float *from, cvncl_order a, float *to,
-                                cvncl_order b, int n, float *middle, int add)
+                                cvncl_order b, int n, float *middle, int add, int gradient)
 {
+    const cvncl_order plain = { 1, 1, 0 };
     cvn_result result = CVN_OK;
     if (!cvncl_is_plain(a) && !cvncl_is_plain(b)) {
-        result = cvncl_turn(net, from, middle, n, a, 0, 0);
+        result = cvncl_turn(net, from, middle, n, a, 0, 0, gradient);
         from = middle;
-        a.C = 1;
+        a = plain;
     }
     if (result != CVN_OK) return result;
-    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add)
-                             : cvncl_turn(net, from, to, n, b, 1, add);
+    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add, gradient)
+                             : cvncl_turn(net, from, to, n, b, 1, add, gradient);
 }
 
 /* The operands of a layer that are not in the order in which it wants them: copies in their place,
@@ -1984,11 +2224,12 @@ static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_re
         cvni_layer *x = &net->layers[other];
         const cvncl_order order = d->order[other];
         const cvncl_order wanted = cvncl_wanted(d, id, other);
+        const size_t bytes = cvncl_spare_of(x, wanted.narrow && cvncl_is_plain(order));
         const int n = (int)cvni_elements(x->shape);
         const int reads = x->y && (!backward || (l->op->flags & CVNI_USES_X && i < l->inputs));
         cvncl_swap *s = &d->swap[count];
         float *const y = cvncl_spare(net, at);
-        float *const dy = cvncl_spare(net, at + cvncl_spare_of(x));
+        float *const dy = cvncl_spare(net, at + bytes);
         int again = cvncl_same_order(order, wanted);
         for (int k = 0; k < count; k++) again = again || d->swap[k].x == x;
         if (again) continue;
@@ -1997,13 +2238,13 @@ static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_re
         s->dy = x->dy;
         s->written = x->grad_written;
         count++;
-        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0);
+        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0, 0);
         x->y = y;
-        at += cvncl_spare_of(x);
+        at += bytes;
         if (!backward || !x->place.grad || !x->dy) continue;
         x->dy = dy;
         x->grad_written = 0;
-        at += cvncl_spare_of(x);
+        at += bytes;
     }
     return count;
 }
@@ -2023,7 +2264,8 @@ static cvn_result cvncl_swap_out(cvn_net *net, const cvni_layer *l, int count, c
         if (dy != s->dy) s->x->grad_written = s->written || written;
         if (written && result == CVN_OK)
             result = cvncl_reorder(net, dy, cvncl_wanted(d, cvni_id(net, l), id), s->dy,
-                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written);
+                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written,
+                                   1);
     }
     return result;
 }
@@ -2038,8 +2280,8 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     cvncl_reply *r = &d->reply[d->replies];
     int32_t status;
     if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
-        bytes > d->pinned.bytes - d->landed)
-        return cvncl_pull_tensor(net, l, l->y);
+        bytes > d->sending - d->landed)
+        return cvncl_pull_tensor(net, l, 0);
     r->to = l->y;
     r->at = d->landed;
     r->bytes = bytes;
@@ -2058,12 +2300,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_answer(cvn_net *net)
 {
     cvncl_net *d = cvncl_net_of(net);
-    int32_t status = 0;
-    if (d->event) {
-        status = d->b->api.WaitForEvents(1, &d->event);
-        d->b->api.ReleaseEvent(d->event);
-        d->event = NULL;
-    }
+    const int32_t status = cvncl_wait_for(d->b, &d->event);
     for (int i = 0; i < d->replies && status == 0; i++)
         memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
     d->replies = 0;
@@ -2071,14 +2308,23 @@ static cvn_result cvncl_answer(cvn_net *net)
     return status == 0 ? CVN_OK : cvncl_fail(net, "clWaitForEvents", status);
 }
 
+/* Narrow elements stand in the place of floats. */
 static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value)
 {
+    cvncl_net *d = cvncl_net_of(net);
     cvn_result result = CVN_OK;
     for (size_t n; floats && result == CVN_OK; at += n * sizeof(float), floats -= n) {
-        n = cvncl_stretch(cvncl_net_of(net), at, floats * sizeof(float)) / sizeof(float);
-        result = cvncl_each(net, CVNCL_FILL, (int)n, "pif", net->arena + at, (int)n,
+        d->narrow = at >= net->plan.narrow;
+        if (d->narrow)
+            n = cvncl_stretch(d, (at - net->plan.narrow) / 2, floats * sizeof(uint16_t)) /
+                sizeof(uint16_t);
+        else
+            n = cvncl_stretch(d, at, cvni_min_size(floats * sizeof(float), net->plan.narrow - at)) /
+                sizeof(float);
+        result = cvncl_each(net, CVNCL_FILL, (int)n, "xif", net->arena + at, (int)n,
                             (double)value);
     }
+    d->narrow = 0;
     return result;
 }
 
@@ -2117,6 +2363,16 @@ static const char cvncl_text_product[] =
     "#define LAST(v) clamped(v, slope, most)\n"
     "#define WHOLE(n) \\\n"
     "    ((((int)c_at | (HAS(with) ? (int)with_at : 0) | ldc | N | cz) & ((n) - 1)) == 0)\n"
+    "#endif\n"
+    "/* What is stored: an image, or parts of sums. */\n"
+    "#if CONV == 2\n"
+    "#define OUT_TYPE float\n"
+    "#define OUT_SET(p, i, v) ((p)[i] = (v))\n"
+    "#define OUT_SET4(p, v) (*(global float4 *)(p) = (v))\n"
+    "#else\n"
+    "#define OUT_TYPE STORED_TYPE\n"
+    "#define OUT_SET(p, i, v) SET(p, i, v)\n"
+    "#define OUT_SET4(p, v) SET4(p, v)\n"
     "#endif\n"
     "#define IX (TN / WN)\n"
     "#define IY (TM / WM)\n"
@@ -2256,13 +2512,13 @@ static const char cvncl_text_tiled_layout[] =
 
 static const char cvncl_text_tiled_load[] =
     "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const float *p, const int left)\n"
+    "float4 four(global const STORED_TYPE *p, const int left)\n"
     "{\n"
     "#if VEC == 4\n"
-    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
+    "    return left > 0 ? GET4(p) : (float4)(0);\n"
     "#else\n"
-    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
-    "                    left > 3 ? p[3] : 0);\n"
+    "    return (float4)(left > 0 ? GET(p, 0) : 0, left > 1 ? GET(p, 1) : 0,\n"
+    "                    left > 2 ? GET(p, 2) : 0, left > 3 ? GET(p, 3) : 0);\n"
     "#endif\n"
     "}\n"
     "\n"
@@ -2347,19 +2603,20 @@ static const char cvncl_text_tiled[] =
     "    }\n"
     "    EACH(i, WM) {\n"
     "        const int m = m0 + ROW(i);\n"
-    "        global const float *old = ADDED(min(m, M - 1));\n"
-    "        global float *to = TARGET(min(m, M - 1));\n"
+    "        global const OUT_TYPE *old = ADDED(min(m, M - 1));\n"
+    "        global OUT_TYPE *to = TARGET(min(m, M - 1));\n"
     "        EACH(j4, WN / 4) {\n"
     "            const int j = 4 * j4, n = n0 + COLUMN(j);\n"
     "            float4 v = (float4)(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);\n"
     "            if (WHOLE(4) && m < M && n < N) {\n"
-    "                if (old) v += *(global const float4 *)(old + n);\n"
-    "                *(global float4 *)(to + n) = (float4)(LAST(v.s0), LAST(v.s1), LAST(v.s2),\n"
-    "                                                      LAST(v.s3));\n"
+    "                if (old) v += GET4(old + n);\n"
+    "                v = (float4)(LAST(v.s0), LAST(v.s1), LAST(v.s2), LAST(v.s3));\n"
+    "                OUT_SET4(to + n, v);\n"
     "            } else if (m < M) {\n"
     "                EACH(l, 4)\n"
     "                    if (n + l < N)\n"
-    "                        to[n + l] = LAST(sum[i][j + l] + (old ? old[n + l] : 0));\n"
+    "                        OUT_SET(to, n + l,\n"
+    "                                LAST(sum[i][j + l] + (old ? GET(old, n + l) : 0)));\n"
     "            }\n"
     "        }\n"
     "    }\n"
@@ -2492,7 +2749,8 @@ static int cvncl_way_local(const cvncl_way *w)
 }
 
 /* Whether a way can be tried: of matrix units' local memory the device tells too little. WGMMA: a
- * line of a tile has 128 bytes at most. */
+ * line of a tile has 128 bytes at most. Their loaders copy floats: not for convolutions of narrow
+ * images. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
     if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
@@ -2503,6 +2761,7 @@ static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout
         return 0;
     if (w->kind >= CVNCL_BY_MMA)
         return (vector == 4 || w->kind == CVNCL_BY_WGMMA) && b->precision != CVNCL_FP32 &&
+               (layout < 4 || b->storage == CVNCL_STORE_FP32) &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
 }
@@ -2513,9 +2772,9 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
     const int wide = w->kind == CVNCL_BY_DOTS ? w->wide : w->tile.item_n;
     const int length = snprintf(text, room,
         "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DFAST_A=%d -DFAST_B=%d -DVEC=%d -DTM=%d -DTN=%d "
-        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d ", layout % 4 / 2, layout % 2, vector,
-        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
-        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4);
+        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d -DSTORED=%d ", layout % 4 / 2, layout % 2,
+        vector, w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
+        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4, layout > 3 ? b->storage : 0);
     char *end = text + length;
     room -= (size_t)length;
     if (w->kind < CVNCL_BY_TILED)
@@ -2806,14 +3065,22 @@ static size_t cvncl_column_work(const cvncl_backend *b, int rows, int C)
     return (size_t)cvncl_column_slices(b, rows, C) * (size_t)C;
 }
 
+/* What sums of the gradients of the layer that runs are times in gradients of parameters. */
+static double cvncl_gradient_factor(const cvn_net *net)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    return d->narrow ? 1 / (double)d->b->gradient_scale : 1;
+}
+
 /* db += the sums of dy [rows, C] over the rows */
 static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int rows, int C)
 {
     const int slices = cvncl_column_slices(cvncl_of(net), rows, C);
-    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "pwiiii", dy, 0,
+    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "xwiiii", dy, 0,
                                          slices * C, rows, C, cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
-    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
+    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiif", 0, db, C, slices,
+                        cvncl_gradient_factor(net));
 }
 
 /* The products of a dense layer: layout by layout y, dw, dx; pointers are the caller's. */
@@ -3526,7 +3793,8 @@ static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *
  *   For each class of products (layout, alignment, powers of two of the sizes) that a net needs,
  *   before its first step: the ways that fit multiply random matrices; those that differ from the
  *   plain kernel are dropped, the fastest stays. Fast tuning ends after 3 s in all, full tuning
- *   tries everything. What is found is kept (>>cl-cache). */
+ *   tries everything. What is found is kept (>>cl-cache). Convolutions of narrow images are not
+ *   tried: they take what floats have found, or the table. */
 
 /* A tuned class: powers of two in place of sizes. */
 typedef struct cvncl_choice {
@@ -3908,6 +4176,7 @@ static void cvncl_tune(cvncl_backend *b, const cvncl_class *c)
     if (!b->choices_read) cvncl_read_choices(b);
     b->choices_read = 1;
     if (cvncl_tuned(b, c) >= 0 || (b->tune == CVNCL_TUNE_FAST && b->tune_left <= 0)) return;
+    if (c->layout > 3 && b->storage != CVNCL_STORE_FP32) return;
     way = cvncl_fastest(b, c, b->tune == CVNCL_TUNE_FAST ? begin + b->tune_left : HUGE_VAL);
     b->tune_left -= cvni_seconds() - begin;
     if (way >= 0 && cvncl_keep_choice(b, &coarse, way)) cvncl_write_choices(b);
@@ -3955,19 +4224,21 @@ static void cvncl_close_products(cvncl_backend *b)
  *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
  *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
  *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
- *   that reach it: no product by a hole. Weights are put into the order that this reads once for
- *   each step, and when the host has changed parameters: [group, tap, channel of the source,
- *   channel of the target padded to 16], the taps of a phase side by side, and behind all as many
- *   zeros as the source has channels, which stand for positions outside.
+ *   that reach it: no product by a hole. Weights are put into the order that this reads when they
+ *   have changed (a frozen layer's once): [group, tap, channel of the source, channel of the target
+ *   padded to 16], the taps of a phase side by side, and behind all as many zeros as the source has
+ *   channels, which stand for positions outside. Padding that is not zero: "down" and the weights'
+ *   gradient read at folded positions; "up" makes the gradient of the padded image in the work,
+ *   which a second kernel folds back.
  *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
  *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
  *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
-    " * groups; sizes; source positions from one grid position to the next; target positions.\n"
-    " * Phase: its grid, where it begins in the target, its taps, the first of them. Tap: what it\n"
-    " * adds on three axes, its number in the parameter. */\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions;\n"
+    " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first one.\n"
+    " * Tap: what it adds on three axes, its number in the parameter. */\n"
     "#define X_ALL g[0]\n"
     "#define Y_ALL g[1]\n"
     "#define CI g[2]\n"
@@ -3984,8 +4255,12 @@ static const char cvncl_text_conv_common[] =
     "#define YW g[13]\n"
     "#define X_STEP (g + 14)\n"
     "#define Y_STEP (g + 17)\n"
-    "#define PHASE(p) (g + 20 + 8 * (p))\n"
-    "#define TAP(t) (g + 20 + 8 * PHASES + 4 * (t))\n"
+    "#define PADS g[20]\n"
+    "#define PHASE(p) (g + 21 + 8 * (p))\n"
+    "#define TAP(t) (g + 21 + 8 * PHASES + 4 * (t))\n"
+    "/* Where place i of a padded axis of n reads: mirrored or clamped. */\n"
+    "#define FOLDED(i, n) \\\n"
+    "    (PADS == 1 ? min(max(i, -(i)), 2 * (n) - 2 - max(i, -(i))) : clamp(i, 0, (n) - 1))\n"
     "\n"
     "/* Grid position q of the batch: image, and its place on the three axes. */\n"
     "int4 grid_point(global const int *f, int q)\n"
@@ -4036,9 +4311,17 @@ static const char cvncl_text_conv_common[] =
     "/* The source position of a window by a tap; -1: outside. */\n"
     "int within(global const int *g, int4 window, int4 tap)\n"
     "{\n"
-    "    const int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    int at = window.x + (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
     "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
-    "    return inside ? window.x + (tap.x * XH + tap.y) * XW + tap.z : -1;\n"
+    "    return inside ? at : -1;\n"
     "}\n"
     "\n"
     "int source_of(global const int *g, int4 p, int4 tap)\n"
@@ -4052,9 +4335,9 @@ static const char cvncl_text_conv_common[] =
     "    return ((p.x * YD + d) * YH + h) * YW + f[5] + p.w * Y_STEP[2];\n"
     "}\n"
     "\n"
-    "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
+    "void store(global STORED_TYPE *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
-    "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
+    "    SET(y, 0, add ? GET(y, 0) + v : clamped(v + bias, slope, most));\n"
     "}\n";
 
 static const char cvncl_text_conv_gather[] =
@@ -4062,7 +4345,7 @@ static const char cvncl_text_conv_gather[] =
     " * z: group and phase */\n"
     "#if CONV == 1\n"
     "#define PARAMS \\\n"
-    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int images, const int add, \\\n"
+    "    IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int images, const int add, \\\n"
     "    const float slope, const float most\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2); \\\n"
@@ -4086,7 +4369,7 @@ static const char cvncl_text_conv_weights[] =
     " * y; z: group and slice; g: the table of \"down\" */\n"
     "#if CONV == 2\n"
     "#define PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
     "    const int length\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2); \\\n"
@@ -4107,14 +4390,15 @@ static const char cvncl_text_tiled_conv[] =
     "/* The loaders of a convolution: channels of a tap at a place of the source. VEC 4: of each\n"
     " * group there are whole fours. */\n"
     "#if CONV\n"
-    "float4 channels(global const float *x, global const int *g, const int at, const int c)\n"
+    "float4 channels(global const STORED_TYPE *x, global const int *g, const int at,\n"
+    "                const int c)\n"
     "{\n"
-    "    return at < 0 ? (float4)(0) : *(global const float4 *)(x + (size_t)at * X_ALL + c);\n"
+    "    return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + c);\n"
     "}\n"
     "#endif\n"
     "#if CONV == 1\n"
     "/* From k on, of a window. */\n"
-    "float4 gather_four(global const float *x, global const int *g, global const int *f,\n"
+    "float4 gather_four(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
     "                   const int4 window, const int k, const int last)\n"
     "{\n"
     "    int t = max(min(k, last - 1), 0) / CI, c = k - t * CI;\n"
@@ -4125,7 +4409,7 @@ static const char cvncl_text_tiled_conv[] =
     "    float v[4];\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k + i < last ? within(g, window, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : x[(size_t)at * X_ALL + c];\n"
+    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + c);\n"
     "        if (++c == CI) {\n"
     "            c = 0;\n"
     "            t++;\n"
@@ -4144,7 +4428,7 @@ static const char cvncl_text_tiled_conv[] =
     "    ((k) < last ? *(global const float4 *)(w + (size_t)(k) * PITCH + spot) : (float4)(0))\n"
     "#elif CONV == 2\n"
     "/* Rows from m on, at a grid position, if it is `in` the slice. */\n"
-    "float4 weights_four(global const float *x, global const int *g, const int4 point,\n"
+    "float4 weights_four(global const STORED_TYPE *x, global const int *g, const int4 point,\n"
     "                    const int m, const int M, const int in)\n"
     "{\n"
     "    const int4 window = window_of(g, point);\n"
@@ -4157,7 +4441,7 @@ static const char cvncl_text_tiled_conv[] =
     "    EACH(i, 4) {\n"
     "        const int row = min(m + i, M - 1), t = row / CI;\n"
     "        const int at = in ? within(g, window, vload4(t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : x[(size_t)at * X_ALL + row - t * CI];\n"
+    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + row - t * CI);\n"
     "    }\n"
     "    return vload4(0, v);\n"
     "#endif\n"
@@ -4174,18 +4458,18 @@ static const char cvncl_text_tiled_conv[] =
 static const char cvncl_text_conv_plain[] =
     "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
     " * NULL */\n"
-    "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
-    "                int add, float slope, float most)\n"
+    "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias, int left,\n"
+    "                int whole, int add, float slope, float most)\n"
     "{\n"
     "    float s[4];\n"
     "    if (whole && left >= 4) {\n"
-    "        const float4 old = add ? vload4(0, y) : bias ? vload4(0, bias) : (float4)(0);\n"
+    "        const float4 old = add ? GET4(y) : bias ? vload4(0, bias) : (float4)(0);\n"
     "        v += old;\n"
     "        if (!add) {\n"
     "            v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
     "            v = select(v, (float4)(most), v > most);\n"
     "        }\n"
-    "        *(global float4 *)y = v;\n"
+    "        SET4(y, v);\n"
     "        return;\n"
     "    }\n"
     "    vstore4(v, 0, s);\n"
@@ -4212,20 +4496,21 @@ static const char cvncl_text_conv_plain[] =
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
     "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
-    "        global const float *row[WM];\n"
+    "        global const STORED_TYPE *row[WM];\n"
     "        for (int i = 0; i < WM; i++) {\n"
     "            const int from = m0 + i < M ? within(g, window[i], tap) : -1;\n"
-    "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
+    "            row[i] = from < 0 ? (global const STORED_TYPE *)zeros\n"
+    "                              : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
     "            const VECTOR b = VLOAD(0, w + (size_t)c * PITCH);\n"
-    "            for (int i = 0; i < WM; i++) sum[i] += row[i][c] * b;\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += GET(row[i], c) * b;\n"
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
-    "        global float *to = TARGET(m0 + i) + n0;\n"
+    "        global STORED_TYPE *to = TARGET(m0 + i) + n0;\n"
     "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
     "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
@@ -4241,6 +4526,13 @@ static const char cvncl_text_conv_plain_weights[] =
     "#define INTS_WM GLUE(int, WM)\n"
     "#define ROWS GLUE(vload, WM)\n"
     "#define PUT_ROWS GLUE(vstore, WM)\n"
+    "#if STORED == 2\n"
+    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(VLOAD(0, p)) << 16)\n"
+    "#elif STORED == 1\n"
+    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
+    "#else\n"
+    "#define GET_WIDE(p) VLOAD(0, p)\n"
+    "#endif\n"
     "\n"
     "/* source_of for WM rows at d, h, w; at: without the tap */\n"
     "INTS_WM sources_of(global const int *g, INTS_WM at, INTS_WM d, INTS_WM h, INTS_WM w,\n"
@@ -4250,16 +4542,23 @@ static const char cvncl_text_conv_plain_weights[] =
     "    h += tap.y;\n"
     "    w += tap.z;\n"
     "    at += (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
     "    return select((INTS_WM)(-1), at,\n"
     "                  d >= 0 & d < XD & h >= 0 & h < XH & w >= 0 & w < XW);\n"
     "}\n"
     "\n"
     "/* A vector may run into the next position, but not behind the tensor. */\n"
-    "VECTOR load_left(global const float *y, int left)\n"
+    "VECTOR load_left(global const STORED_TYPE *y, int left)\n"
     "{\n"
     "    float v[WN];\n"
-    "    if (left >= WN) return VLOAD(0, y);\n"
-    "    for (int j = 0; j < WN; j++) v[j] = j < left ? y[j] : 0;\n"
+    "    if (left >= WN) return GET_WIDE(y);\n"
+    "    for (int j = 0; j < WN; j++) v[j] = j < left ? GET(y, j) : 0;\n"
     "    return VLOAD(0, v);\n"
     "}\n"
     "\n"
@@ -4297,13 +4596,14 @@ static const char cvncl_text_conv_plain_weights[] =
     "            const int from = source_of(g, p, (int4)(d[0], h[0], v[0], 0));\n"
     "            if (from < 0) continue;\n"
     "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
-    "            for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += GET(x, (size_t)from * X_ALL + c[i]) * b;\n"
     "        } else {\n"
     "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
     "            int from[WM];\n"
     "            PUT_ROWS(sources_of(g, all_at + base, all_d, all_h, all_w, place), 0, from);\n"
     "            for (int i = 0; i < WM; i++)\n"
-    "                sum[i] += (from[i] < 0 ? 0 : x[(size_t)from[i] * X_ALL + c[i]]) * b;\n"
+    "                sum[i] +=\n"
+    "                    (from[i] < 0 ? 0 : GET(x, (size_t)from[i] * X_ALL + c[i])) * b;\n"
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
@@ -4331,22 +4631,43 @@ static const char cvncl_text_conv_order[] =
     "}\n"
     "\n"
     "/* dw [filter, channel of the group, tap] += the sums of the parts [slice, group, tap,\n"
-    " * channel, filter]; `filters` of a group */\n"
+    " * channel, filter], times `factor`; `filters` of a group */\n"
     "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
-    "                        const int channels, const int taps, const int filters)\n"
+    "                        const int channels, const int taps, const int filters,\n"
+    "                        const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int i = SLICED, row = i / filters, c = row % channels, t = row / channels % taps;\n"
     "    const int f = row / channels / taps * filters + i % filters;\n"
     "    AT(part); AT(dw);\n"
     "    const float sum = sum_of_slices(part, i, n, slices, shared);\n"
-    "    if (i < n && get_local_id(0) < WG / LANES) dw[(f * channels + c) * taps + t] += sum;\n"
+    "    if (i < n && get_local_id(0) < WG / LANES)\n"
+    "        dw[(f * channels + c) * taps + t] += factor * sum;\n"
+    "}\n"
+    "\n"
+    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
+    " * both; of each axis where the places that each position has in p begin, then those. */\n"
+    "kernel void conv_fold(IN_X(p), MEM_X(dx), INTS(g), const int n, const int C, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i % C, row = i / C;\n"
+    "    float sum = 0;\n"
+    "    AT(p); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int w = row % g[2], h = row / g[2] % g[1], d = row / g[2] / g[1] % g[0];\n"
+    "    const int image = row / g[2] / g[1] / g[0];\n"
+    "    global const int *fd = g + 6, *fh = fd + g[0] + 1 + g[3], *fw = fh + g[1] + 1 + g[4];\n"
+    "    for (int a = fd[d]; a < fd[d + 1]; a++)\n"
+    "        for (int b = fh[h]; b < fh[h + 1]; b++)\n"
+    "            for (int e = fw[w]; e < fw[w + 1]; e++)\n"
+    "                sum += GET(p, ((size_t)((image * g[3] + fd[a]) * g[4] + fh[b]) * g[5] +\n"
+    "                               fw[e]) * C + c);\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
     "/* Where a group has one channel of the big image: an item each element of the target. */\n"
-    "kernel void depthwise(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n, const int add,\n"
-    "                      const float slope, const float most)\n"
+    "kernel void depthwise(IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int n,\n"
+    "                      const int add, const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -4364,13 +4685,13 @@ static const char cvncl_text_depthwise[] =
     "        if (from < 0) continue;\n"
     "        for (int c = 0; c < CI; c++)\n"
     "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
-    "                   x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "                   GET(x, (size_t)from * X_ALL + o / CO * CI + c);\n"
     "    }\n"
     "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
     "\n"
     "/* part[slice][tap][filter], as conv_weights */\n"
-    "kernel void depthwise_weights(IN(x), IN(y), OUT(part), INTS(g), const int positions,\n"
+    "kernel void depthwise_weights(IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions,\n"
     "                              const int n, const int length)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4383,7 +4704,8 @@ static const char cvncl_text_depthwise[] =
     "    int4 p = grid_point(PHASE(0), first);\n"
     "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
     "        const int from = source_of(g, p, tap);\n"
-    "        if (from >= 0) sum += y[(size_t)q * Y_ALL + o] * x[(size_t)from * X_ALL + o / CO];\n"
+    "        if (from >= 0)\n"
+    "            sum += GET(y, (size_t)q * Y_ALL + o) * GET(x, (size_t)from * X_ALL + o / CO);\n"
     "    }\n"
     "    part[i] = sum;\n"
     "}\n";
@@ -4433,12 +4755,13 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
 static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
 {
     const cvni_axis *a = c->axis;
-    int step[3], phases = 1;
+    int step[3], phases = 1, ints = 21 + 4 * c->taps;
     for (int i = 0; i < 3; i++) {
-        step[i] = up ? cvni_min(a[i].stride, a[i].big) : 1;
+        step[i] = up ? cvni_axis_phases(&a[i]) : 1;
         phases *= step[i];
     }
-    if (!g) return 20 + 8 * phases + 4 * c->taps;
+    ints += 8 * phases;
+    if (!g) return ints;
     g[0] = up ? c->M : c->C;
     g[1] = up ? c->C : c->M;
     g[2] = up ? c->MG : c->CG;
@@ -4449,55 +4772,90 @@ static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
     g[7] = c->G;
     for (int i = 0; i < 3; i++) {
         g[8 + i] = up ? a[i].small : a[i].big;
-        g[11 + i] = up ? a[i].big : a[i].small;
+        g[11 + i] = up ? a[i].back : a[i].small;
         g[14 + i] = up ? 1 : a[i].stride;
         g[17 + i] = step[i];
     }
+    g[20] = up || !c->d ? CVN_PAD_ZERO : (int)c->d->pad_mode;
     for (int p = 0, slot = 0; p < phases; p++) {
         const int origin[3] = { p / step[2] / step[1], p / step[2] % step[1], p % step[2] };
-        int *f = g + 20 + 8 * p;
+        int *f = g + 21 + 8 * p;
         f[7] = slot;
         for (int i = 0; i < 3; i++) {
-            f[i] = up ? cvni_ceil_div(a[i].big - origin[i], a[i].stride) : a[i].small;
+            f[i] = up ? cvni_ceil_div(a[i].back - origin[i], a[i].stride) : a[i].small;
             f[3 + i] = origin[i];
         }
         for (int t = 0; t < c->taps; t++) {
             int tap[4] = { 0, 0, 0, t };
             int rest = t, hit = 1;
             for (int i = 2; i >= 0; rest /= a[i].kernel, i--) {
-                const int r = rest % a[i].kernel * a[i].dilation - a[i].pad;
+                const int r = rest % a[i].kernel * a[i].dilation - (up ? a[i].offset : a[i].pad);
                 hit = hit && (!up || (origin[i] - r) % a[i].stride == 0);
                 tap[i] = up ? (origin[i] - r) / a[i].stride : r;
             }
-            if (hit) memcpy(g + 20 + 8 * phases + 4 * slot++, tap, sizeof tap);
+            if (hit) memcpy(g + 21 + 8 * phases + 4 * slot++, tap, sizeof tap);
         }
         f[6] = slot - f[7];
     }
-    return 20 + 8 * phases + 4 * c->taps;
+    return ints;
 }
 
-/* Both gathers, "down" first. */
+static void cvncl_sort(const int *key, int step, int count, int in, int from, int *begins,
+                       int *list, int list_step);                       /* >>cl-gather */
+
+/* Which places of the padded image fold back to each position, as conv_fold reads it; behind it
+ * room for the keys. */
+static int cvncl_fold_table(const cvni_conv *c, int *g)
+{
+    int at = 6;
+    int most = 0;
+    for (int i = 0; i < 3; i++) {
+        at += c->axis[i].big + 1 + c->axis[i].back;
+        most = cvni_max(most, c->axis[i].back);
+    }
+    if (!g) return at + most;
+    for (int i = 0, to = 6; i < 3; i++) {
+        const cvni_axis *a = &c->axis[i];
+        for (int p = 0; p < a->back; p++)
+            g[at + p] = cvni_pad_index(p - a->pad, a->big, c->d->pad_mode);
+        g[i] = a->big;
+        g[3 + i] = a->back;
+        cvncl_sort(g + at, 1, a->back, a->big, a->big + 1, g + to, g + to + a->big + 1, 1);
+        to += a->big + 1 + a->back;
+    }
+    return at + most;
+}
+
+/* The gradient of the image is that of a larger one, folded back. */
+static int cvncl_is_padded(const cvni_conv *c) { return c->BH != c->H || c->BW != c->W; }
+
+/* Both gathers, "down" first; the folding where there is some. */
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const int down = cvncl_conv_places(&c, 0, NULL);
     const int both = down + cvncl_conv_places(&c, 1, NULL);
-    if (!g) return both;
-    memset(g, 0, (size_t)both * sizeof *g);
+    const int all = both + (cvncl_is_padded(&c) ? cvncl_fold_table(&c, NULL) : 0);
+    if (!g) return all;
+    memset(g, 0, (size_t)all * sizeof *g);
     cvncl_conv_places(&c, 0, g);
     cvncl_conv_places(&c, 1, g + down);
-    return both;
+    if (all > both) cvncl_fold_table(&c, g + both);
+    return all;
 }
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Without local
- * memory packed weights are faster than those along k. */
-static int cvncl_is_pointwise(const cvni_conv *c) { return c->plain && c->G == 1; }
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Those do not take
+ * narrow images; without local memory packed weights are faster than those along k. */
+static int cvncl_is_pointwise(const cvncl_backend *b, const cvni_conv *c)
+{
+    return c->plain && c->G == 1 && b->storage == CVNCL_STORE_FP32;
+}
 
 static int cvncl_reads_parameter(const cvncl_backend *b, const cvni_conv *c, int up)
 {
-    return cvncl_is_pointwise(c) && (b->local || up);
+    return cvncl_is_pointwise(b, c) && (b->local || up);
 }
 
 static cvni_dense cvncl_pointwise(const cvni_conv *c)
@@ -4526,7 +4884,10 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
     const size_t sums = cvncl_column_work(b, rows, l->shape.dim[1]);
     const size_t parts = cvni_mul_size((size_t)cvncl_conv_slices(b, &c),
                                        cvni_mul_size((size_t)c.M, (size_t)c.K));
-    return cvni_max_size(sums, cvncl_is_pointwise(&c) ? cvncl_products_work(b, &d) : parts);
+    const size_t padded = cvni_mul_size(cvni_mul_size((size_t)c.N, (size_t)c.C),
+                                        cvni_mul_size((size_t)c.BH, (size_t)c.BW));
+    const size_t image = cvncl_is_padded(&c) ? cvni_max_size(parts, padded) : parts;
+    return cvni_max_size(sums, cvncl_is_pointwise(b, &c) ? cvncl_products_work(b, &d) : image);
 }
 
 /* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
@@ -4544,14 +4905,6 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
 }
 
-/* The gradient of a padded image would have to be folded back. */
-static int cvncl_conv_can(const cvn_net *net, const cvni_layer *l)
-{
-    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
-    (void)net;
-    return d->pad_mode == CVN_PAD_ZERO;
-}
-
 /* The weights in the order of a gather, made anew where they have changed; `at`: where. */
 static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, const float *w,
                                   int table, int *at)
@@ -4560,8 +4913,8 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
     const int n = (int)cvncl_packed_floats(net, l, up);
     *at = p->at;
-    if (p->version == d->version && !l->spectral) return CVN_OK;
-    p->version = d->version;
+    if (p->fresh && !l->spectral) return CVN_OK;
+    p->fresh = 1;
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
@@ -4577,8 +4930,8 @@ static cvncl_class cvncl_pass_class(const cvni_conv *c, int up)
     of.N = up ? c->CG : c->MG;
     for (int i = 0; i < 3; i++) {
         const cvni_axis *a = &c->axis[i];
-        of.M *= up ? cvni_ceil_div(a->big, a->stride) : a->small;
-        phases *= up ? cvni_min(a->stride, a->big) : 1;
+        of.M *= up ? cvni_ceil_div(a->back, a->stride) : a->small;
+        phases *= up ? cvni_axis_phases(a) : 1;
     }
     of.batch = c->G * phases;
     of.taps = cvni_ceil_div(c->taps, phases);
@@ -4620,8 +4973,8 @@ static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
     result = cvncl_need_pass(net, l, &c, transposed);
     if (train && result == CVN_OK) result = cvncl_need_pass(net, l, &c, !transposed);
     if (!train || result != CVN_OK) return result;
-    return cvncl_is_pointwise(&c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
-                                  : cvncl_need_class(net, &weights);
+    if (!cvncl_is_pointwise(cvncl_of(net), &c)) return cvncl_need_class(net, &weights);
+    return cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0);
 }
 
 /* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
@@ -4649,7 +5002,7 @@ static cvni_conv cvncl_trial_conv(const cvncl_class *of)
         a->kernel = i == 0 ? 1 : square * square == c.taps ? square : i == 1 ? 1 : c.taps;
         a->pad = (a->kernel - 1) / 2;
         a->small = i == 0 ? 1 : i == 1 ? positions / width : width;
-        a->big = a->small + a->kernel - 1 - 2 * a->pad;
+        a->big = a->back = a->small + a->kernel - 1 - 2 * a->pad;
     }
     return c;
 }
@@ -4708,8 +5061,8 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     cvn_result result;
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
-        const int n = c.N * (up ? c.C * c.H * c.W : c.M * c.OH * c.OW);
-        return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
+        const int n = c.N * (up ? c.C * c.BH * c.BW : c.M * c.OH * c.OW);
+        return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxtiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
     if (cvncl_reads_parameter(cvncl_of(net), &c, up))
@@ -4720,7 +5073,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     if (result != CVN_OK) return result;
     built = cvncl_conv_built(net, &of, from, from);
     if (!built) return cvncl_no_way(net, &of);
-    return cvncl_run_product(net, built, &of, "pkpptiiff", from, packed, bias, to, table, c.N, add,
+    return cvncl_run_product(net, built, &of, "xkpxtiiff", from, packed, bias, to, table, c.N, add,
                              (double)slope, (double)most);
 }
 
@@ -4736,21 +5089,21 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int length = cvni_ceil_div(positions, slices);
     const int n = c.M * c.K;
     cvn_result result;
-    if (cvncl_is_pointwise(&c))
+    if (cvncl_is_pointwise(cvncl_of(net), &c))
         return cvncl_run_dense(net, &d, CVNCL_GEMM_MN, small, big, NULL, dw, 1, NULL);
     if (cvncl_is_depthwise(&c)) {
-        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
+        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "xxwtiii", big, small, 0,
                             table, positions, n * slices, length);
     } else {
         cvncl_class of = cvncl_weights_class(b, &c);
         const cvncl_built *built = cvncl_conv_built(net, &of, big, small);
         if (!built) return cvncl_no_way(net, &of);
-        result = cvncl_run_product(net, built, &of, "ppwtiii", big, small, 0, table, positions,
+        result = cvncl_run_product(net, built, &of, "xxwtiii", big, small, 0, table, positions,
                                    slices, length);
     }
     if (result != CVN_OK) return result;
-    return cvncl_each_sum(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
-                          cvncl_is_depthwise(&c) ? c.M : c.MG);
+    return cvncl_each_sum(net, CVNCL_CONV_REDUCE, n, "wpiiiiif", 0, dw, n, slices, c.CG, c.taps,
+                          cvncl_is_depthwise(&c) ? c.M : c.MG, cvncl_gradient_factor(net));
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
@@ -4758,6 +5111,21 @@ static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
     const int up = ((const cvni_conv_desc *)l->desc)->transposed;
     return cvncl_conv_pass(net, l, up, cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
                            cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
+}
+
+/* dx (+)= the gradient; that of a padded image goes to the work, and from there folded back. */
+static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, int add)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const int n = c.N * c.C * c.H * c.W, padded = cvncl_is_padded(&c);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
+                      cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
+    const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, l->dy,
+                                              cvni_weights(net, l, 0), NULL,
+                                              padded ? cvncl_work_at(net) : dx, add && !padded,
+                                              NULL);
+    if (!padded || result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_CONV_FOLD, n, "wxtiii", 0, dx, table, n, c.C, add);
 }
 
 static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
@@ -4777,9 +5145,7 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
                                      (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]),
                                      l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
-    if (!dx || result != CVN_OK) return result;
-    return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
-                           NULL);
+    return dx && result == CVN_OK ? cvncl_conv_dx(net, l, dx, add) : result;
 }
 
 /* ================================================================================================
@@ -4827,7 +5193,7 @@ static const char cvncl_text_pool[] =
     "\n"
     "/* Planes whose elements lie `step` apart: 1, or channels last the channels. Of equal values\n"
     " * the first one wins, a NaN against all numbers. winner: position in the plane. */\n"
-    "kernel void maxpool(IN(x), OUT(y), global int *winner, const ulong winner_at, INTS(a),\n"
+    "kernel void maxpool(IN_X(x), OUT_X(y), global int *winner, const ulong winner_at, INTS(a),\n"
     "                    const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4837,19 +5203,19 @@ static const char cvncl_text_pool[] =
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    int best = rows.begin * W + cols.begin;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
-    "    float top = x[best * step];\n"
+    "    float top = GET(x, best * step);\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
     "        for (int k = h * W + cols.begin; k < h * W + cols.end; k += a[15]) {\n"
-    "            const float v = x[k * step];\n"
+    "            const float v = GET(x, k * step);\n"
     "            if (!(v > top || (v != v && top == top))) continue;\n"
     "            best = k;\n"
     "            top = v;\n"
     "        }\n"
-    "    if (HAS(y)) y[i] = top;\n"
+    "    if (HAS(y)) SET(y, i, top);\n"
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n,\n"
+    "kernel void maxpool_back(IN_X(dy), INTS(winner), MEM_X(dx), INTS(a), const int n,\n"
     "                         const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4862,13 +5228,13 @@ static const char cvncl_text_pool[] =
     "    for (int h = rows.begin; h < rows.end; h++)\n"
     "        for (int w = cols.begin; w < cols.end; w++) {\n"
     "            const int at = base + (h * a[9] + w) * step;\n"
-    "            if (winner[at] == p) sum += dy[at];\n"
+    "            if (winner[at] == p) sum += GET(dy, at);\n"
     "        }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_avgpool[] =
-    "kernel void avgpool(IN(x), OUT(y), INTS(a), const int n, const int step)\n"
+    "kernel void avgpool(IN_X(x), OUT_X(y), INTS(a), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
@@ -4879,13 +5245,14 @@ static const char cvncl_text_avgpool[] =
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7]) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w += a[15]) line += x[(h * W + w) * step];\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
+    "            line += GET(x, (h * W + w) * step);\n"
     "        sum += line;\n"
     "    }\n"
-    "    y[i] = sum / (rows.size * cols.size);\n"
+    "    SET(y, i, sum / (rows.size * cols.size));\n"
     "}\n"
     "\n"
-    "kernel void avgpool_back(IN(dy), MEM(dx), INTS(a), const int n, const int step,\n"
+    "kernel void avgpool_back(IN_X(dy), MEM_X(dx), INTS(a), const int n, const int step,\n"
     "                         const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4902,15 +5269,15 @@ static const char cvncl_text_avgpool[] =
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
     "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
-    "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
+    "            sum += GET(dy, base + (r * a[9] + c) * step) / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_lppool[] =
     "/* y = (sum of |x|^p)^(1/p) */\n"
-    "kernel void lppool(IN(x), OUT(y), INTS(a), const int n, const int step, const int p)\n"
+    "kernel void lppool(IN_X(x), OUT_X(y), INTS(a), const int n, const int step, const int p)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
@@ -4921,11 +5288,11 @@ static const char cvncl_text_lppool[] =
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
     "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
-    "            sum += pown(fabs(x[(h * W + w) * step]), p);\n"
-    "    y[i] = p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p);\n"
+    "            sum += pown(fabs(GET(x, (h * W + w) * step)), p);\n"
+    "    SET(y, i, p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p));\n"
     "}\n"
     "\n"
-    "kernel void lppool_back(IN(x), IN(y), IN(dy), MEM(dx), INTS(a), const int n,\n"
+    "kernel void lppool_back(IN_X(x), IN_X(y), IN_X(dy), MEM_X(dx), INTS(a), const int n,\n"
     "                        const int step, const int p, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4935,6 +5302,7 @@ static const char cvncl_text_lppool[] =
     "    const int at = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
     "    const int h = at / a[8], w = at % a[8];\n"
     "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
+    "    const float own = GET(x, i);\n"
     "    float sum = 0;\n"
     "    for (int r = rows.begin; r < rows.end; r++) {\n"
     "        const span v = window(a, r);\n"
@@ -4943,11 +5311,12 @@ static const char cvncl_text_lppool[] =
     "            const span u = window(a + 8, c);\n"
     "            const int o = base + (r * a[9] + c) * step;\n"
     "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
-    "            if (y[o] > 0) sum += dy[o] * pown(fabs(x[i]) / y[o], p - 1);\n"
+    "            if (GET(y, o) > 0)\n"
+    "                sum += GET(dy, o) * pown(fabs(own) / GET(y, o), p - 1);\n"
     "        }\n"
     "    }\n"
-    "    sum = x[i] < 0 ? -sum : x[i] > 0 ? sum : 0;\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    sum = own < 0 ? -sum : own > 0 ? sum : 0;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 /* Table: both axes, 8 ints each, as `window` reads them. */
@@ -4968,7 +5337,7 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
 static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_MAXPOOL, n, "ppptii", cvni_in(net, l, 0)->y,
+    return cvncl_each(net, CVNCL_MAXPOOL, n, "xxptii", cvni_in(net, l, 0)->y,
                       l->is_int ? NULL : l->y, l->is_int ? (void *)l->y : l->saved,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
@@ -4980,7 +5349,7 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "ppptiii", l->dy, l->saved, dx,
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxtiii", l->dy, l->saved, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
@@ -4988,7 +5357,7 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
 static cvn_result cvncl_table_forward(cvn_net *net, cvni_layer *l, int kernel)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, kernel, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, kernel, n, "xxtii", cvni_in(net, l, 0)->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
@@ -4999,7 +5368,7 @@ static cvn_result cvncl_table_backward(cvn_net *net, cvni_layer *l, int kernel)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, kernel, n, "pptiii", l->dy, dx,
+    return cvncl_each(net, kernel, n, "xxtiii", l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
@@ -5016,7 +5385,7 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
 static cvn_result cvncl_lppool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_LPPOOL, n, "pptiii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, CVNCL_LPPOOL, n, "xxtiii", cvni_in(net, l, 0)->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
                       ((const cvni_pool_layer *)l->desc)->p);
 }
@@ -5028,7 +5397,7 @@ static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "pppptiiii", x->y, l->y, l->dy, dx,
+    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "xxxxtiiii", x->y, l->y, l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
                       ((const cvni_pool_layer *)l->desc)->p, add);
 }
@@ -5042,17 +5411,18 @@ static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
 static const char cvncl_text_norm[] =
     "/* x [m, C]. part [2, slices, C]: means of `length` rows, sums of squares about them. The\n"
     " * squares are taken about the mean of the first rows, which is near. */\n"
-    "kernel void norm_parts(IN(x), OUT(part), const int n, const int m, const int C,\n"
+    "kernel void norm_parts(IN_X(x), OUT(part), const int n, const int m, const int C,\n"
     "                       const int length)\n"
     "{\n"
     "    const int i = get_global_id(0), first = i / C * length, last = min(first + length, m);\n"
     "    float near = 0, sum = 0, square = 0;\n"
     "    AT(x); AT(part);\n"
     "    if (i >= n) return;\n"
-    "    for (int r = first; r < min(first + 8, last); r++) near += x[(size_t)r * C + i % C];\n"
+    "    for (int r = first; r < min(first + 8, last); r++)\n"
+    "        near += GET(x, (size_t)r * C + i % C);\n"
     "    near /= max(min(8, last - first), 1);\n"
     "    for (int r = first; r < last; r++) {\n"
-    "        const float d = x[(size_t)r * C + i % C] - near;\n"
+    "        const float d = GET(x, (size_t)r * C + i % C) - near;\n"
     "        sum += d;\n"
     "        square += d * d;\n"
     "    }\n"
@@ -5105,23 +5475,23 @@ static const char cvncl_text_norm[] =
     "}\n"
     "\n"
     "/* y = clamped(scale*x + shift + more) */\n"
-    "kernel void norm_apply(MEM(x), MEM(y), IN(f), MEM(more), const int n, const int C,\n"
+    "kernel void norm_apply(MEM_X(x), MEM_X(y), IN(f), MEM_X(more), const int n, const int C,\n"
     "                       const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(f); AT(more);\n"
     "    if (i >= n) return;\n"
     "    const int c = i % C;\n"
-    "    float v = f[c] * x[i] + f[C + c];\n"
-    "    if (HAS(more)) v += more[i];\n"
-    "    y[i] = clamped(v, slope, most);\n"
+    "    float v = f[c] * GET(x, i) + f[C + c];\n"
+    "    if (HAS(more)) v += GET(more, i);\n"
+    "    SET(y, i, clamped(v, slope, most));\n"
     "}\n";
 
 static const char cvncl_text_norm_back[] =
     "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part\n"
     " * [2, slices, C]: sums of g, of g*(x - center), over `length` rows */\n"
-    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
-    "                      const int n, const int m, const int C, const int length,\n"
+    "kernel void norm_sums(IN_X(x), MEM_X(dy), IN_X(clamp_y), MEM_X(g), MEM_X(dmore), IN(f),\n"
+    "                      OUT(part), const int n, const int m, const int C, const int length,\n"
     "                      const float slope, const float most)\n"
     "{\n"
     "    const int id = get_global_id(0), c = id % C, first = id / C * length;\n"
@@ -5131,20 +5501,22 @@ static const char cvncl_text_norm_back[] =
     "    const float scale = f[c], shift = f[C + c], center = f[2 * C + c];\n"
     "    for (int r = first; r < min(first + length, m); r++) {\n"
     "        const size_t i = (size_t)r * C + c;\n"
-    "        const float v = HAS(clamp_y) ? clamp_y[i] : scale * x[i] + shift;\n"
-    "        const float d = v > 0 && v < most ? dy[i] : slope * dy[i];\n"
+    "        const float own = GET(x, i), gradient = GET(dy, i);\n"
+    "        const float v = HAS(clamp_y) ? GET(clamp_y, i) : scale * own + shift;\n"
+    "        const float d = v > 0 && v < most ? gradient : slope * gradient;\n"
     "        sum += d;\n"
-    "        dot += d * (x[i] - center);\n"
-    "        if (HAS(g)) g[i] = d;\n"
-    "        if (HAS(dmore)) dmore[i] += d;\n"
+    "        dot += d * (own - center);\n"
+    "        if (HAS(g)) SET(g, i, d);\n"
+    "        if (HAS(dmore)) SET(dmore, i, GET(dmore, i) + d);\n"
     "    }\n"
     "    part[id] = sum;\n"
     "    part[n + id] = dot;\n"
     "}\n"
     "\n"
-    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
+    "/* Gradients of weight and bias, times `factor`; back [3, C]: factors of norm_dx; a group\n"
+    " * each channel */\n"
     "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
-    "                      const int C, const int slices, const int batch)\n"
+    "                      const int C, const int slices, const int batch, const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5158,14 +5530,14 @@ static const char cvncl_text_norm_back[] =
     "    sum = group_sum(sum, shared);\n"
     "    dot = group_sum(dot, shared) * s;\n"
     "    if (get_local_id(0) != 0) return;\n"
-    "    if (HAS(dweight)) dweight[c] += dot;\n"
-    "    if (HAS(dbias)) dbias[c] += sum;\n"
+    "    if (HAS(dweight)) dweight[c] += factor * dot;\n"
+    "    if (HAS(dbias)) dbias[c] += factor * sum;\n"
     "    back[c] = scale;\n"
     "    back[C + c] = batch ? -scale * s * dot / m : 0;\n"
     "    back[2 * C + c] = batch ? -scale * sum / m : 0;\n"
     "}\n"
     "\n"
-    "kernel void norm_dx(IN(x), MEM(g), MEM(dx), IN(f), IN(back), const int n, const int C,\n"
+    "kernel void norm_dx(IN_X(x), MEM_X(g), MEM_X(dx), IN(f), IN(back), const int n, const int C,\n"
     "                    const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -5173,8 +5545,9 @@ static const char cvncl_text_norm_back[] =
     "    if (i >= n) return;\n"
     "    const int c = i % C;\n"
     "    const float center = f[2 * C + c];\n"
-    "    const float d = back[c] * g[i] + (back[C + c] * (x[i] - center) + back[2 * C + c]);\n"
-    "    dx[i] = add ? dx[i] + d : d;\n"
+    "    const float d =\n"
+    "        back[c] * GET(g, i) + (back[C + c] * (GET(x, i) - center) + back[2 * C + c]);\n"
+    "    SET(dx, i, add ? GET(dx, i) + d : d);\n"
     "}\n";
 
 static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
@@ -5209,7 +5582,7 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
     if (cvni_norm_uses_batch(net, l)) {
         result = cvni_norm_enough(net, l, (double)m);
         if (result == CVN_OK)
-            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "pwiiii", j.x->y, 7 * j.C,
+            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "xwiiii", j.x->y, 7 * j.C,
                                 slices * j.C, m, j.C, length);
         if (result == CVN_OK)
             result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
@@ -5219,7 +5592,7 @@ static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
     }
     if (result == CVN_OK) result = cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "ppwpiiff", j.x->y, l->y, 0, j.more, m * j.C,
+    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "xxwxiiff", j.x->y, l->y, 0, j.more, m * j.C,
                       j.C, (double)j.slope, (double)j.most);
 }
 
@@ -5232,16 +5605,16 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = cvncl_norm_factors(net, l);
     cvni_norm_begin_backward(&j);
     if (result == CVN_OK)
-        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "pppppwwiiiiff", j.x->y, l->dy,
+        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "xxxxxwwiiiiff", j.x->y, l->dy,
                             j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
                             cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
     if (result == CVN_OK)
-        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
+        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiiif", 7 * j.C, 0, 4 * j.C,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
-                              slices, cvni_norm_uses_batch(net, l));
+                              slices, cvni_norm_uses_batch(net, l), cvncl_gradient_factor(net));
     if (!j.dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "pppwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
+    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "xxxwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
                       4 * j.C, m * j.C, j.C, j.add);
 }
 
@@ -5557,34 +5930,38 @@ static const char cvncl_text_map_slope[] =
     "    }\n"
     "}\n"
     "\n"
-    "kernel void map(MEM(x), MEM(y), const int n, const int kind, const float p, const float q)\n"
+    "kernel void map(MEM_X(x), MEM_X(y), const int n, const int kind, const float p,\n"
+    "                const float q)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
-    "    if (i < n) y[i] = map_value(kind, x[i], p, q);\n"
+    "    if (i < n) SET(y, i, map_value(kind, GET(x, i), p, q));\n"
     "}\n"
     "\n"
-    "kernel void map_back(MEM(v), MEM(dy), MEM(dx), const int n, const int kind, const float p,\n"
-    "                     const float q, const int add)\n"
+    "kernel void map_back(MEM_X(v), MEM_X(dy), MEM_X(dx), const int n, const int kind,\n"
+    "                     const float p, const float q, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(v); AT(dy); AT(dx);\n"
     "    if (i >= n) return;\n"
-    "    const float g = dy[i] * map_slope(kind, v[i], p, q);\n"
-    "    dx[i] = add ? dx[i] + g : g;\n"
+    "    const float g = GET(dy, i) * map_slope(kind, GET(v, i), p, q);\n"
+    "    SET(dx, i, add ? GET(dx, i) + g : g);\n"
     "}\n";
 
 static const char cvncl_text_prelu[] =
-    "kernel void prelu(MEM(x), MEM(y), IN(w), const int n, const int C, const int S,\n"
+    "kernel void prelu(MEM_X(x), MEM_X(y), IN(w), const int n, const int C, const int S,\n"
     "                  const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(w);\n"
-    "    if (i < n) y[i] = x[i] > 0 ? x[i] : w[i / S % C * step] * x[i];\n"
+    "    if (i >= n) return;\n"
+    "    const float v = GET(x, i);\n"
+    "    SET(y, i, v > 0 ? v : w[i / S % C * step] * v);\n"
     "}\n"
     "\n"
     "/* sums [C]: of dy*x over x <= 0; a group each channel */\n"
-    "kernel void prelu_sums(IN(x), IN(dy), OUT(sums), const int N, const int C, const int S)\n"
+    "kernel void prelu_sums(IN_X(x), IN_X(dy), OUT(sums), const int N, const int C,\n"
+    "                       const int S)\n"
     "{\n"
     "    local float part[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5592,14 +5969,14 @@ static const char cvncl_text_prelu[] =
     "    AT(x); AT(dy); AT(sums);\n"
     "    for (int k = get_local_id(0); k < N * S; k += WG) {\n"
     "        const int i = (k / S * C + c) * S + k % S;\n"
-    "        sum += x[i] > 0 ? 0 : dy[i] * x[i];\n"
+    "        sum += GET(x, i) > 0 ? 0 : GET(dy, i) * GET(x, i);\n"
     "    }\n"
     "    sum = group_sum(sum, part);\n"
     "    if (get_local_id(0) == 0) sums[c] = sum;\n"
     "}\n"
     "\n"
-    "/* dw[c], or dw[0] from all channels */\n"
-    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count)\n"
+    "/* dw[c], or dw[0] from all channels, += factor*sums */\n"
+    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count, const float factor)\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -5607,17 +5984,17 @@ static const char cvncl_text_prelu[] =
     "    if (c >= count) return;\n"
     "    if (count > 1) sum = sums[c];\n"
     "    else for (int i = 0; i < C; i++) sum += sums[i];\n"
-    "    dw[c] += sum;\n"
+    "    dw[c] += factor * sum;\n"
     "}\n"
     "\n"
-    "kernel void prelu_back(IN(x), MEM(dy), MEM(dx), IN(w), const int n, const int C,\n"
+    "kernel void prelu_back(IN_X(x), MEM_X(dy), MEM_X(dx), IN(w), const int n, const int C,\n"
     "                       const int S, const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(dy); AT(dx); AT(w);\n"
     "    if (i >= n) return;\n"
-    "    const float g = x[i] > 0 ? dy[i] : w[i / S % C * step] * dy[i];\n"
-    "    dx[i] = add ? dx[i] + g : g;\n"
+    "    const float g = GET(x, i) > 0 ? GET(dy, i) : w[i / S % C * step] * GET(dy, i);\n"
+    "    SET(dx, i, add ? GET(dx, i) + g : g);\n"
     "}\n";
 
 /* In the order of map_value; behind them come cvni_function_ops. neg is a scale. */
@@ -5653,7 +6030,7 @@ static cvn_result cvncl_map_forward(cvn_net *net, cvni_layer *l)
     const int n = (int)cvni_elements(l->shape);
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
-    return cvncl_each(net, CVNCL_MAP, n, "ppiiff", cvni_in(net, l, 0)->y, l->y, n, kind, (double)p,
+    return cvncl_each(net, CVNCL_MAP, n, "xxiiff", cvni_in(net, l, 0)->y, l->y, n, kind, (double)p,
                       (double)q);
 }
 
@@ -5668,7 +6045,7 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAP_BACK, n, "pppiiffi", v, l->dy, dx, n, kind, (double)p,
+    return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
                       (double)q, add);
 }
 
@@ -5699,7 +6076,7 @@ static size_t cvncl_prelu_work(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_prelu_forward(cvn_net *net, cvni_layer *l)
 {
     const cvncl_channels c = cvncl_prelu_of(net, l);
-    return cvncl_each(net, CVNCL_PRELU, c.n, "pppiiii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, CVNCL_PRELU, c.n, "xxpiiii", cvni_in(net, l, 0)->y, l->y,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step);
 }
 
@@ -5713,12 +6090,13 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
     int add;
     cvn_result result = CVN_OK;
     if (dw)
-        result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "ppwiii", x->y, l->dy, 0, c.N, c.C, c.S);
+        result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "xxwiii", x->y, l->dy, 0, c.N, c.C, c.S);
     if (dw && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpii", 0, dw, c.C, count);
+        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpiif", 0, dw, c.C, count,
+                            cvncl_gradient_factor(net));
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_PRELU_BACK, c.n, "ppppiiiii", x->y, l->dy, dx,
+    return cvncl_each(net, CVNCL_PRELU_BACK, c.n, "xxxpiiiii", x->y, l->dy, dx,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step, add);
 }
 
@@ -5728,26 +6106,27 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
 
 static const char cvncl_text_copy[] =
     "/* `lines` lines of n elements, from `step` to `step` apart */\n"
-    "kernel void copy_lines(MEM(x), MEM(y), const int lines, const int n, const int x_step,\n"
+    "kernel void copy_lines(MEM_X(x), MEM_X(y), const int lines, const int n, const int x_step,\n"
     "                       const int y_step, const int add, const float factor)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= lines * n) return;\n"
-    "    const float v = factor * x[(size_t)(i / n) * x_step + i % n];\n"
+    "    const float v = factor * GET(x, (size_t)(i / n) * x_step + i % n);\n"
     "    const size_t to = (size_t)(i / n) * y_step + i % n;\n"
-    "    y[to] = add ? y[to] + v : v;\n"
+    "    SET(y, to, add ? GET(y, to) + v : v);\n"
     "}\n"
     "\n"
     "/* part[slice][c]: sums of `length` rows of x [rows, C] */\n"
-    "kernel void column_parts(IN(x), OUT(part), const int n, const int rows, const int C,\n"
+    "kernel void column_parts(IN_X(x), OUT(part), const int n, const int rows, const int C,\n"
     "                         const int length)\n"
     "{\n"
     "    const int i = get_global_id(0), first = i / C * length;\n"
     "    float sum = 0;\n"
     "    AT(x); AT(part);\n"
     "    if (i >= n) return;\n"
-    "    for (int r = first; r < min(first + length, rows); r++) sum += x[(size_t)r * C + i % C];\n"
+    "    for (int r = first; r < min(first + length, rows); r++)\n"
+    "        sum += GET(x, (size_t)r * C + i % C);\n"
     "    part[i] = sum;\n"
     "}\n"
     "\n"
@@ -5762,8 +6141,9 @@ static const char cvncl_text_copy[] =
     "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
     "\n"
-    "/* out[c] += all parts; a group each column */\n"
-    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
+    "/* out[c] += factor*(all parts); a group each column */\n"
+    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices,\n"
+    "                        const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5771,7 +6151,7 @@ static const char cvncl_text_copy[] =
     "    AT(part); AT(out);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG) sum += part[s * C + c];\n"
     "    sum = group_sum(sum, shared);\n"
-    "    if (get_local_id(0) == 0) out[c] += sum;\n"
+    "    if (get_local_id(0) == 0) out[c] += factor * sum;\n"
     "}\n"
     "\n"
     "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
@@ -5781,22 +6161,34 @@ static const char cvncl_text_copy[] =
     "    return block + p % C * S + p / C;\n"
     "}\n"
     "\n"
-    "/* y (+)= x; channels last: where y has blocks [S, C], else where x has them */\n"
-    "kernel void turn(IN(x), MEM(y), const int n, const int C, const int S, const int last,\n"
-    "                 const int add)\n"
+    "/* y (+)= factor*x; y has blocks [S, C] */\n"
+    "kernel void turn(IN(x), MEM_X(y), const int n, const int C, const int S, const int add,\n"
+    "                 const float factor)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const int other = turned(i, C, S), from = last ? other : i, to = last ? i : other;\n"
-    "    y[to] = add ? y[to] + x[from] : x[from];\n"
+    "    const float v = factor * x[turned(i, C, S)];\n"
+    "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n"
     "\n"
-    "kernel void fill(OUT(y), const int n, const float value)\n"
+    "/* The same where x has them. */\n"
+    "kernel void turn_back(IN_X(x), MEM(y), const int n, const int C, const int S, const int add,\n"
+    "                      const float factor)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int to = turned(i, C, S);\n"
+    "    const float v = factor * GET(x, i);\n"
+    "    y[to] = add ? y[to] + v : v;\n"
+    "}\n"
+    "\n"
+    "kernel void fill(OUT_X(y), const int n, const float value)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(y);\n"
-    "    if (i < n) y[i] = value;\n"
+    "    if (i < n) SET(y, i, value);\n"
     "}\n";
 
 static const char cvncl_text_place[] =
@@ -5848,16 +6240,18 @@ static const char cvncl_text_operations[] =
     "    }\n"
     "}\n"
     "\n"
-    "/* y = a where the condition q is not 0, else b; g: tables of q with a, of q with b */\n"
-    "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
+    "/* y = a where the condition q is not 0, else b; g: tables of q with a, and 38 behind of q\n"
+    " * with b */\n"
+    "kernel void choose(IN_X(q), IN_X(a), IN_X(b), OUT_X(y), INTS(g), const int n, const int ny,\n"
     "                   const int nq, const int na, const int nb)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(q); AT(a); AT(b); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int s = i / ny, p = i % ny;\n"
-    "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
-    "                                           : b[s * nb + place(g + 19, p, 1)];\n"
+    "    const int taken = GET(q, s * nq + place(g, p, 0)) != 0;\n"
+    "    SET(y, i, taken ? GET(a, s * na + place(g, p, 1))\n"
+    "                    : GET(b, s * nb + place(g + 38, p, 1)));\n"
     "}\n";
 
 static const char cvncl_text_binary[] =
@@ -5889,22 +6283,24 @@ static const char cvncl_text_binary[] =
     "}\n"
     "\n"
     "/* ny, na, nb: elements of a sample */\n"
-    "kernel void binary(MEM(a), MEM(b), MEM(y), INTS(g), const int n, const int ny, const int na,\n"
-    "                   const int nb, const int op, const float slope, const float most)\n"
+    "kernel void binary(MEM_X(a), MEM_X(b), MEM_X(y), INTS(g), const int n, const int ny,\n"
+    "                   const int na, const int nb, const int op, const float slope,\n"
+    "                   const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(a); AT(b); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int sample = i / ny, p = i % ny;\n"
-    "    const float va = a[sample * na + place(g, p, 0)], vb = b[sample * nb + place(g, p, 1)];\n"
-    "    y[i] = clamped(pair(op, va, vb), slope, most);\n"
+    "    const float va = GET(a, sample * na + place(g, p, 0));\n"
+    "    const float vb = GET(b, sample * nb + place(g, p, 1));\n"
+    "    SET(y, i, clamped(pair(op, va, vb), slope, most));\n"
     "}\n"
     "\n"
     "/* The gradient of one operand: an item each element of it; goes over the elements of y that\n"
     " * it went into. */\n"
-    "kernel void binary_back(IN(a), IN(b), MEM(dy), MEM(dx), INTS(g), const int n, const int ny,\n"
-    "                        const int na, const int nb, const int op, const int side,\n"
-    "                        const int add)\n"
+    "kernel void binary_back(IN_X(a), IN_X(b), MEM_X(dy), MEM_X(dx), INTS(g), const int n,\n"
+    "                        const int ny, const int na, const int nb, const int op,\n"
+    "                        const int side, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(a); AT(b); AT(dy); AT(dx); AT(g);\n"
@@ -5927,12 +6323,12 @@ static const char cvncl_text_binary[] =
     "            p += left % g[1 + k] * step;\n"
     "            left /= g[1 + k];\n"
     "        }\n"
-    "        const float slope = op < 2 ? pair_slope(op, side, 0, 0)\n"
-    "                                   : pair_slope(op, side, a[sample * na + place(g, p, 0)],\n"
-    "                                                b[sample * nb + place(g, p, 1)]);\n"
-    "        if (op < 6 || slope != 0) sum += dy[sample * ny + p] * slope;\n"
+    "        const float va = op < 2 ? 0 : GET(a, sample * na + place(g, p, 0));\n"
+    "        const float vb = op < 2 ? 0 : GET(b, sample * nb + place(g, p, 1));\n"
+    "        const float slope = pair_slope(op, side, va, vb);\n"
+    "        if (op < 6 || slope != 0) sum += GET(dy, sample * ny + p) * slope;\n"
     "    }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_softmax[] =
@@ -5988,26 +6384,27 @@ static const char cvncl_text_philox[] =
     "uint word_of(uint4 r, uint k) { return k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w; }\n";
 
 static const char cvncl_text_dropout[] =
-    "/* Elements that share a draw lie `group` together; first: number of the first four draws;\n"
-    " * id, low and high: the counter behind that. */\n"
-    "kernel void dropout(MEM(x), MEM(y), const int n, const int group, const int limit,\n"
-    "                    const float scale, const uint first, const uint id, const uint low,\n"
-    "                    const uint high, const uint k0, const uint k1, const int add)\n"
+    "/* Elements that share a draw lie `group` together in the host's order; x has blocks [S, C].\n"
+    " * first: number of the first four draws; id, low and high: the counter behind that. */\n"
+    "kernel void dropout(MEM_X(x), MEM_X(y), const int n, const int C, const int S,\n"
+    "                    const int group, const int limit, const float scale, const uint first,\n"
+    "                    const uint id, const uint low, const uint high, const uint k0,\n"
+    "                    const uint k1, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const uint draw = i / group;\n"
+    "    const uint draw = turned(i, C, S) / group;\n"
     "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
-    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
-    "    y[i] = add ? y[i] + v : v;\n"
+    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : GET(x, i) * scale;\n"
+    "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n";
 
 /* y (+)= factor*x, n elements; in place nothing is left to do. */
 static cvn_result cvncl_copy(cvn_net *net, const float *x, float *y, int n, int add, float factor)
 {
     if (x == y && !add && factor == 1) return CVN_OK;
-    return cvncl_each(net, CVNCL_COPY_LINES, n, "ppiiiiif", x, y, 1, n, n, n, add, (double)factor);
+    return cvncl_each(net, CVNCL_COPY_LINES, n, "xxiiiiif", x, y, 1, n, n, n, add, (double)factor);
 }
 
 static cvn_result cvncl_view_forward(cvn_net *net, cvni_layer *l)
@@ -6031,6 +6428,15 @@ static cvn_result cvncl_reversal_backward(cvn_net *net, cvni_layer *l)
                       -((const cvni_reversal_desc *)l->desc)->scale);
 }
 
+/* Element `at` of a tensor of the layer that runs. In the arena narrow numbers are as far apart as
+ * floats only where the whole buffer is narrow. */
+static const void *cvncl_element(const cvn_net *net, const float *x, int at)
+{
+    const uintptr_t narrow = (uintptr_t)net->arena + net->plan.narrow;
+    const int half = cvncl_net_of(net)->narrow && (uintptr_t)x < narrow;
+    return (const void *)((uintptr_t)x + (size_t)at * (sizeof(float) >> half));
+}
+
 /* Both ways of concat: lines of each input in those of y. */
 static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
 {
@@ -6048,11 +6454,13 @@ static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
         int add = 0;
         float *dx = backward ? cvni_gradient_for(x, &add) : NULL;
         if (!backward)
-            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", x->y, l->y + at,
-                                outer, part, part, length * inner, 0, 1.0);
+            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "xxiiiiif", x->y,
+                                cvncl_element(net, l->y, at), outer, part, part, length * inner,
+                                0, 1.0);
         else if (dx)
-            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", l->dy + at, dx,
-                                outer, part, length * inner, part, add, 1.0);
+            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "xxiiiiif",
+                                cvncl_element(net, l->dy, at), dx, outer, part, length * inner,
+                                part, add, 1.0);
         at += part;
     }
     return result;
@@ -6083,10 +6491,36 @@ static int cvncl_broadcast_table(cvn_shape y, cvn_shape a, cvn_shape b, int *tab
     return 19;
 }
 
+/* The axes of an image that lies channels last. */
+static cvn_shape cvncl_last_shape(cvn_shape s)
+{
+    const int C = s.rank > 2 ? s.dim[1] : 1;
+    for (int i = 1; s.rank > 2 && i < s.rank - 1; i++) s.dim[i] = s.dim[i + 1];
+    if (s.rank > 2) s.dim[s.rank - 1] = C;
+    return s;
+}
+
+/* Inputs a and b of a layer in the host's order, then channels last. */
+static int cvncl_pair_table(const cvn_net *net, const cvni_layer *l, int a, int b, int *table)
+{
+    const cvn_shape y = l->shape, x = cvni_in(net, l, a)->shape, z = cvni_in(net, l, b)->shape;
+    cvncl_broadcast_table(y, x, z, table);
+    cvncl_broadcast_table(cvncl_last_shape(y), cvncl_last_shape(x), cvncl_last_shape(z),
+                          table ? table + 19 : NULL);
+    return 38;
+}
+
+/* Where the table of such a pair is; number: of the layer's pairs. */
+static int cvncl_pair_at(const cvn_net *net, const cvni_layer *l, int number)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const int id = cvni_id(net, l);
+    return d->table_at[id] + 38 * number + (d->last[id] ? 19 : 0);
+}
+
 static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
-    return cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape,
-                                 table);
+    return cvncl_pair_table(net, l, 0, 1, table);
 }
 
 enum { CVNCL_OPERATIONS = 6 };          /* of the kernels' kinds the first of cvni_operation */
@@ -6109,11 +6543,10 @@ static cvn_result cvncl_binary_forward(cvn_net *net, cvni_layer *l)
     const int n = (int)cvni_elements(l->shape);
     float slope, most;
     cvncl_clamp(cvni_activation(net, l), &slope, &most);
-    return cvncl_each(net, CVNCL_BINARY, n, "ppptiiiiiff", a->y, b->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), (int)cvni_sample_elements(a->shape),
-                      (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), (double)slope,
-                      (double)most);
+    return cvncl_each(net, CVNCL_BINARY, n, "xxxtiiiiiff", a->y, b->y, l->y,
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
+                      (int)cvni_sample_elements(a->shape), (int)cvni_sample_elements(b->shape),
+                      cvncl_binary_kind(l), (double)slope, (double)most);
 }
 
 /* An operand's gradient may lie where dy lies: that of a sum, which is dy. */
@@ -6128,9 +6561,8 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
         int add;
         float *dx = cvni_gradient_for(x, &add);
         if (!dx || dx == l->dy) continue;
-        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", a->y, b->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                            (int)cvni_sample_elements(l->shape),
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "xxxxtiiiiiii", a->y, b->y, l->dy, dx,
+                            cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
                             (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), side, add);
     }
@@ -6141,9 +6573,8 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
 static int cvncl_where_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     for (int i = 0; i < 2; i++)
-        cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1 + i)->shape,
-                              table ? table + 19 * i : NULL);
-    return 38;
+        cvncl_pair_table(net, l, 0, 1 + i, table ? table + 38 * i : NULL);
+    return 76;
 }
 
 static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
@@ -6155,9 +6586,9 @@ static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
         x[i] = cvni_in(net, l, i);
         size[i] = (int)cvni_sample_elements(x[i]->shape);
     }
-    return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), size[0], size[1], size[2]);
+    return cvncl_each(net, CVNCL_WHERE, n, "xxxxtiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape), size[0],
+                      size[1], size[2]);
 }
 
 static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
@@ -6170,9 +6601,8 @@ static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
         int add;
         float *dx = cvni_gradient_for(x, &add);
         if (!dx) continue;
-        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)] + 19 * i, n,
-                            (int)cvni_sample_elements(l->shape),
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "xxxxtiiiiiii", q->y, x->y, l->dy, dx,
+                            cvncl_pair_at(net, l, i), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(q->shape),
                             (int)cvni_sample_elements(x->shape),
                             CVNCL_OPERATIONS + (int)(i ? CVNI_LEFT : CVNI_TAKEN), 1, add);
@@ -6217,12 +6647,13 @@ static cvncl_key cvncl_key_of(const cvn_net *net, int id)
     return k;
 }
 
-/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`. */
+/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`; o: the
+ * order of both. */
 static cvn_result cvncl_drop(cvn_net *net, const cvni_layer *l, float p, int group, unsigned first,
-                             const float *in, float *out, int n, int add)
+                             const float *in, float *out, int n, cvncl_order o, int add)
 {
     const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
-    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuuui", in, out, n, group,
+    return cvncl_each(net, CVNCL_DROPOUT, n, "xxiiiiifuuuuuui", in, out, n, o.C, o.S, group,
                       (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)), first, k.id, k.low,
                       k.high, k.k0, k.k1, add);
 }
@@ -6233,7 +6664,7 @@ static cvn_result cvncl_dropout_run(cvn_net *net, cvni_layer *l, const float *in
     const int n = (int)cvni_elements(l->shape);
     if (!net->training) return cvncl_copy(net, in, out, n, add, 1);
     return cvncl_drop(net, l, ((const cvni_dropout_desc *)l->desc)->p, (int)cvni_dropout_group(l),
-                      0, in, out, n, add);
+                      0, in, out, n, cvncl_net_of(net)->order[cvni_id(net, l)], add);
 }
 
 static cvn_result cvncl_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -6259,7 +6690,7 @@ static const char cvncl_text_resize[] =
     " * input begins, [in + 1], and the lists: outputs, weights. */\n"
     "#define WEIGHT(p) as_float(p)\n"
     "\n"
-    "kernel void resize(IN(x), OUT(y), INTS(g), const int n, const int step)\n"
+    "kernel void resize(IN_X(x), OUT_X(y), INTS(g), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(g);\n"
@@ -6271,16 +6702,16 @@ static const char cvncl_text_resize[] =
     "    x += (size_t)(i / step / (OH * OW)) * (H * W * step) + i % step;\n"
     "    if (row[0] >= 0 && col[0] >= 0) {\n"
     "        const int left = col[0] * step, right = col[1] * step, line = W * step;\n"
-    "        v = x[row[0] * line + left];\n"
-    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * line + right];\n"
+    "        v = GET(x, row[0] * line + left);\n"
+    "        if (b != 0) v = (1 - b) * v + b * GET(x, row[0] * line + right);\n"
     "        if (a != 0)\n"
-    "            v = (1 - a) * v +\n"
-    "                a * ((1 - b) * x[row[1] * line + left] + b * x[row[1] * line + right]);\n"
+    "            v = (1 - a) * v + a * ((1 - b) * GET(x, row[1] * line + left) +\n"
+    "                                   b * GET(x, row[1] * line + right));\n"
     "    }\n"
-    "    y[i] = v;\n"
+    "    SET(y, i, v);\n"
     "}\n"
     "\n"
-    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int step,\n"
+    "kernel void resize_back(IN_X(dy), MEM_X(dx), INTS(g), const int n, const int step,\n"
     "                        const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -6293,8 +6724,8 @@ static const char cvncl_text_resize[] =
     "    for (int r = rows[p / W]; r < rows[p / W + 1]; r++)\n"
     "        for (int c = cols[p % W]; c < cols[p % W + 1]; c++)\n"
     "            sum += WEIGHT(g[2 * r + 1]) * WEIGHT(g[2 * c + 1]) *\n"
-    "                   dy[(g[2 * r] * OW + g[2 * c]) * step];\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "                   GET(dy, (g[2 * r] * OW + g[2 * c]) * step);\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_permute[] =
@@ -6696,10 +7127,15 @@ static const char cvncl_text_attention[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] = fmax(part[0], part[i]);\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] = fmax(part[t], part[t + n]);\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -7380,10 +7816,11 @@ static cvn_result cvncl_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
 static cvn_result cvncl_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
                                  const float *in, float *out)
 {
+    const cvncl_order plain = { 1, 1, 0 };
     const int n = (int)cvni_elements(l->shape);
     if (!net->training || !(r->desc->d.dropout > 0)) return CVN_OK;
     return cvncl_drop(net, l, r->desc->d.dropout, 1, (unsigned)layer * (((unsigned)n + 3) / 4), in,
-                      out, n, 0);
+                      out, n, plain, 0);
 }
 
 static cvn_result cvncl_rnn_set_state(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
@@ -8044,6 +8481,95 @@ static const char cvncl_text_places[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
+static const char cvncl_text_nms[] =
+    "/* Places of maxima in their planes as numbers that count through the sample; by columns: H\n"
+    " * below each other */\n"
+    "kernel void places(INTS(index), OUT(y), const int n, const int outs, const int planes,\n"
+    "                   const int H, const int W, const int by_columns)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int p = index[i];\n"
+    "    y[i] = i / outs % planes * (H * W) + (by_columns ? p % W * H + p / W : p);\n"
+    "}\n"
+    "\n"
+    "/* Do two boxes cover each other by more than iou? */\n"
+    "int covers(global const float *a, global const float *b, int centers, float iou)\n"
+    "{\n"
+    "    float both = 1, one = 1, other = 1;\n"
+    "    for (int i = 0; i < 2; i++) {\n"
+    "        const float a0 = centers ? a[i] - a[i + 2] / 2 : fmin(a[i], a[i + 2]);\n"
+    "        const float a1 = centers ? a[i] + a[i + 2] / 2 : fmax(a[i], a[i + 2]);\n"
+    "        const float b0 = centers ? b[i] - b[i + 2] / 2 : fmin(b[i], b[i + 2]);\n"
+    "        const float b1 = centers ? b[i] + b[i + 2] / 2 : fmax(b[i], b[i + 2]);\n"
+    "        both *= fmax(fmin(a1, b1) - fmax(a0, b0), 0.0f);\n"
+    "        one *= a1 - a0;\n"
+    "        other *= b1 - b0;\n"
+    "    }\n"
+    "    return both > 0 ? both > iou * (one + other - both) : 0 > iou;\n"
+    "}\n"
+    "\n"
+    "/* work: [tasks, most] boxes that are kept, [tasks] how many, [tasks, S] those that are out.\n"
+    " * A group a class of an image; of all that are left the best one is kept, and puts out those\n"
+    " * that cover it. Each item looks after its own boxes. */\n"
+    "kernel void nms(IN(boxes), IN(scores), global int *work, const ulong work_at,\n"
+    "                const int tasks, const int S, const int classes, const int most,\n"
+    "                const int centers, const float least, const float iou)\n"
+    "{\n"
+    "    local float top[WG];\n"
+    "    local int number[WG];\n"
+    "    const int task = get_group_id(0), t = get_local_id(0);\n"
+    "    int best = 0, count = 0;\n"
+    "    AT(boxes); AT(scores); AT(work);\n"
+    "    global int *kept = work + task * most, *out = work + tasks * (most + 1) + task * S;\n"
+    "    boxes += (size_t)(task / classes) * S * 4;\n"
+    "    scores += (size_t)task * S;\n"
+    "    for (int s = t; s < S; s += WG) out[s] = !(scores[s] > least);\n"
+    "    while (best >= 0 && count < most) {\n"
+    "        best = -1;\n"
+    "        for (int s = t; s < S; s += WG)\n"
+    "            if (!out[s] && (best < 0 || scores[s] > scores[best])) best = s;\n"
+    "        number[t] = best;\n"
+    "        top[t] = best < 0 ? -INFINITY : scores[best];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        for (int n = WG / 2; n > 0; n /= 2) {\n"
+    "            const int o = t + n, other = t < n ? number[o] : -1, own = number[t];\n"
+    "            if (other >= 0 && (own < 0 || top[o] > top[t] ||\n"
+    "                               (top[o] == top[t] && other < own))) {\n"
+    "                number[t] = other;\n"
+    "                top[t] = top[o];\n"
+    "            }\n"
+    "            barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        }\n"
+    "        best = number[0];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (best >= 0 && t == 0) kept[count] = best;\n"
+    "        if (best >= 0) count++;\n"
+    "        for (int s = t; best >= 0 && s < S; s += WG)\n"
+    "            if (s == best || covers(boxes + 4 * s, boxes + 4 * best, centers, iou))\n"
+    "                out[s] = 1;\n"
+    "    }\n"
+    "    if (t == 0) work[tasks * most + task] = count;\n"
+    "}\n"
+    "\n"
+    "/* y [N, rows, 3]: image, class, box of those that are kept, then -1; each: tasks of a\n"
+    " * sample */\n"
+    "kernel void nms_rows(INTS(work), OUT(y), const int n, const int rows, const int each,\n"
+    "                     const int classes, const int images, const int most)\n"
+    "{\n"
+    "    const int i = get_global_id(0), first = i / rows * each;\n"
+    "    int row = i % rows, task = first;\n"
+    "    AT(work); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *counts = work + n / rows * each * most;\n"
+    "    while (task < first + each && row >= counts[task]) row -= counts[task++];\n"
+    "    const int found = task < first + each;\n"
+    "    y[3 * i] = found ? task / classes % images : -1;\n"
+    "    y[3 * i + 1] = found ? task % classes : -1;\n"
+    "    y[3 * i + 2] = found ? work[task * most + row] : -1;\n"
+    "}\n";
+
 static const char cvncl_text_roi[] =
     "/* Weights of the cells of an axis of a box (convnet.h, >>roi): [cells, n], then the first\n"
     " * and the last + 1 of those that are not 0, [cells, 2]; an item a cell. A box has the table\n"
@@ -8220,37 +8746,57 @@ static const char cvncl_text_grid[] =
     "#define TAPS(p) (p.taps * p.taps * (axes == 3 ? p.taps : 1))\n";
 
 static const char cvncl_text_grid_sample[] =
-    "kernel void grid_sample(IN(x), OUT(y), GRID_PARAMS)\n"
+    "/* table [tap][place, weight][n points], for all channels; place -1: nowhere, of weight 0,\n"
+    " * or NAN of a point that is lost */\n"
+    "kernel void grid_taps(global int *table, const ulong table_at, GRID_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / points / C, at = i % points;\n"
-    "    AT(x); AT(y); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    float weight;\n"
+    "    AT(table); AT(grid);\n"
     "    if (i >= n) return;\n"
-    "    const point p = GRID_POINT(s * points + at);\n"
-    "    float sum = p.lost ? NAN : 0, weight;\n"
+    "    const point p = GRID_POINT(i);\n"
+    "    for (int k = 0; k < TAPS(p); k++) {\n"
+    "        const int place = p.lost ? -1 : tap(&p, axes, k, -1, &weight);\n"
+    "        table[(size_t)2 * k * n + i] = place;\n"
+    "        table[(size_t)(2 * k + 1) * n + i] = as_int(place >= 0 ? weight : p.lost ? NAN : 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* all: points of the batch */\n"
+    "#define TABLE_PARAMS \\\n"
+    "    INTS(table), const int n, const int C, const int plane, const int points, \\\n"
+    "    const int all, const int taps\n"
+    "kernel void grid_sample(IN(x), OUT(y), TABLE_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(table);\n"
+    "    if (i >= n) return;\n"
+    "    const int t = i / points / C * points + i % points;\n"
+    "    float sum = 0;\n"
     "    x += (size_t)(i / points) * plane;\n"
-    "    for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "        const int place = tap(&p, axes, k, -1, &weight);\n"
-    "        if (place >= 0) sum += weight * x[place];\n"
+    "    for (int k = 0; k < taps; k++) {\n"
+    "        const size_t at = 2 * (size_t)k * all + t;\n"
+    "        const int place = table[at];\n"
+    "        const float weight = as_float(table[at + all]), v = x[max(place, 0)];\n"
+    "        sum += place < 0 ? weight : weight * v;\n"
     "    }\n"
     "    y[i] = sum;\n"
     "}\n"
     "\n"
     "/* an item a plane of x, of which there are n, point after point */\n"
-    "kernel void grid_back(IN(dy), MEM(dx), GRID_PARAMS)\n"
+    "kernel void grid_back(IN(dy), MEM(dx), TABLE_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / C;\n"
-    "    AT(dy); AT(dx); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(dy); AT(dx); AT(table);\n"
     "    if (i >= n) return;\n"
     "    dx += (size_t)i * plane;\n"
     "    dy += (size_t)i * points;\n"
-    "    for (int t = 0; t < points; t++) {\n"
-    "        const point p = GRID_POINT(s * points + t);\n"
-    "        float weight;\n"
-    "        for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "            const int place = tap(&p, axes, k, -1, &weight);\n"
-    "            if (place >= 0) dx[place] += weight * dy[t];\n"
+    "    table += i / C * points;\n"
+    "    for (int t = 0; t < points; t++)\n"
+    "        for (int k = 0; k < taps; k++) {\n"
+    "            const size_t at = 2 * (size_t)k * all + t;\n"
+    "            if (table[at] >= 0) dx[table[at]] += as_float(table[at + all]) * dy[t];\n"
     "        }\n"
-    "    }\n"
     "}\n"
     "\n"
     "/* an item a point, of which there are n */\n"
@@ -8631,6 +9177,52 @@ static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
 }
 #endif
 
+#ifndef CONVNET_NO_ONNX
+static cvn_result cvncl_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_PLACES, n, "ppiiiiii", index->y, l->y, n,
+                      n / (x.dim[0] * x.dim[1]), l->samples * x.dim[1],
+                      x.rank == 3 ? 1 : x.dim[2], x.dim[x.rank - 1],
+                      ((const cvni_places_desc *)l->desc)->by_columns);
+}
+#endif
+
+/* ---- boxes that cover no better one ---- */
+
+/* Classes of all images, in each of which boxes are chosen. */
+static int cvncl_nms_tasks(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    return (int)(cvni_elements(scores) / (size_t)scores.dim[scores.rank - 1]);
+}
+
+static size_t cvncl_nms_work(cvn_net *net, const cvni_layer *l)
+{
+    const size_t most = (size_t)((const cvni_nms_desc *)l->desc)->most;
+    return cvni_add_size(cvni_mul_size((size_t)cvncl_nms_tasks(net, l), most + 1),
+                         cvni_elements(cvni_in(net, l, 1)->shape));
+}
+
+static cvn_result cvncl_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_nms_desc *d = (const cvni_nms_desc *)l->desc;
+    const cvni_layer *boxes = cvni_in(net, l, 0);
+    const cvni_layer *scores = cvni_in(net, l, 1);
+    const cvn_shape s = scores->shape;
+    const int tasks = cvncl_nms_tasks(net, l), rows = l->shape.dim[1];
+    const int classes = s.dim[s.rank - 2];
+    const cvn_result result = cvncl_groups(net, CVNCL_NMS, tasks, "ppwiiiiiff", boxes->y,
+                                           scores->y, 0, tasks, s.dim[s.rank - 1], classes,
+                                           d->most, d->d.centers, (double)d->d.score,
+                                           (double)d->d.iou);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_NMS_ROWS, s.dim[0] * rows, "wpiiiiii", 0, l->y, s.dim[0] * rows,
+                      rows, tasks / s.dim[0], classes, s.rank == 4 ? s.dim[1] : 1, d->most);
+}
+
 /* ---- max unpooling, local response ---- */
 
 static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
@@ -8751,12 +9343,36 @@ static int cvncl_grid_pad(const cvni_grid_desc *d)
     return d->pad_mode == CVN_PAD_ZERO ? 0 : d->pad_mode == CVN_PAD_REFLECT ? 1 : 2;
 }
 
-static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+static int cvncl_grid_taps(const cvni_grid_job *j)
+{
+    const int each = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    return each * each * (j->axes == 3 ? each : 1);
+}
+
+static size_t cvncl_grid_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_grid_job j = cvni_grid_job_of(net, (cvni_layer *)l);
+    return cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
+                         cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+}
+
+/* The table, then the kernel that reads it: n items, tensors `from` and `to`. */
+static cvn_result cvncl_grid_run(cvn_net *net, cvni_layer *l, int kernel, const float *from,
+                                 float *to, int n)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, l);
-    const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "pp" CVNCL_GRID, j.x, j.y,
-                      CVNCL_GRID_ARGUMENTS(j, n));
+    const int all = l->shape.dim[0] * (int)j.points;
+    const cvn_result result = cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0,
+                                         CVNCL_GRID_ARGUMENTS(j, all));
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, kernel, n, "ppwiiiiii", from, to, 0, n, j.C, (int)j.plane,
+                      (int)j.points, all, cvncl_grid_taps(&j));
+}
+
+static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_grid_run(net, l, CVNCL_GRID_SAMPLE, cvni_in(net, l, 0)->y, l->y,
+                          (int)cvni_elements(l->shape));
 }
 
 static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
@@ -8770,8 +9386,7 @@ static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = CVN_OK;
     if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
     if (d && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_GRID_BACK, planes, "pp" CVNCL_GRID, j.dy, d,
-                            CVNCL_GRID_ARGUMENTS(j, planes));
+        result = cvncl_grid_run(net, l, CVNCL_GRID_BACK, l->dy, d, planes);
     d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
     if (!d) return result;
     return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
@@ -9821,6 +10436,254 @@ static cvn_result cvncl_ctc_backward(cvn_net *net, cvni_layer *l)
                       j.d->zero_infinity, add);
 }
 
+/* ---- heads of detectors: convnet.h, >>yolo-loss ---- */
+
+static const char cvncl_text_yolo[] =
+    "/* g: heads, classes, boxes of a sample; sides of the image, `ignore`, the factors of box,\n"
+    " * object, no_object, classes. A head: rows, columns, anchors, its first box; softmax; where\n"
+    " * its anchors are, in pixels; scale_x_y, pixels a cell. */\n"
+    "#define HEADS g[0]\n"
+    "#define CLASSES g[1]\n"
+    "#define BOXES g[2]\n"
+    "#define VALUE(i) as_float(g[i])\n"
+    "#define HEAD(h) (g + 10 + 9 * (h))\n"
+    "#define ANCHOR(f, a, axis) VALUE(f[5] + 2 * (a) + (axis))\n"
+    "\n"
+    "/* The box of a sample that each truth [n, 5] belongs to; -1: it is none. */\n"
+    "kernel void yolo_home(IN(truth), global int *home, const ulong home_at, INTS(g),\n"
+    "                      const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int at = -1;\n"
+    "    float best = -1;\n"
+    "    AT(truth); AT(home); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const float *v = truth + 5 * i;\n"
+    "    const float w = v[3] * VALUE(3), h = v[4] * VALUE(4);\n"
+    "    for (int k = 0; v[0] >= 0 && k < HEADS; k++) {\n"
+    "        global const int *f = HEAD(k);\n"
+    "        const int column = min((int)(v[1] * f[1]), f[1] - 1);\n"
+    "        const int row = min((int)(v[2] * f[0]), f[0] - 1);\n"
+    "        for (int a = 0; a < f[2]; a++) {\n"
+    "            const float aw = ANCHOR(f, a, 0), ah = ANCHOR(f, a, 1);\n"
+    "            const float both = fmin(w, aw) * fmin(h, ah);\n"
+    "            const float fit = both / (w * h + aw * ah - both);\n"
+    "            if (fit <= best) continue;\n"
+    "            best = fit;\n"
+    "            at = f[3] + (a * f[0] + row) * f[1] + column;\n"
+    "        }\n"
+    "    }\n"
+    "    home[i] = at;\n"
+    "}\n"
+    "\n"
+    "/* A box of head f: its anchor, cell and tx, the other values `step` apart; its truth, or 0;\n"
+    " * of a softmax over its classes the largest and the sum. */\n"
+    "typedef struct {\n"
+    "    global const int *f;\n"
+    "    global const float *x, *v;\n"
+    "    int anchor, row, column, step;\n"
+    "    float top, sum;\n"
+    "} spot;\n"
+    "\n"
+    "/* box b of sample s in head f; mark: number of its truth, from 1; soft: with top and sum */\n"
+    "spot spot_of(global const int *g, global const int *f, global const float *x,\n"
+    "             global const float *truth, int s, int b, int mark, int soft)\n"
+    "{\n"
+    "    const int cells = f[0] * f[1], cell = b % cells;\n"
+    "    spot p = { f, x, mark > 0 ? truth + 5 * (mark - 1) : 0, b / cells, cell / f[1],\n"
+    "               cell % f[1], cells, 0, 0 };\n"
+    "    p.x += (size_t)(s * f[2] + p.anchor) * (5 + CLASSES) * cells + cell;\n"
+    "    if (!f[4] || !soft) return p;\n"
+    "    p.top = p.x[5 * cells];\n"
+    "    for (int k = 1; k < CLASSES; k++) p.top = fmax(p.top, p.x[(5 + k) * cells]);\n"
+    "    for (int k = 0; k < CLASSES; k++) p.sum += exp(p.x[(5 + k) * cells] - p.top);\n"
+    "    return p;\n"
+    "}\n"
+    "\n"
+    "float2 logistic(float z, float target, float factor)\n"
+    "{\n"
+    "    return factor * (float2)(fmax(z, 0.0f) - z * target + log1p(exp(-fabs(z))),\n"
+    "                             1 / (1 + exp(-z)) - target);\n"
+    "}\n"
+    "\n"
+    "/* Value and slope of the term of tx, ty, tw, th, to or class k - 5. */\n"
+    "float2 yolo_term(global const int *g, const spot *p, int k)\n"
+    "{\n"
+    "    const float z = p->x[k * p->step];\n"
+    "    global const float *v = p->v;\n"
+    "    if (k == 4) return logistic(z, v ? 1 : 0, VALUE(v ? 7 : 8));\n"
+    "    if (k > 4) {\n"
+    "        const float is = k - 5 == (int)v[0] ? 1 : 0;\n"
+    "        if (!p->f[4]) return logistic(z, is, VALUE(9));\n"
+    "        return VALUE(9) * (float2)(is * (log(p->sum) + p->top - z),\n"
+    "                                   exp(z - p->top) / p->sum - is);\n"
+    "    }\n"
+    "    const float factor = VALUE(6) * (2 - v[3] * v[4]);\n"
+    "    if (k < 2) {\n"
+    "        const float scale = as_float(p->f[6]);\n"
+    "        const float offset = k ? fma(v[2], (float)p->f[0], -(float)p->row)\n"
+    "                               : fma(v[1], (float)p->f[1], -(float)p->column);\n"
+    "        return logistic(z, clamp((offset + (scale - 1) / 2) / scale, 0.0f, 1.0f), factor);\n"
+    "    }\n"
+    "    const float d = z - log(v[1 + k] * VALUE(1 + k) / ANCHOR(p->f, p->anchor, k - 2));\n"
+    "    return factor * (float2)(d * d / 2, d);\n"
+    "}\n";
+
+static const char cvncl_text_yolo_loss[] =
+    "/* Does what the net says of a box cover a truth by more than `ignore`? */\n"
+    "int yolo_covers(global const int *g, const spot *p, global const float *truth, int truths)\n"
+    "{\n"
+    "    const float k = as_float(p->f[6]);\n"
+    "    float side[2], at[2];\n"
+    "    for (int a = 0; a < 2; a++) {\n"
+    "        const float z = 1 / (1 + exp(-p->x[a * p->step])) * k - (k - 1) / 2;\n"
+    "        at[a] = ((a ? p->row : p->column) + z) * as_float(p->f[7 + a]);\n"
+    "        side[a] = exp(p->x[(2 + a) * p->step]) * ANCHOR(p->f, p->anchor, a);\n"
+    "    }\n"
+    "    for (global const float *v = truth; v < truth + 5 * truths; v += 5) {\n"
+    "        float both[2];\n"
+    "        if (!(v[0] >= 0)) continue;\n"
+    "        for (int a = 0; a < 2; a++) {\n"
+    "            const float t = v[1 + a] * VALUE(3 + a), s = v[3 + a] * VALUE(3 + a);\n"
+    "            both[a] = fmin(at[a] + side[a] / 2, t + s / 2) -\n"
+    "                      fmax(at[a] - side[a] / 2, t - s / 2);\n"
+    "        }\n"
+    "        const float I = both[0] > 0 && both[1] > 0 ? both[0] * both[1] : 0;\n"
+    "        const float own = v[3] * VALUE(3) * (v[4] * VALUE(4));\n"
+    "        if (I > VALUE(5) * (side[0] * side[1] + own - I)) return 1;\n"
+    "    }\n"
+    "    return 0;\n"
+    "}\n"
+    "\n"
+    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h,\n"
+    " * >>yolo-loss) and its loss; each: entries of x a sample weight */\n"
+    "#define YOLO_PARAMS \\\n"
+    "    INTS(g), const int n, const int h, const int truths, const int each\n"
+    "kernel void yolo_loss(IN(x), IN(truth), INTS(home), IN(samples), OUT(part),\n"
+    "                      global int *marks, const ulong marks_at, YOLO_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int mark = 0;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(home); AT(samples); AT(part); AT(marks); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int own = f[0] * f[1] * f[2], s = i / own, b = i % own;\n"
+    "    const int at = s * BOXES + f[3] + b;\n"
+    "    truth += 5 * s * truths;\n"
+    "    for (int t = 0; t < truths; t++) if (home[s * truths + t] == f[3] + b) mark = t + 1;\n"
+    "    const spot p = spot_of(g, f, x, truth, s, b, mark, mark);\n"
+    "    if (!mark && yolo_covers(g, &p, truth, truths)) mark = -1;\n"
+    "    if (mark >= 0) sum = yolo_term(g, &p, 4).x;\n"
+    "    for (int k = 0; mark > 0 && k < 5 + CLASSES; k++)\n"
+    "        if (k != 4) sum += yolo_term(g, &p, k).x;\n"
+    "    marks[at] = mark;\n"
+    "    part[at] = sum * (HAS(samples) ? samples[s / each] : 1);\n"
+    "}\n"
+    "\n"
+    "/* an item each value of head h; N: samples of the batch */\n"
+    "kernel void yolo_back(IN(x), IN(truth), INTS(marks), IN(samples), IN(dy), MEM(dx),\n"
+    "                      YOLO_PARAMS, const int N, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(marks); AT(samples); AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int cells = f[0] * f[1], k = i / cells % (5 + CLASSES);\n"
+    "    const int box = i / cells / (5 + CLASSES), s = box / f[2];\n"
+    "    const int b = box % f[2] * cells + i % cells, mark = marks[s * BOXES + f[3] + b];\n"
+    "    if (mark > 0 || (mark == 0 && k == 4)) {\n"
+    "        const spot p = spot_of(g, f, x, truth + 5 * s * truths, s, b, mark, k > 4);\n"
+    "        sum = dy[0] / N * (HAS(samples) ? samples[s / each] : 1) * yolo_term(g, &p, k).y;\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static int cvncl_yolo_can(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_loss *d = (const cvni_yolo_loss *)l->desc;
+    return (cvni_in(net, l, d->heads)->op->flags & CVNI_SOURCE) != 0;   /* the host checks it */
+}
+
+static void cvncl_put_float(int *table, float value) { memcpy(table, &value, sizeof value); }
+
+static int cvncl_yolo_table(const cvn_net *net, const cvni_layer *l, int *g)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of((cvn_net *)net, (cvni_layer *)l);
+    const cvn_yolo_loss_desc *d = &j.d->d;
+    const float values[7] = { j.width, j.height, d->ignore, d->box, d->object, d->no_object,
+                              d->classes };
+    int at = 10 + 9 * j.d->heads;
+    for (int i = 0; g && i < 7; i++) cvncl_put_float(g + 3 + i, values[i]);
+    if (g) {
+        g[0] = j.d->heads;
+        g[1] = j.grid[0].d->classes;
+        g[2] = (int)j.boxes;
+    }
+    for (int h = 0; h < j.d->heads; h++) {
+        const cvni_yolo_grid *k = &j.grid[h];
+        const int head[6] = { k->H, k->W, k->d->boxes, (int)k->first, k->d->softmax, at };
+        for (int a = 0; g && a < 2 * k->d->boxes; a++)
+            cvncl_put_float(g + at + a, cvni_yolo_anchor(k, a / 2, a % 2));
+        at += 2 * k->d->boxes;
+        if (!g) continue;
+        memcpy(g + 10 + 9 * h, head, sizeof head);
+        cvncl_put_float(g + 10 + 9 * h + 6, k->d->scale_x_y);
+        cvncl_put_float(g + 10 + 9 * h + 7, k->sx);
+        cvncl_put_float(g + 10 + 9 * h + 8, k->sy);
+    }
+    return at;
+}
+
+/* The losses of the boxes, then the homes of the truths. */
+static size_t cvncl_yolo_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, (cvni_layer *)l);
+    const size_t samples = (size_t)j.grid[0].x->shape.dim[0];
+    return cvni_mul_size(samples, (size_t)j.boxes + (size_t)j.truths);
+}
+
+static cvn_result cvncl_yolo_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    cvni_layer *truth = cvni_in(net, l, j.d->heads);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    const int N = j.grid[0].x->shape.dim[0], all = N * (int)j.boxes;
+    cvn_result result = cvni_fetch(net, truth);
+    for (int n = 0; n < N && result == CVN_OK; n++) result = cvni_yolo_check(&j, n);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_YOLO_HOME, N * j.truths, "pwti", truth->y, all, table,
+                            N * j.truths);
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        const int n = N * j.grid[h].d->boxes * (int)j.grid[h].cells;
+        result = cvncl_each(net, CVNCL_YOLO_LOSS, n, "ppwpwptiiii", j.grid[h].x->y, truth->y, all,
+                            cvncl_sample_weights(net), 0, l->saved, table, n, h, j.truths,
+                            j.grid[0].x->samples);
+    }
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, all, 1, (double)N);
+}
+
+static cvn_result cvncl_yolo_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    cvn_result result = CVN_OK;
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        cvni_layer *x = cvni_in(net, l, h);
+        const int n = (int)cvni_elements(x->shape);
+        int add;
+        float *dx = cvni_gradient_for(x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_YOLO_BACK, n, "pppppptiiiiii", x->y,
+                            cvni_in(net, l, j.d->heads)->y, l->saved, cvncl_sample_weights(net),
+                            l->dy, dx, table, n, h, j.truths, j.grid[0].x->samples,
+                            x->shape.dim[0], add);
+    }
+    return result;
+}
+
 /* ================================================================================================
  * >>cl-optim   clipping, one step of an optimizer, averages
  * ============================================================================================== */
@@ -10010,7 +10873,7 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
     double momentum = (double)o->momentum;
     double dampening = 0;
     int flag = o->amsgrad;
-    cvncl_net_of(net)->version++;
+    cvncl_changed(net, (size_t)((unsigned char *)u->w - net->arena), u->count * sizeof(float));
     if (o->kind == CVN_LAMB) return cvncl_lamb(net, u);
     if (o->kind == CVN_SGD) {           /* v begins as the gradient */
         c1 = momentum;
@@ -10459,7 +11322,7 @@ static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training, int mi
         s->width = size.width;
         cvncl_set_nodes(s);
     }
-    if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
+    if (cvncl_need(net, CVNCL_PROGRAM_DATA, 0) == CVN_OK && cvncl_fill_set(net, s) &&
         (!mixes || cvncl_send_mixed(net, s)) &&
         cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
         return s;
@@ -10678,7 +11541,7 @@ struct cvncl_row {
 };
 
 #define CVNCL_CONV_ROW(i) { &cvni_op_conv[i], CVNCL_PROGRAM_CONV, cvncl_conv_forward, \
-                            cvncl_conv_backward, cvncl_conv_can, cvncl_conv_table, cvncl_conv_work }
+                            cvncl_conv_backward, NULL, cvncl_conv_table, cvncl_conv_work }
 #define CVNCL_POOL_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_POOL, cvncl_##kind##_forward, \
                                    cvncl_##kind##_backward, NULL, cvncl_pool_table, NULL }
 #define CVNCL_MAP_ROW(op) { &cvni_op_##op, CVNCL_PROGRAM_MAP, cvncl_map_forward, \
@@ -10794,6 +11657,8 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
     CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
     CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work),
+    { &cvni_op_yolo_loss, CVNCL_PROGRAM_LOSSES, cvncl_yolo_forward, cvncl_yolo_backward,
+      cvncl_yolo_can, cvncl_yolo_table, cvncl_yolo_work },
     CVNCL_SELECT_ROW(slice_step), CVNCL_SELECT_ROW(tile), CVNCL_SELECT_ROW(pad_axes),
     CVNCL_SELECT_ROW(index_select), CVNCL_SELECT_ROW(interpolate_nearest),
     CVNCL_ROW(interpolate, GATHER, resample, resample, cvncl_resample_table, NULL),
@@ -10807,11 +11672,15 @@ static const cvncl_row cvncl_rows[] = {
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
     { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
 #endif
+#ifndef CONVNET_NO_ONNX
+    { &cvni_op_places, CVNCL_PROGRAM_GATHER, cvncl_places_forward, NULL, NULL, NULL, NULL },
+#endif
+    { &cvni_op_nms, CVNCL_PROGRAM_GATHER, cvncl_nms_forward, NULL, NULL, NULL, cvncl_nms_work },
     CVNCL_LAYER_ROW(yolo, view),
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
     CVNCL_ROW(roi_align, PLACES, roi, roi, NULL, cvncl_roi_work),
-    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, NULL),
+    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, cvncl_grid_work),
     CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
     CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
     CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
@@ -10829,17 +11698,16 @@ static const cvncl_row cvncl_rows[] = {
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
-/* Does a layer work in either order, that of its inputs (>>cl-memory)? Pools, elementwise
- * functions, prelu, resizing; arithmetic of equal shapes; concat of channels. */
+/* Does a layer work in either order, that of its inputs, and with narrow images (>>cl-memory)?
+ * Pools, elementwise functions, prelu, resizing, dropout, arithmetic, where; concat of channels. */
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
 {
     const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
     if (l->is_int) return 0;
     if (l->op == &cvni_op_concat) return ((const cvni_concat_desc *)l->desc)->axis == 1;
-    if (row->forward == cvncl_binary_forward)
-        return cvni_same_shape(cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
     return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
-           row->forward == cvncl_resize_forward;
+           row->forward == cvncl_resize_forward || row->forward == cvncl_dropout_forward ||
+           row->forward == cvncl_binary_forward || row->forward == cvncl_where_forward;
 }
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
@@ -10872,9 +11740,9 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                        cvncl_text_noise } },
     { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
-                     cvncl_text_ctc_back } },
+                     cvncl_text_ctc_back, cvncl_text_yolo, cvncl_text_yolo_loss } },
     { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
-                     cvncl_text_gather, cvncl_text_places } },
+                     cvncl_text_gather, cvncl_text_places, cvncl_text_nms } },
     { "places", 0, { cvncl_text_common, cvncl_text_roi, cvncl_text_grid,
                      cvncl_text_grid_sample } },
     { "spectral", 0, { cvncl_text_common, cvncl_text_spectral } }
@@ -10909,22 +11777,28 @@ static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 
 static cvn_result cvncl_forward(cvn_net *net, cvni_layer *l)
 {
+    cvncl_net *d = cvncl_net_of(net);
     int swapped = 0;
     cvn_result result = CVN_OK;
     if (l->normed && !net->again) result = cvncl_spectral_forward(net, l);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 0, &result);
+    d->narrow = d->order[cvni_id(net, l)].narrow;
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].forward(net, l);
+    d->narrow = 0;
     return cvncl_swap_out(net, l, swapped, result);
 }
 
 static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 {
+    cvncl_net *d = cvncl_net_of(net);
     const int n = l->normed_grad ? (int)net->params[l->param[0]].count : 0;
     int swapped = 0;
     cvn_result result = CVN_OK;
     if (n) result = cvncl_each(net, CVNCL_FILL, n, "pif", l->normed_grad, n, 0.0);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 1, &result);
+    d->narrow = d->order[cvni_id(net, l)].narrow;
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].backward(net, l);
+    d->narrow = 0;
     result = cvncl_swap_out(net, l, swapped, result);
     return n && result == CVN_OK ? cvncl_spectral_backward(net, l) : result;
 }
@@ -10943,6 +11817,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->order = cvncl_put_order;
     base->gather = cvncl_gather_batch;
     base->mix = cvncl_mix;
+    base->mark_narrow = cvncl_mark_narrow;
     base->push_tensor = cvncl_push_tensor;
     base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;

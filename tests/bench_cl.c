@@ -4,8 +4,8 @@
  *   seconds   of one call, the median of five runs of 0.1 s or more behind one to warm up
  *   rate      TFLOP/s, GB/s, for steps and fits samples/s
  *   share     of the peak in the same run; a step has three products for each of the forward pass
- *   cpu       samples/s of the CPU engine with its best kernels; small convolutions: the rate of
- *             its plain C kernels, in turns with the device
+ *   cpu       samples/s of the CPU engine with its best kernels; small: the rate of its plain C
+ *             kernels, in turns with the device
  *   gflop     of one call
  *   mbyte     that a call must read and write, were all caches endless: operands once a product,
  *             once a pass in other layers; what the plan leaves out or fuses none; Adam seven floats
@@ -13,7 +13,8 @@
  *   roof      the time that the peak and the copy rate of this run allow (the longer of the two,
  *             layer by layer in a step) over the time taken
  *   launches  kernels of one call
- * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL.
+ * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL; images of 16
+ * bits: CONVNET_CL_STORAGE.
  * tests/bench_cl_torch.py prints the same rows for PyTorch. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
@@ -104,7 +105,10 @@ static long launches_of(cvn_net *net, call_fn call)
 
 static cvn_net *begin_net(cvn_backend *backend)
 {
-    cvn_net *net = cvn_create(NULL);
+    cvn_desc d = cvn_desc_defaults();
+    cvn_net *net;
+    if (!backend && small_only) d.isa = "c";
+    net = cvn_create(&d);
     if (backend && cvn_use_backend(net, backend) != CVN_OK) fprintf(stderr, "%s\n", cvn_error(net));
     return net;
 }
@@ -298,6 +302,7 @@ static cvn_net *conv_net(cvn_backend *backend, const conv_case *c)
     if (!built(net, c->n)) return NULL;
     fill_inputs(net);
     cvn_forward(net);
+    if (backend) cvncl_net_of(net)->narrow = cvncl_net_of(net)->order[2].narrow;
     return net;
 }
 
