@@ -8,8 +8,8 @@
  *             kernels, in turns with the device
  *   gflop     of one call
  *   mbyte     that a call must read and write, were all caches endless: operands once a product,
- *             once a pass in other layers; what the plan leaves out or fuses none; Adam seven floats
- *             a parameter
+ *             once a pass in other layers, none where the plan leaves out or fuses; Adam seven
+ *             floats a parameter. float32, whatever the storage
  *   roof      the time that the peak and the copy rate of this run allow (the longer of the two,
  *             layer by layer in a step) over the time taken
  *   launches  kernels of one call
@@ -414,9 +414,9 @@ static const step_case step_cases[] = {
 };
 enum { STEP_CASES = sizeof step_cases / sizeof step_cases[0] };
 
-/* Of a step of a net that is built, layer by layer: x the inputs, y the output. A product has three
- * passes over x, y and the weights; another layer reads x and writes y, then reads x and y's gradient
- * and writes x's. */
+/* Of a step of a net that is built, layer by layer: x the inputs, y the output. A product has
+ * three passes over x, y and the weights; another layer reads x and writes y, then reads x and y's
+ * gradient and writes x's. */
 static work work_of_step(const cvn_net *net)
 {
     work w = { 0, 0, 0, 0 };
@@ -426,7 +426,8 @@ static work work_of_step(const cvn_net *net)
         const double y = 4 * (double)cvni_elements(l->shape);
         double x = 0, weights = 0;
         if (l->place.skip || (l->op->flags & CVNI_SOURCE)) continue;
-        for (int i = 0; i < l->inputs; i++) x += 4 * (double)cvni_elements(cvni_in(net, l, i)->shape);
+        for (int i = 0; i < l->inputs; i++)
+            x += 4 * (double)cvni_elements(cvni_in(net, l, i)->shape);
         for (int i = 0; i < l->params; i++) weights += 4 * (double)net->params[l->param[i]].count;
         for (int i = 0; i < 3 && flop > 0; i++) add_work(&w, flop, x + y + weights);
         if (flop == 0) add_work(&w, 0, 3 * x + 2 * y);
