@@ -4081,7 +4081,7 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 {
     const cvncl_class small = cvncl_trial_class(b, c);
     const cvncl_built *first = cvncl_choose_built(b, c);
-    const int count = b->tune == CVNCL_TUNE_FULL ? CVNCL_WAYS : CVNCL_STARTS;
+    const int count = b->tune == CVNCL_TUNE_FULL ? (int)CVNCL_WAYS : (int)CVNCL_STARTS;
     double best = HUGE_VAL;
     cvncl_trial t;
     int found = -1;

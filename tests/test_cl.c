@@ -2111,7 +2111,7 @@ static void matrix_layers(void)
         b->emulate = 1;
         b->no_wgmma = i < 2 ? "not wanted" : NULL;
         coarser = precision == CVNCL_TF32 ? 60 : 500;
-        test_case(names[i]);
+        test_case("%s", names[i]);
         check_layers(build_matrix, &b->base);
         for (const cvncl_built *built = b->built; built; built = built->next)
             used |= built->kernel && cvncl_ways[built->way].kind == kind ? 1 << built->layout
