@@ -31,9 +31,9 @@
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
- *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-tune  >>cl-conv  >>cl-pool
- *     >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed
- *     >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
+ *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-wgmma  >>cl-tune
+ *     >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch
+ *     >>cl-recurrent  >>cl-embed  >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
  *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and padding; transposed
@@ -118,7 +118,7 @@ typedef struct cvncl_desc {
     size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
     int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
                                  * (7 bits): dense layers and convolutions on matrix units, where
-                                 * there are such and channels are multiples of 4 */
+                                 * there are such and, but on Hopper, channels are multiples of 4 */
     int tune;                   /* CVNCL_TUNE_... */
     int storage;                /* CVNCL_STORE_FP32; CVNCL_STORE_FP16 (10 bits behind the point, at
                                  * most 65504) or CVNCL_STORE_BF16 (7 bits): see "Storage" above */
@@ -450,6 +450,7 @@ typedef struct cvncl_backend {
     int storage;
     float gradient_scale;       /* of narrow gradients; 1 but for fp16 */
     int emulate;                /* matrix units by plain C, for tests */
+    const char *no_wgmma;       /* why warp group products cannot be had; NULL: not known */
     int tune, choices_read;
     double tune_left;           /* seconds */
     const struct cvncl_vendor *vendor;
@@ -702,7 +703,8 @@ int cvncl_info(const cvn_backend *backend, char *text, size_t size)
  *   its name is a hash of the key. Another key, another checksum, a folder that cannot be read or
  *   written: as if there were no file, and nothing is said. The key of a program has all that its
  *   binary depends on: version of this file, platform, device, driver, options, hash of the text.
- *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does. */
+ *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does, but
+ *   for those of >>cl-wgmma, whose text no driver has seen. */
 
 /* FNV-1a of 64 bits, going on from h. */
 static uint64_t cvncl_hash(uint64_t h, const void *bytes, size_t size)
@@ -754,6 +756,21 @@ static void cvncl_open_cache(cvncl_backend *b)
     cvncl_make_folder(b->cache);
     snprintf(b->cache, sizeof b->cache, "%s%s/convnet.h", home, under);
     cvncl_make_folder(b->cache);
+}
+
+/* What the driver has made of a program, for CONVNET_FREE; NULL: it does not tell. */
+static unsigned char *cvncl_binary(const cvncl_backend *b, void *program, size_t *size)
+{
+    unsigned char *bytes;
+    *size = 0;
+    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof *size, size, NULL) != 0 || !*size)
+        return NULL;
+    bytes = (unsigned char *)CONVNET_MALLOC(*size);
+    if (bytes && b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) != 0) {
+        CONVNET_FREE(bytes);
+        bytes = NULL;
+    }
+    return bytes;
 }
 
 #ifndef CONVNET_NO_STDIO
@@ -846,7 +863,7 @@ static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32
 
 /* The program that was kept, built; NULL: none. */
 static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t count,
-                                const char *options)
+                                const char *options, int spliced)
 {
     char key[CVNCL_KEY];
     const unsigned char *bytes;
@@ -854,7 +871,7 @@ static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t c
     unsigned char *memory;
     size_t size;
     int32_t status, each;
-    if (!b->cache_programs) return NULL;
+    if (!b->cache_programs && !spliced) return NULL;
     cvncl_program_key(b, texts, count, options, key);
     bytes = memory = cvncl_cache_read(b, key, &size);
     if (!memory) return NULL;
@@ -871,19 +888,16 @@ static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t c
 
 /* After its kernels are made: some drivers compile only then. */
 static void cvncl_keep_program(const cvncl_backend *b, void *program, const char **texts,
-                               uint32_t count, const char *options)
+                               uint32_t count, const char *options, int spliced)
 {
     char key[CVNCL_KEY];
     unsigned char *bytes;
-    size_t size = 0;
-    if (!b->cache_programs || !b->cache[0]) return;
-    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof size, &size, NULL) != 0 || !size)
-        return;
-    bytes = (unsigned char *)CONVNET_MALLOC(size);
+    size_t size;
+    if ((!b->cache_programs && !spliced) || !b->cache[0]) return;
+    bytes = cvncl_binary(b, program, &size);
     if (!bytes) return;
     cvncl_program_key(b, texts, count, options, key);
-    if (b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) == 0)
-        cvncl_cache_write(b, key, bytes, size);
+    cvncl_cache_write(b, key, bytes, size);
     CONVNET_FREE(bytes);
 }
 #endif
@@ -1293,7 +1307,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int variant)
     }
     cvncl_options(b, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
-    program = cvncl_kept_program(b, texts, count, options);
+    program = cvncl_kept_program(b, texts, count, options, 0);
     if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;
 #endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
@@ -1302,7 +1316,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int variant)
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
     result = cvncl_make_kernels(net, number, variant, program);
 #ifndef CONVNET_NO_STDIO
-    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options);
+    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options, 0);
 #endif
     return result;
 }
@@ -1495,7 +1509,7 @@ static cvn_result cvncl_groups(cvn_net *net, int kernel, int groups, const char 
 static cvn_result cvncl_each_sum(cvn_net *net, int kernel, int n, const char *format, ...)
 {
     const size_t local = (size_t)cvncl_of(net)->group;
-    const int sums = (int)(local >= 64 ? local / 8 : local);
+    const int sums = (int)(local >= 256 ? local / 8 : local);
     const size_t global = (size_t)cvni_ceil_div(n, sums) * local;
     cvn_result result;
     va_list args;
@@ -2319,7 +2333,8 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
  * ==============================================================================================
  *   A way to multiply is a kernel with its tile. ROWS: an item has rows of vectors of columns;
  *   DOTS: sums along k, a vector each, where both matrices lie along k; TILED: through local
- *   memory; MMA: on matrix units (>>cl-mma). A kernel is built when a shape first needs it, for
+ *   memory; MMA, WGMMA: on matrix units, a warp's instructions (>>cl-mma) or those of four warps
+ *   (>>cl-wgmma). A kernel is built when a shape first needs it, for
  *   one layout of the matrices. Which way goes with which device and shape: cvncl_vendors, or
  *   what >>cl-tune has measured. ROWS and TILED add up in the order of k, so tiles do not change
  *   results. */
@@ -2437,7 +2452,7 @@ static const char cvncl_text_plain[] =
 static const char cvncl_text_slices[] =
     "/* The sum over s of part[s][i], n elements a slice. A group has WG/LANES elements, LANES\n"
     " * items each, of which the first gets the sum. */\n"
-    "#define LANES (WG >= 64 ? 8 : 1)\n"
+    "#define LANES (WG >= 256 ? 8 : 1)\n"
     "#define SLICED (get_group_id(0) * (WG / LANES) + get_local_id(0) % (WG / LANES))\n"
     "float sum_of_slices(global const float *part, const int i, const int n, const int slices,\n"
     "                    local float *shared)\n"
@@ -2468,7 +2483,7 @@ static const char cvncl_text_product_sum[] =
     "    c[at] = clamped(v + (HAS(with) ? with[at] : 0), slope, most);\n"
     "}\n";
 
-static const char cvncl_text_tiled_load[] =
+static const char cvncl_text_tiled_layout[] =
     "#define ITEMS (IX * IY)\n"
     "#define A4 (TM * TK / 4 / ITEMS)\n"
     "#define B4 (TN * TK / 4 / ITEMS)\n"
@@ -2482,17 +2497,6 @@ static const char cvncl_text_tiled_load[] =
     "#define LINE(FAST, f, T) (FAST ? (f) / (TK / 4) : (f) % ((T) / 4) * 4)\n"
     "#define DEEP(FAST, f, T) (FAST ? (f) % (TK / 4) * 4 : (f) / ((T) / 4))\n"
     "\n"
-    "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const STORED_TYPE *p, const int left)\n"
-    "{\n"
-    "#if VEC == 4\n"
-    "    return left > 0 ? GET4(p) : (float4)(0);\n"
-    "#else\n"
-    "    return (float4)(left > 0 ? GET(p, 0) : 0, left > 1 ? GET(p, 1) : 0,\n"
-    "                    left > 2 ? GET(p, 2) : 0, left > 3 ? GET(p, 3) : 0);\n"
-    "#endif\n"
-    "}\n"
-    "\n"
     "/* 4 elements into local memory, [k][line]. */\n"
     "void put(local float *to, const int ld, const int fast, const float4 v)\n"
     "{\n"
@@ -2504,6 +2508,18 @@ static const char cvncl_text_tiled_load[] =
     "    } else {\n"
     "        *(local float4 *)to = v;\n"
     "    }\n"
+    "}\n";
+
+static const char cvncl_text_tiled_load[] =
+    "/* Of 4 elements at p those that there are. */\n"
+    "float4 four(global const STORED_TYPE *p, const int left)\n"
+    "{\n"
+    "#if VEC == 4\n"
+    "    return left > 0 ? GET4(p) : (float4)(0);\n"
+    "#else\n"
+    "    return (float4)(left > 0 ? GET(p, 0) : 0, left > 1 ? GET(p, 1) : 0,\n"
+    "                    left > 2 ? GET(p, 2) : 0, left > 3 ? GET(p, 3) : 0);\n"
+    "#endif\n"
     "}\n"
     "\n"
     "/* What an item keeps of a place of a and b, and the 4 elements there. Lines beyond the edge\n"
@@ -2606,7 +2622,9 @@ static const char cvncl_text_tiled[] =
     "    }\n"
     "}\n";
 
-typedef enum cvncl_kind { CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA } cvncl_kind;
+typedef enum cvncl_kind {
+    CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA, CVNCL_BY_WGMMA
+} cvncl_kind;
 
 /* How the matrices lie, a then b: along k, or m and n. The last two are the products of a
  * convolution, both passes and the weights' gradient (>>cl-conv), which have their own loaders. */
@@ -2615,8 +2633,9 @@ enum {
     CVNCL_LAYOUT_GATHER = 4 + CVNCL_GEMM_KN, CVNCL_LAYOUT_WEIGHTS = 8 + CVNCL_GEMM_MN
 };
 
-/* wide: elements of DOTS' vectors, stages of TILED and MMA; registers: at most that many an item,
- * where the compiler takes such an option. */
+/* wide: elements of DOTS' vectors, stages of the others; registers: at most that many an item,
+ * where the compiler takes such an option. WGMMA: item_m 64; item_n 64, 128 or 256; m * k and n * k
+ * are 16 elements an item, or a multiple. */
 typedef struct cvncl_way {
     cvncl_kind kind;
     cvncl_tile tile;
@@ -2627,6 +2646,7 @@ enum {                          /* in the order of cvncl_ways */
     CVNCL_ROWS_8X16, CVNCL_ROWS_4X16, CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16,
     CVNCL_DOTS_4X4, CVNCL_DOTS_32X32, CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X64,
     CVNCL_TILED_32X32, CVNCL_TILED_128X16, CVNCL_TILED_128X32, CVNCL_MMA_128X128, CVNCL_MMA_64X64,
+    CVNCL_WGMMA_128X128, CVNCL_WGMMA_64X64,
     CVNCL_STARTS
 };
 
@@ -2642,6 +2662,8 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_TILED, { 128, 32, 16, 8, 4 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 128, 16, 64, 64 }, 3, 0 },
     { CVNCL_BY_MMA, { 64, 64, 16, 32, 32 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 64, 64, 32, 64, 64 }, 3, 0 },
 
     { CVNCL_BY_ROWS, { 16, 16, 1, 16, 16 }, 1, 0 }, { CVNCL_BY_ROWS, { 64, 128, 1, 8, 16 }, 1, 0 },
     { CVNCL_BY_DOTS, { 4, 4, 1, 4, 4 }, 16, 0 }, { CVNCL_BY_DOTS, { 16, 16, 1, 4, 4 }, 8, 0 },
@@ -2658,7 +2680,13 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_MMA, { 128, 64, 32, 64, 32 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 256, 16, 64, 64 }, 4, 0 },
     { CVNCL_BY_MMA, { 128, 256, 32, 64, 64 }, 3, 0 },
-    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }, { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 }
+    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }, { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
+    { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }
 };
 enum { CVNCL_WAYS = sizeof cvncl_ways / sizeof cvncl_ways[0] };
 
@@ -2709,10 +2737,10 @@ static const cvncl_vendor *cvncl_vendor_of(uint32_t vendor, int is_cpu, int loca
 static int cvncl_items(const cvncl_way *w)
 {
     return w->tile.m / w->tile.item_m * (w->tile.n / w->tile.item_n) *
-           (w->kind == CVNCL_BY_MMA ? 32 : 1);
+           (w->kind == CVNCL_BY_MMA ? 32 : w->kind == CVNCL_BY_WGMMA ? 128 : 1);
 }
 
-/* Bytes of local memory. */
+/* Bytes of local memory; twice what WGMMA takes with bf16. */
 static int cvncl_way_local(const cvncl_way *w)
 {
     const int pad = w->kind == CVNCL_BY_TILED ? 8 : 0;
@@ -2720,15 +2748,18 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of MMA's local memory the device tells too little. Its loaders copy
- * floats: not for convolutions of narrow images. */
+/* Whether a way can be tried: of matrix units' local memory the device tells too little; their
+ * loaders copy floats, not narrow images. WGMMA: a line of a tile has 128 bytes at most. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
     if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
     if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
     if (w->kind == CVNCL_BY_ROWS) return !b->local;
-    if (w->kind == CVNCL_BY_MMA)
-        return vector == 4 && b->precision != CVNCL_FP32 &&
+    if (w->kind == CVNCL_BY_WGMMA &&
+        (b->no_wgmma || w->tile.k * (b->precision == CVNCL_BF16 ? 2 : 4) > 128))
+        return 0;
+    if (w->kind >= CVNCL_BY_MMA)
+        return (vector == 4 || w->kind == CVNCL_BY_WGMMA) && b->precision != CVNCL_FP32 &&
                (layout < 4 || b->storage == CVNCL_STORE_FP32) &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
@@ -2757,6 +2788,8 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
 static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
                                 const char **texts);                        /* >>cl-conv */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
+static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
+                                   int32_t *status);                        /* >>cl-wgmma */
 
 static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout, int vector)
 {
@@ -2770,13 +2803,14 @@ static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout
 static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector, void **program,
                                int32_t *status)
 {
+    const int spliced = cvncl_ways[way].kind == CVNCL_BY_WGMMA && !b->emulate;
     const char *texts[CVNCL_MAX_TEXTS];
     const uint32_t count = cvncl_way_texts(b, cvncl_ways[way].kind, layout, texts);
     char options[400];
     void *kernel = NULL;
     cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
-    *program = cvncl_kept_program(b, texts, count, options);
+    *program = cvncl_kept_program(b, texts, count, options, spliced);
     if (*program) kernel = b->api.CreateKernel(*program, "product", status);
     if (kernel) return kernel;
     if (*program) b->api.ReleaseProgram(*program);
@@ -2784,9 +2818,10 @@ static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector
     *program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, status);
     if (!*program) return NULL;
     *status = b->api.BuildProgram(*program, 1, &b->device, options, NULL, NULL);
+    if (*status == 0 && spliced) *program = cvncl_spliced_program(b, *program, options, status);
     if (*status == 0) kernel = b->api.CreateKernel(*program, "product", status);
 #ifndef CONVNET_NO_STDIO
-    if (kernel) cvncl_keep_program(b, *program, texts, count, options);
+    if (kernel) cvncl_keep_program(b, *program, texts, count, options, spliced);
 #endif
     return kernel;
 }
@@ -2813,9 +2848,8 @@ static cvncl_built *cvncl_get_built(cvncl_backend *b, int way, int layout, int v
     built->layout = layout;
     built->vector = vector;
     built->kernel = cvncl_way_program(b, way, layout, vector, &built->program, &status);
-    if (built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA && !cvncl_mma_works(b, built))
+    if (cvncl_ways[way].kind >= CVNCL_BY_MMA && (!built->kernel || !cvncl_mma_works(b, built)))
         cvncl_drop_built(b, built);
-    if (!built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA) cvncl_drop_built(b, built);
     built->next = b->built;
     b->built = built;
     return built;
@@ -2851,36 +2885,42 @@ static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, const
                                        NULL);
 }
 
-/* Whether a tile suits a product: little of it unused, and enough of them. */
-static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, int M, int N, int batch)
+/* Whether a tile suits a product: little of it unused, and enough of them. The columns of a
+ * convolution are padded, so there a single item is never too wide. */
+static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, const cvncl_class *c)
 {
-    const double tiles = (double)cvni_ceil_div(M, t->m) * cvni_ceil_div(N, t->n) * batch;
-    return 4 * M >= 3 * t->m && 4 * N >= 3 * t->n && tiles >= b->units;
+    const double tiles = (double)cvni_ceil_div(c->M, t->m) * cvni_ceil_div(c->N, t->n) * c->batch;
+    const int wide = 4 * c->N >= 3 * t->n || (c->layout > 3 && t->n == t->item_n);
+    return 4 * c->M >= 3 * t->m && wide && tiles >= b->units;
 }
 
 static int cvncl_tuned(const cvncl_backend *b, const cvncl_class *c);       /* >>cl-tune */
 static void cvncl_tune(cvncl_backend *b, const cvncl_class *c);
 
+/* Ways on matrix units, the likely best first: for large products, for smaller ones. */
+static const int cvncl_matrix_ways[2][2] = { { CVNCL_WGMMA_128X128, CVNCL_MMA_128X128 },
+                                             { CVNCL_WGMMA_64X64, CVNCL_MMA_64X64 } };
+
 /* The i-th way to try, the likely best first; -1: none left. */
 static int cvncl_nth_way(const cvncl_backend *b, const cvncl_class *c, int i)
 {
     const cvncl_vendor *s = b->vendor;
-    int ways[8];
+    int ways[12];
     int count = 0;
     const int tuned = cvncl_tuned(b, c);
     if (tuned >= 0) ways[count++] = tuned;
-    if (b->precision != CVNCL_FP32 && c->vector == 4 && c->M >= 32 && c->N >= 32) {
-        if (cvncl_tile_suits(b, &cvncl_ways[CVNCL_MMA_128X128].tile, c->M, c->N, c->batch))
-            ways[count++] = CVNCL_MMA_128X128;
-        ways[count++] = CVNCL_MMA_64X64;
+    if (b->precision != CVNCL_FP32 && c->M >= 32 && c->N >= 32) {
+        const int *large = cvncl_matrix_ways[0], *small = cvncl_matrix_ways[1];
+        if (cvncl_tile_suits(b, &cvncl_ways[large[0]].tile, c))
+            for (int j = 0; j < 2; j++) ways[count++] = large[j];
+        for (int j = 0; j < 2; j++) ways[count++] = small[j];
     }
     if (s->dots && c->layout == CVNCL_GEMM_KK) ways[count++] = s->dots;
     for (int j = CVNCL_TILED_128X16; j <= CVNCL_TILED_128X32 && b->local; j++)
-        if (c->N <= cvncl_ways[j].tile.n &&
-            cvncl_tile_suits(b, &cvncl_ways[j].tile, c->M, cvncl_ways[j].tile.n, c->batch))
+        if (c->N <= cvncl_ways[j].tile.n && cvncl_tile_suits(b, &cvncl_ways[j].tile, c))
             ways[count++] = j;
     for (int j = 0; j < 2; j++)
-        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c->M, c->N, c->batch))
+        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c))
             ways[count++] = s->way[j];
     ways[count++] = s->way[2];
     return i < count ? ways[i] : -1;
@@ -3088,17 +3128,12 @@ static cvn_result cvncl_need_class(cvn_net *net, const cvncl_class *c)
     return cvncl_choose_built(cvncl_of(net), c) ? CVN_OK : cvncl_no_way(net, c);
 }
 
-/* `weight`: where it begins, in elements; activations are aligned. */
-static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, size_t weight, int train)
+/* The same for a product of a dense layer; b: where its second matrix begins, in elements. */
+static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, int layout, size_t b)
 {
-    cvn_result result = CVN_OK;
-    for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
-        const int layout = cvncl_dense_layouts[i];
-        const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
-        const cvncl_class c = cvncl_class_of(layout, &p, 0, layout == CVNCL_GEMM_MN ? 0 : weight);
-        result = cvncl_need_class(net, &c);
-    }
-    return result;
+    const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
+    const cvncl_class c = cvncl_class_of(layout, &p, 0, b);
+    return cvncl_need_class(net, &c);
 }
 
 static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train);    /* >>cl-conv */
@@ -3109,9 +3144,12 @@ static cvn_result cvncl_need_products(cvn_net *net, int train)
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
         const cvni_layer *l = &net->layers[id];
         if (cvni_is_conv(l) || cvni_outputs_second(l)) result = cvncl_need_conv(net, l, train);
-        if (l->op == &cvni_op_dense) {
+        if (l->op != &cvni_op_dense) continue;
+        for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
+            const int layout = cvncl_dense_layouts[i];      /* activations are aligned */
+            const size_t weight = layout == CVNCL_GEMM_MN ? 0 : net->params[l->param[0]].offset;
             const cvni_dense d = cvni_dense_of(net, l);
-            result = cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
+            result = cvncl_need_dense(net, &d, layout, weight);
         }
     }
     return result;
@@ -3170,6 +3208,7 @@ static const char cvncl_text_mma_layout[] =
     "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction */\n"
     "#define ROW(i, l) (16 * (i) + (l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
+    "#define BLOCKS (WM / 16)            /* of 16 lines, of a warp */\n"
     "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
     " * reads at once lies in all banks: along k eight lines, else eight lines for four k. */\n"
     "#define ALONG_K(line, k) \\\n"
@@ -3422,13 +3461,17 @@ static const char cvncl_text_mma[] =
     "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "    }\n"
     "    m0 += wm + t % 32 / 4;\n"
-    "    n0 += wn + t % 4 * 2;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+/* The end of both kernels on matrix units, whose sums lie alike: sum[i][j] has an item's four of a
+ * warp's block of 16 x 8. */
+static const char cvncl_text_mma_store[] =
     "    EACH(j, WN / 8)\n"
     "        EACH(l, 4) {\n"
     "            const float v = SHIFT(min(n0 + COLUMN(j, l), N - 1));\n"
-    "            EACH(i, WM / 16) sum[i][j][l] += v;\n"
+    "            EACH(i, BLOCKS) sum[i][j][l] += v;\n"
     "        }\n"
-    "    EACH(i, WM / 16)\n"
+    "    EACH(i, BLOCKS)\n"
     "        EACH(h, 2) {\n"
     "            const int m = m0 + ROW(i, 2 * h);\n"
     "            global const float *old = ADDED(min(m, M - 1));\n"
@@ -3447,6 +3490,301 @@ static const char cvncl_text_mma[] =
     "            }\n"
     "        }\n"
     "}\n";
+
+/* ================================================================================================
+ * >>cl-wgmma   the same on Hopper's matrix units: instructions of four warps, spliced into PTX
+ * ==============================================================================================
+ *   wgmma.mma_async m64nNk8 (tf32), m64nNk16 (bf16): PTX ISA, "Asynchronous Warpgroup Level Matrix
+ *   Instructions". It takes both factors from local memory, by descriptors, and asks for sm_90a,
+ *   while the driver's OpenCL compiles for sm_90. So all that needs sm_90a is a comment there,
+ *   "//wgmma:" before the instruction, in inline assembly, which names the operands; the program's
+ *   PTX is read, made one for sm_90a by taking these marks away, and built. Sums are in registers
+ *   that the PTX declares so too: the compiler does not know them and never moves them between two
+ *   instructions. PTX that is not as expected is refused (cvncl_backend.no_wgmma): its comments
+ *   would multiply nothing. What is built is tried as in >>cl-mma.
+ *   Factors go through registers, where they are rounded, and turned where they do not lie along
+ *   k: wgmma cuts tf32 off and takes it along k alone. Two tiles are on their way.
+ *   Built with EMULATE the instruction is plain C, which finds the factors by their descriptors.
+ *   It has not run on a GPU yet.                                        tested: tests/test_cl.c */
+
+static const char cvncl_text_wgmma_layout[] =
+    "#define ITEMS (128 * IX * IY)\n"
+    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction: 32 bytes */\n"
+    "#define ROW(i, l) ((l) / 2 * 8)\n"
+    "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
+    "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
+    "#define QUADS(T) ((T) * TK / 4 / ITEMS)\n"
+    "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
+    " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
+    " * along the lines and NEAR along k: turned, their 16 bytes lie in all banks. */\n"
+    "#define NEAR (BF16 ? 8 : 4)\n"
+    "#define SQUARE(l) (t + (l) / 4 * ITEMS)\n"
+    "#define SQUARE_K(l, T) (SQUARE(l) / 2 % NEAR + SQUARE(l) / (2 * NEAR) / ((T) / 8) * NEAR)\n"
+    "#define LINE(FAST, l, T) \\\n"
+    "    (FAST ? (t + (l) * ITEMS) / (TK / 4) \\\n"
+    "          : (SQUARE(l) % 2 + SQUARE(l) / (2 * NEAR) % ((T) / 8) * 2) * 4)\n"
+    "#define DEEP(FAST, l, T) (FAST ? t % (TK / 4) * 4 : SQUARE_K(l, T) * 4 + (l) % 4)\n"
+    "#define LINE_BYTES (TK * (BF16 ? 2 : 4))\n"
+    "#define STAGE_BYTES ((TM + TN) * LINE_BYTES)\n"
+    "/* In local memory lines along k follow each other, their 16 bytes exchanged as the swizzle\n"
+    " * of LINE_BYTES has it. Descriptor: PTX ISA, \"Matrix Descriptor Format\"; the stride is\n"
+    " * that of eight lines, the leading dimension counts for nothing. Tiles begin at multiples\n"
+    " * of 1024 bytes. */\n"
+    "#define SWIZZLED(at) ((at) ^ ((at) >> 7 & (LINE_BYTES / 16 - 1)) * 16)\n"
+    "#define MODE (LINE_BYTES == 128 ? 1 : LINE_BYTES == 64 ? 2 : 3)\n"
+    "#define DESCRIBED(at) \\\n"
+    "    ((ulong)((at) >> 4 & 0x3FFF) | (ulong)1 << 16 | (ulong)(8 * LINE_BYTES / 16) << 32 | \\\n"
+    "     (ulong)MODE << 62)\n";
+
+static const char cvncl_text_wgmma_plain[] =
+    "#define BEGIN()\n"
+    "#define FENCE()\n"
+    "#define FINISH()\n"
+    "#define COMPLETE(n)\n"
+    "#define COLLECT()\n"
+    "#define PUBLISH() barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define ADDRESS 0\n"
+    "#define MULTIPLY(a, b) multiply(sum[0], (local const char *)memory, a, b)\n"
+    "\n"
+    "/* Element (line, k) of a factor, where its descriptor says. */\n"
+    "float described(local const char *memory, const ulong d, const int line, const int k)\n"
+    "{\n"
+    "    const uint width = 256u >> (uint)(d >> 62), begin = (uint)(d & 0x3FFF) * 16;\n"
+    "    uint at = begin + line / 8 * ((uint)(d >> 32) & 0x3FFF) * 16 + line % 8 * width;\n"
+    "    at += k * 32 / DEPTH;\n"
+    "    at ^= (at >> 7 & (width / 16 - 1)) * 16;\n"
+    "#if BF16\n"
+    "    return as_float((uint)*(local const ushort *)(memory + at) << 16);\n"
+    "#else\n"
+    "    return as_float(*(local const uint *)(memory + at) & 0xFFFFE000u);\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "void multiply(float (*d)[4], local const char *memory, const ulong a, const ulong b)\n"
+    "{\n"
+    "    const int t = get_local_id(0) % 128, line = t / 32 * 16 + t % 32 / 4;\n"
+    "    for (int j = 0; j < WN / 8; j++)\n"
+    "        for (int l = 0; l < 4; l++)\n"
+    "            for (int k = 0; k < DEPTH; k++)\n"
+    "                d[j][l] += described(memory, a, line + ROW(0, l), k) *\n"
+    "                           described(memory, b, t % 4 * 2 + COLUMN(j, l), k);\n"
+    "}\n";
+
+static const char cvncl_text_wgmma_ptx[] =
+    "#define MARKED(text) \"//wgmma:\" text \"\\n\"\n"
+    "#define TEXT(x) #x\n"
+    "#define NUMBER(x) TEXT(x)\n"
+    "/* f for each eight sums: their names but for the last digit, their number, what parts them\n"
+    " * from those before. */\n"
+    "#define EACH_32(f) f(\"\", 0, \"\") f(\"1\", 1, \",\") f(\"2\", 2, \",\") f(\"3\", 3, \",\")\n"
+    "#define EACH_64(f) \\\n"
+    "    EACH_32(f) f(\"4\", 4, \",\") f(\"5\", 5, \",\") f(\"6\", 6, \",\") f(\"7\", 7, \",\")\n"
+    "#if WN == 64\n"
+    "#define EACH_8(f) EACH_32(f)\n"
+    "#elif WN == 128\n"
+    "#define EACH_8(f) EACH_64(f)\n"
+    "#else\n"
+    "#define EACH_8(f) \\\n"
+    "    EACH_64(f) f(\"8\", 8, \",\") f(\"9\", 9, \",\") f(\"10\", 10, \",\") \\\n"
+    "    f(\"11\", 11, \",\") f(\"12\", 12, \",\") f(\"13\", 13, \",\") \\\n"
+    "    f(\"14\", 14, \",\") f(\"15\", 15, \",\")\n"
+    "#endif\n"
+    "#define REG(n, l) \"cvn\" n #l\n"
+    "#define NAMES(n, i, comma) \\\n"
+    "    comma REG(n, 0) \",\" REG(n, 1) \",\" REG(n, 2) \",\" REG(n, 3) \",\" \\\n"
+    "    REG(n, 4) \",\" REG(n, 5) \",\" REG(n, 6) \",\" REG(n, 7)\n"
+    "#define ZERO(n, l) MARKED(\"mov.f32 \" REG(n, l) \", 0f00000000;\")\n"
+    "#define ZEROS(n, i, comma) \\\n"
+    "    ZERO(n, 0) ZERO(n, 1) ZERO(n, 2) ZERO(n, 3) ZERO(n, 4) ZERO(n, 5) ZERO(n, 6) ZERO(n, 7)\n"
+    "#define TAKE(n, l) MARKED(\"mov.f32 %\" #l \", \" REG(n, l) \";\")\n"
+    "#define TAKES(n, i, comma) \\\n"
+    "    asm volatile(TAKE(n, 0) TAKE(n, 1) TAKE(n, 2) TAKE(n, 3) TAKE(n, 4) TAKE(n, 5) \\\n"
+    "                 TAKE(n, 6) TAKE(n, 7) \\\n"
+    "                 : \"=f\"(sum[0][2 * i][0]), \"=f\"(sum[0][2 * i][1]), \\\n"
+    "                   \"=f\"(sum[0][2 * i][2]), \"=f\"(sum[0][2 * i][3]), \\\n"
+    "                   \"=f\"(sum[0][2 * i + 1][0]), \"=f\"(sum[0][2 * i + 1][1]), \\\n"
+    "                   \"=f\"(sum[0][2 * i + 1][2]), \"=f\"(sum[0][2 * i + 1][3]));\n"
+    "#if BF16\n"
+    "#define TYPES \"k16.f32.bf16.bf16\"\n"
+    "#define ORDERS \", 0, 0\"\n"
+    "#else\n"
+    "#define TYPES \"k8.f32.tf32.tf32\"\n"
+    "#define ORDERS \"\"\n"
+    "#endif\n"
+    "#define BEGIN() \\\n"
+    "    asm volatile(MARKED(\".reg .f32 cvn<160>;\") MARKED(\".reg .pred cvn_add;\") \\\n"
+    "                 MARKED(\"setp.eq.u32 cvn_add, 0, 0;\") EACH_8(ZEROS) ::: \"memory\")\n"
+    "#define FENCE() asm volatile(MARKED(\"wgmma.fence.sync.aligned;\") ::: \"memory\")\n"
+    "#define MULTIPLY(a, b) \\\n"
+    "    asm volatile(MARKED(\"wgmma.mma_async.sync.aligned.m64n\" NUMBER(WN) TYPES \\\n"
+    "                        \" {\" EACH_8(NAMES) \"}, %0, %1, cvn_add, 1, 1\" ORDERS \";\") \\\n"
+    "                 :: \"l\"(a), \"l\"(b) : \"memory\")\n"
+    "#define FINISH() asm volatile(MARKED(\"wgmma.commit_group.sync.aligned;\") ::: \"memory\")\n"
+    "#define COMPLETE(n) \\\n"
+    "    asm volatile(MARKED(\"wgmma.wait_group.sync.aligned %0;\") :: \"n\"(n) : \"memory\")\n"
+    "#define COLLECT() EACH_8(TAKES)\n"
+    "/* What was put into local memory can be multiplied: wgmma reads it by another path. */\n"
+    "#define PUBLISH() \\\n"
+    "    asm volatile(MARKED(\"fence.proxy.async.shared::cta;\") ::: \"memory\"); \\\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define ADDRESS (uint)(size_t)memory\n";
+
+static const char cvncl_text_wgmma[] =
+    "/* Four elements along k, rounded, to a tile in local memory. */\n"
+    "void put(local char *tile, const int line, const int k, const float4 v)\n"
+    "{\n"
+    "    const int at = line * LINE_BYTES + k * (BF16 ? 2 : 4);\n"
+    "#if BF16\n"
+    "    *(local uint2 *)(tile + SWIZZLED(at)) = (uint2)(pair(v.s0, v.s1), pair(v.s2, v.s3));\n"
+    "#else\n"
+    "    *(local uint4 *)(tile + SWIZZLED(at)) =\n"
+    "        (uint4)(rounded(as_uint(v.s0)), rounded(as_uint(v.s1)), rounded(as_uint(v.s2)),\n"
+    "                rounded(as_uint(v.s3)));\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "/* A square of 4 x 4, turned. */\n"
+    "void put_square(local char *tile, const int line, const int k, const float4 *v)\n"
+    "{\n"
+    "    put(tile, line, k, (float4)(v[0].s0, v[1].s0, v[2].s0, v[3].s0));\n"
+    "    put(tile, line + 1, k, (float4)(v[0].s1, v[1].s1, v[2].s1, v[3].s1));\n"
+    "    put(tile, line + 2, k, (float4)(v[0].s2, v[1].s2, v[2].s2, v[3].s2));\n"
+    "    put(tile, line + 3, k, (float4)(v[0].s3, v[1].s3, v[2].s3, v[3].s3));\n"
+    "}\n"
+    "\n"
+    "#define PUT_TILE(tile, v, FAST, T) \\\n"
+    "    EACH(l, QUADS(T)) \\\n"
+    "        if (FAST) put(tile, LINE(FAST, l, T), DEEP(FAST, l, T), v[l]); \\\n"
+    "        else if (l % 4 == 0) put_square(tile, LINE(FAST, l, T), DEEP(FAST, l, T), v + l);\n"
+    "#define PUT(stage) \\\n"
+    "    PUT_TILE(la + (stage) * STAGE_BYTES, fa, FAST_A, TM) \\\n"
+    "    PUT_TILE(lb + (stage) * STAGE_BYTES, fb, FAST_B, TN)\n"
+    "#define LOAD(k0) \\\n"
+    "    EACH(l, QUADS(TM)) { \\\n"
+    "        fa[l] = QUAD_A(spot_a[l], m0 + LINE(FAST_A, l, TM), (k0) + DEEP(FAST_A, l, TM)); \\\n"
+    "        NEXT_A(spot_a[l]); \\\n"
+    "    } \\\n"
+    "    EACH(l, QUADS(TN)) fb[l] = QUAD_B(spot_b[l], (k0) + DEEP(FAST_B, l, TN));\n"
+    "\n"
+    "/* While a tile is multiplied the next one goes to local memory and the one after it to\n"
+    " * registers; STAGES - 1 tiles may be multiplied at a time. Four warps multiply 64 x WN. */\n"
+    "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    local float4 memory[STAGES * STAGE_BYTES / 16] __attribute__((aligned(1024)));\n"
+    "    local char *la = (local char *)memory, *lb = la + TM * LINE_BYTES;\n"
+    "    const int t = get_local_id(0);\n"
+    "    const int wm = t / 128 / IX * 64, wn = t / 128 % IX * WN;\n"
+    "    float sum[1][WN / 8][4];\n"
+    "    float4 fa[QUADS(TM)], fb[QUADS(TN)];\n"
+    "    SPOT spot_a[QUADS(TM)];\n"
+    "    int spot_b[QUADS(TN)], stage = 0;\n"
+    "    SETUP\n"
+    "    int m0 = FIRST_M, n0 = FIRST_N;\n"
+    "    EACH(j, WN / 8) EACH(l, 4) sum[0][j][l] = 0;\n"
+    "    BEGIN();\n"
+    "    EACH(l, QUADS(TM))\n"
+    "        spot_a[l] = SPOT_A(m0 + LINE(FAST_A, l, TM), first + DEEP(FAST_A, l, TM));\n"
+    "    EACH(l, QUADS(TN)) spot_b[l] = SPOT_B(n0 + LINE(FAST_B, l, TN));\n"
+    "    LOAD(first)\n"
+    "    PUT(0)\n"
+    "    LOAD(first + TK)\n"
+    "    PUBLISH();\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
+    "        const uint tile_a = ADDRESS + stage * STAGE_BYTES + wm * LINE_BYTES;\n"
+    "        const uint tile_b = ADDRESS + stage * STAGE_BYTES + (TM + wn) * LINE_BYTES;\n"
+    "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
+    "        FENCE();\n"
+    "        EACH(part, TK / DEPTH)\n"
+    "            MULTIPLY(DESCRIBED(tile_a + part * 32), DESCRIBED(tile_b + part * 32));\n"
+    "        FINISH();\n"
+    "        PUT(stage)\n"
+    "        LOAD(k0 + 2 * TK)\n"
+    "        COMPLETE(STAGES - 2);\n"
+    "        PUBLISH();\n"
+    "    }\n"
+    "    COMPLETE(0);\n"
+    "    COLLECT();\n"
+    "    m0 += wm + t % 128 / 32 * 16 + t % 32 / 4;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+#define CVNCL_MARK "//wgmma:"
+enum { CVNCL_MAX_PTX = 1 << 24 };
+
+/* Names sm_90a where the text has sm_90. Returns what is in the way, or NULL. */
+static const char *cvncl_retarget(char *text)
+{
+    static const char sm_90[] = "\n.target sm_90";
+    const char *version = strstr(text, "\n.version ");
+    char *end = strstr(text, sm_90);
+    if (!version) return "the driver gives no PTX";
+    if (strtol(version + 10, NULL, 10) < 8) return "the driver's PTX is older than 8.0";
+    if (end) end += sizeof sm_90 - 1;
+    if (!end || !strchr(",\n\r ", *end)) return "the driver's PTX is not for sm_90";
+    memmove(end + 1, end, strlen(end) + 1);
+    *end = 'a';
+    return NULL;
+}
+
+/* Takes the marks away; each kind of line has to be there. */
+static const char *cvncl_unmark(char *text)
+{
+    static const char *const lines[] = {
+        CVNCL_MARK ".reg .f32 cvn<", CVNCL_MARK ".reg .pred cvn_add;", CVNCL_MARK "setp.",
+        CVNCL_MARK "mov.f32 cvn", CVNCL_MARK "fence.proxy.async.", CVNCL_MARK "wgmma.fence.",
+        CVNCL_MARK "wgmma.mma_async.", CVNCL_MARK "wgmma.commit_group.",
+        CVNCL_MARK "wgmma.wait_group.", CVNCL_MARK "mov.f32 %"
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (!strstr(text, lines[i])) return "the driver's PTX lacks a marked line";
+    for (char *p = text; (p = strstr(p, CVNCL_MARK)) != NULL;)
+        memset(p, ' ', sizeof CVNCL_MARK - 1);
+    return NULL;
+}
+
+/* The PTX that a program's marks stand for, for CONVNET_FREE; NULL: *why not. */
+static char *cvncl_splice(const void *ptx, size_t size, size_t *length, const char **why)
+{
+    char *text = size > CVNCL_MAX_PTX ? NULL : (char *)CONVNET_MALLOC(size + 2);
+    *why = size > CVNCL_MAX_PTX ? "the driver's PTX is too long" : "memory is out";
+    if (!text) return NULL;
+    while (size && strchr(" \r\n", ((const char *)ptx)[size - 1])) size--;      /* and 0 */
+    memcpy(text, ptx, size);
+    text[size] = 0;
+    *why = strlen(text) == size ? cvncl_retarget(text) : "the driver gives no PTX";
+    if (!*why && text[size] != '}') *why = "the driver's PTX ends early";
+    if (!*why) *why = cvncl_unmark(text);
+    *length = size + 1;
+    if (!*why) return text;
+    CONVNET_FREE(text);
+    return NULL;
+}
+
+/* The program for sm_90a of one that has been built with marks, which goes; NULL: *status. */
+static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
+                                   int32_t *status)
+{
+    const char *why = "the driver gives no PTX";
+    const unsigned char *bytes;
+    size_t size;
+    unsigned char *ptx = cvncl_binary(b, program, &size);
+    char *text = ptx ? cvncl_splice(ptx, size, &size, &why) : NULL;
+    int32_t each;
+    b->api.ReleaseProgram(program);
+    CONVNET_FREE(ptx);
+    program = NULL;
+    *status = -11;              /* CL_BUILD_PROGRAM_FAILURE */
+    if (!text) {
+        b->no_wgmma = why;
+        return NULL;
+    }
+    bytes = (const unsigned char *)text;
+    program = b->api.CreateProgramWithBinary(b->context, 1, &b->device, &size, &bytes, &each,
+                                             status);
+    CONVNET_FREE(text);
+    if (program) *status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
+    return program;
+}
 
 /* ================================================================================================
  * >>cl-tune   which way is the fastest here
@@ -3477,7 +3815,7 @@ typedef struct cvncl_trial {
 /* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 and bf16. */
 static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind)
 {
-    if (kind != CVNCL_BY_MMA) return 1e-5;
+    if (kind < CVNCL_BY_MMA) return 1e-5;
     return b->precision == CVNCL_TF32 ? 1e-3 : 8e-3;
 }
 
@@ -3669,7 +4007,8 @@ static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const 
     return fmax(fmin(times[0], times[1]), fmin(fmax(times[0], times[1]), times[2]));
 }
 
-/* A kernel on matrix units against the plain one, two products with edges in all axes. */
+/* A kernel on matrix units against the plain one, products with edges in all axes, several groups
+ * for each unit: where groups share a unit, local memory that is read too early shows. */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
 {
     static const cvncl_class shapes[3] = {
@@ -4145,20 +4484,20 @@ static const char cvncl_text_conv_plain[] =
     "void product(PARAMS)\n"
     "{\n"
     "    VECTOR sum[WM];\n"
-    "    int4 at[WM];\n"
+    "    int4 window[WM];\n"
     "    SETUP\n"
     "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
     "    global const float *zeros = w + (size_t)(((GROUPS - group) * TAPS - f[7]) * CI) * PITCH;\n"
     "    w += min(n0, PITCH - WN);\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        sum[i] = (VECTOR)(0);\n"
-    "        at[i] = grid_point(f, m0 + i);\n"
+    "        window[i] = window_of(g, grid_point(f, m0 + i));\n"
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
     "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
     "        global const STORED_TYPE *row[WM];\n"
     "        for (int i = 0; i < WM; i++) {\n"
-    "            const int from = m0 + i < M ? source_of(g, at[i], tap) : -1;\n"
+    "            const int from = m0 + i < M ? within(g, window[i], tap) : -1;\n"
     "            row[i] = from < 0 ? (global const STORED_TYPE *)zeros\n"
     "                              : x + (size_t)from * X_ALL;\n"
     "        }\n"
@@ -4168,9 +4507,9 @@ static const char cvncl_text_conv_plain[] =
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        global STORED_TYPE *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
+    "        global STORED_TYPE *to = TARGET(m0 + i) + n0;\n"
     "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
     "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
@@ -4370,7 +4709,7 @@ static const char cvncl_text_depthwise[] =
     "    part[i] = sum;\n"
     "}\n";
 
-/* The texts of a way to multiply, >>cl-gemm and >>cl-mma; how many. */
+/* The texts of a way to multiply, >>cl-gemm, >>cl-mma and >>cl-wgmma; how many. */
 static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
                                 const char **texts)
 {
@@ -4388,7 +4727,17 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
         texts[n++] = cvncl_text_mma_fragment;
         texts[n++] = cvncl_text_mma_conv;
         texts[n++] = cvncl_text_mma;
+        texts[n++] = cvncl_text_mma_store;
+    } else if (kind == CVNCL_BY_WGMMA) {
+        texts[n++] = cvncl_text_wgmma_layout;
+        texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
+        texts[n++] = b->emulate ? cvncl_text_wgmma_plain : cvncl_text_wgmma_ptx;
+        texts[n++] = cvncl_text_tiled_load;
+        texts[n++] = cvncl_text_tiled_conv;
+        texts[n++] = cvncl_text_wgmma;
+        texts[n++] = cvncl_text_mma_store;
     } else if (kind == CVNCL_BY_TILED) {
+        texts[n++] = cvncl_text_tiled_layout;
         texts[n++] = cvncl_text_tiled_load;
         texts[n++] = cvncl_text_tiled_conv;
         texts[n++] = cvncl_text_tiled;
@@ -4496,11 +4845,16 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Those do not take
- * narrow images. */
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions, but for narrow
+ * images. Without local memory packed weights are faster than those along k. */
 static int cvncl_is_pointwise(const cvncl_backend *b, const cvni_conv *c)
 {
     return c->plain && c->G == 1 && b->storage == CVNCL_STORE_FP32;
+}
+
+static int cvncl_reads_parameter(const cvncl_backend *b, const cvni_conv *c, int up)
+{
+    return cvncl_is_pointwise(b, c) && (b->local || up);
 }
 
 static cvni_dense cvncl_pointwise(const cvni_conv *c)
@@ -4543,7 +4897,7 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     size_t rows;
     if (!cvni_is_conv(l) && !cvni_outputs_second(l)) return 0;
     c = cvni_conv_of(net, l);
-    if (cvncl_is_depthwise(&c) || cvncl_is_pointwise(cvncl_of(net), &c)) return 0;
+    if (cvncl_is_depthwise(&c) || cvncl_reads_parameter(cvncl_of(net), &c, up)) return 0;
     from = up ? c.MG : c.CG;
     to = cvni_ceil_div(up ? c.CG : c.MG, 16) * 16;
     rows = cvni_mul_size(cvni_mul_size((size_t)c.G, (size_t)c.taps), (size_t)from);
@@ -4598,23 +4952,28 @@ static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *
     return of;
 }
 
+static cvn_result cvncl_need_pass(cvn_net *net, const cvni_layer *l, const cvni_conv *c, int up)
+{
+    const cvni_dense d = cvncl_pointwise(c);
+    const cvncl_class of = cvncl_pass_class(c, up);
+    if (!cvncl_reads_parameter(cvncl_of(net), c, up)) return cvncl_need_class(net, &of);
+    return cvncl_need_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK,
+                            net->params[l->param[0]].offset);
+}
+
 static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const cvni_dense d = cvncl_pointwise(&c);
+    const cvncl_class weights = cvncl_weights_class(cvncl_of(net), &c);
     const int transposed = cvni_outputs_second(l);
-    cvncl_class of = cvncl_pass_class(&c, transposed);
     cvn_result result;
     if (cvncl_is_depthwise(&c)) return CVN_OK;
-    if (cvncl_is_pointwise(cvncl_of(net), &c))
-        return cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
-    result = cvncl_need_class(net, &of);
+    result = cvncl_need_pass(net, l, &c, transposed);
+    if (train && result == CVN_OK) result = cvncl_need_pass(net, l, &c, !transposed);
     if (!train || result != CVN_OK) return result;
-    of = cvncl_pass_class(&c, !transposed);
-    result = cvncl_need_class(net, &of);
-    if (result != CVN_OK) return result;
-    of = cvncl_weights_class(cvncl_of(net), &c);
-    return cvncl_need_class(net, &of);
+    return cvncl_is_pointwise(cvncl_of(net), &c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
+                                                 : cvncl_need_class(net, &weights);
 }
 
 /* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
@@ -4705,7 +5064,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
         return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxtiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
-    if (cvncl_is_pointwise(cvncl_of(net), &c))
+    if (cvncl_reads_parameter(cvncl_of(net), &c, up))
         return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
                                act);
     if (of.M <= 0) return CVN_OK;
