@@ -2183,13 +2183,24 @@ static void build_image_maps(cvn_net *net)
     regress(net, cvn_softmax_axis(net, x, 1));
 }
 
-static const layers_case narrow_cases[] = {
-    { "conv2d", build_conv }, { "depthwise", build_depthwise }, { "1 and 3 axes", build_conv_axes },
-    { "transposed", build_transposed }, { "strides", build_strides }, { "pools", build_pools },
-    { "norms", build_norms }, { "functions", build_image_maps }, { "arithmetic", build_arithmetic },
-    { "joins", build_joins }, { "images", build_images }, { "axes", build_axes },
-    { "orders", build_orders }, { "dropout", build_dropout }, { "large", build_large },
-    { "spectral norm", build_spectral }
+static void build_between(cvn_net *net);        /* below: what a step does not do */
+
+typedef struct narrow_layers_case {
+    const char *name;
+    build_fn build;
+    int local;
+} narrow_layers_case;
+
+static const narrow_layers_case narrow_cases[] = {
+    { "conv2d", build_conv, 0 }, { "depthwise", build_depthwise, 0 },
+    { "1 and 3 axes", build_conv_axes, 0 }, { "transposed", build_transposed, 0 },
+    { "strides", build_strides, 0 }, { "pools", build_pools, 0 }, { "norms", build_norms, 0 },
+    { "functions", build_image_maps, 0 }, { "arithmetic", build_arithmetic, 0 },
+    { "joins", build_joins, 0 }, { "images", build_images, 0 }, { "axes", build_axes, 0 },
+    { "orders", build_orders, 0 }, { "dropout", build_dropout, 0 }, { "between", build_between, 0 },
+    { "large", build_large, 0 }, { "spectral norm", build_spectral, 0 },
+    { "layers on the CPU", build_foreign, 0 }, { "local memory, conv2d", build_conv, 1 },
+    { "local memory, transposed", build_transposed, 1 }, { "local memory, large", build_large, 1 }
 };
 enum { NARROW_CASES = sizeof narrow_cases / sizeof narrow_cases[0] };
 
@@ -2197,25 +2208,18 @@ static void narrow_layers(void)
 {
     static const char *const names[] = { "", "fp16", "bf16" };
     for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++) {
-        cvn_backend *b = open_device(0);
         for (int i = 0; i < NARROW_CASES; i++) {
-            if (!wanted(narrow_cases[i].name)) continue;
-            test_case("%s, %s", narrow_cases[i].name, names[storage]);
-            check_each_layer(narrow_cases[i].build, b);
+            const narrow_layers_case *c = &narrow_cases[i];
+            cvn_backend *b;
+            if (!wanted(c->name)) continue;
+            test_case("%s, %s", c->name, names[storage]);
+            local_memory = c->local;
+            b = open_device(1);
+            check_each_layer(c->build, b);
+            cvncl_close(b);
         }
-        cvncl_close(b);
-        b = open_device(1);
-        test_case("layers on the CPU, %s", names[storage]);
-        check_each_layer(build_foreign, b);
-        cvncl_close(b);
-        local_memory = 1;
-        b = open_device(0);
-        test_case("through local memory, %s", names[storage]);
-        check_each_layer(build_conv, b);
-        check_each_layer(build_large, b);
-        cvncl_close(b);
-        local_memory = 0;
     }
+    local_memory = 0;
     storage = CVNCL_STORE_FP32;
 }
 
