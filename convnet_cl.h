@@ -2748,9 +2748,8 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of matrix units' local memory the device tells too little. WGMMA: a
- * line of a tile has 128 bytes at most. Their loaders copy floats: not for convolutions of narrow
- * images. */
+/* Whether a way can be tried: of matrix units' local memory the device tells too little; their
+ * loaders copy floats, not narrow images. WGMMA: a line of a tile has 128 bytes at most. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
     if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
@@ -4851,8 +4850,8 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Those do not take
- * narrow images; without local memory packed weights are faster than those along k. */
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions, but for narrow
+ * images. Without local memory packed weights are faster than those along k. */
 static int cvncl_is_pointwise(const cvncl_backend *b, const cvni_conv *c)
 {
     return c->plain && c->G == 1 && b->storage == CVNCL_STORE_FP32;
@@ -4978,8 +4977,8 @@ static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
     result = cvncl_need_pass(net, l, &c, transposed);
     if (train && result == CVN_OK) result = cvncl_need_pass(net, l, &c, !transposed);
     if (!train || result != CVN_OK) return result;
-    if (!cvncl_is_pointwise(cvncl_of(net), &c)) return cvncl_need_class(net, &weights);
-    return cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0);
+    return cvncl_is_pointwise(cvncl_of(net), &c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
+                                                 : cvncl_need_class(net, &weights);
 }
 
 /* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
