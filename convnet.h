@@ -3242,6 +3242,7 @@ typedef struct cvni_param {
 typedef struct cvni_buffer {
     size_t bytes, offset;
     int begin, end;             /* steps of the timeline in which it is in use, both included */
+    int narrow;                 /* on the device its numbers have 16 bits */
     int inside;                 /* 1 + index of the buffer that it is a part of, or 0 */
     size_t part;                /* bytes from the beginning of that one */
 } cvni_buffer;
@@ -3253,12 +3254,14 @@ typedef struct cvni_plan {
     size_t weights, ema, grads, state, batch;   /* offsets of the persistent part */
     int slots;                          /* optimizer state arrays */
     int averages;                       /* has room at ema */
-    size_t persistent_bytes, scratch, scratch_bytes, total;
+    size_t persistent_bytes, scratch, scratch_bytes;
+    size_t narrow, total;               /* where the narrow buffers begin: behind all others */
     double macs_again;                  /* of the recomputed layers, per sample */
 } cvni_plan;
 
 /* What computes a net instead of the kernels of this file: >>backend. `device` is a net's memory
- * there, laid out as its arena; places in it are byte offsets. */
+ * there, laid out as its arena, narrow buffers in half the bytes; places are byte offsets in the
+ * arena. */
 struct cvni_update;
 struct cvni_mix_job;
 struct cvn_data;
@@ -3273,9 +3276,11 @@ struct cvn_backend {
     void (*release)(void *device);
     cvn_result (*push)(cvn_net *net, size_t at, const void *from, size_t bytes);
     cvn_result (*pull)(cvn_net *net, size_t at, void *to, size_t bytes);
-    /* value or gradient x of l, of which the device may have another order */
-    cvn_result (*push_tensor)(cvn_net *net, const cvni_layer *l, const float *x);
-    cvn_result (*pull_tensor)(cvn_net *net, const cvni_layer *l, float *x);
+    /* marks the narrow buffers of a plan in which nothing has its place yet; 0: memory is out */
+    int (*mark_narrow)(cvn_backend *b, cvn_net *net, cvni_plan *plan);
+    /* value or gradient of l, which the device may have in another order or as other numbers */
+    cvn_result (*push_tensor)(cvn_net *net, const cvni_layer *l, int gradient);
+    cvn_result (*pull_tensor)(cvn_net *net, const cvni_layer *l, int gradient);
     cvn_result (*fill)(cvn_net *net, size_t at, size_t floats, float value);
     cvn_result (*forward)(cvn_net *net, cvni_layer *l);
     cvn_result (*backward)(cvn_net *net, cvni_layer *l);
@@ -5196,7 +5201,7 @@ static cvn_result cvni_fetch(cvn_net *net, cvni_layer *l)
 {
     if (!net->device || !l->y) return CVN_OK;
     if (l->op->flags & CVNI_SOURCE && (l->is_int || !l->gathered)) return CVN_OK;
-    return net->backend->pull_tensor(net, l, l->y);
+    return net->backend->pull_tensor(net, l, 0);
 }
 
 /* Inputs, weights and partners of the samples, folded weights where they are new. */
@@ -5225,7 +5230,7 @@ static cvn_result cvni_forward_on_host(cvn_net *net, cvni_layer *l,
     for (int i = 0; result == CVN_OK && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
     if (result == CVN_OK) result = run(net, l);
-    if (result == CVN_OK) result = net->backend->push_tensor(net, l, l->y);
+    if (result == CVN_OK) result = net->backend->push_tensor(net, l, 0);
     for (int i = 0; result == CVN_OK && net->training && i < net->param_count; i++) {
         const cvni_param *p = &net->params[i];
         if (!p->dead && p->role == CVNI_RUNNING && p->layer == cvni_id(net, l))
@@ -5248,8 +5253,8 @@ static cvn_result cvni_move_gradients(cvn_net *net, cvni_layer *l, int to_host)
     for (int i = 0; result == CVN_OK && i < l->inputs; i++) {
         const cvni_layer *x = &net->layers[l->input[i]];
         if (x->place.grad && x->dy && x->grad_written)
-            result = to_host ? net->backend->pull_tensor(net, x, x->dy)
-                             : net->backend->push_tensor(net, x, x->dy);
+            result = to_host ? net->backend->pull_tensor(net, x, 1)
+                             : net->backend->push_tensor(net, x, 1);
     }
     return result;
 }
@@ -5258,7 +5263,7 @@ static cvn_result cvni_backward_on_host(cvn_net *net, cvni_layer *l,
                                         void (*run)(cvn_net *net, cvni_layer *l))
 {
     cvn_result result = l->params ? cvni_to_host(net, CVNI_PARAMS, 0) : CVN_OK;
-    if (result == CVN_OK) result = net->backend->pull_tensor(net, l, l->dy);
+    if (result == CVN_OK) result = net->backend->pull_tensor(net, l, 1);
     if (result == CVN_OK && l->op->flags & CVNI_USES_Y) result = cvni_fetch(net, l);
     for (int i = 0; result == CVN_OK && l->op->flags & CVNI_USES_X && i < l->inputs; i++)
         result = cvni_fetch(net, &net->layers[l->input[i]]);
@@ -5325,7 +5330,7 @@ static cvn_result cvni_take_device(cvn_net *net, const cvni_plan *plan, void **d
  *                                          source: T. Chen et al., arXiv:1604.06174
  *
  *   Arena: [ parameters, running statistics | averages of them | gradients | optimizer state |
- *            weights and partners of the samples | scratch | buffers ]
+ *            weights and partners of the samples | scratch | buffers | narrow buffers ]
  *                                                                      tested: tests/test_core.c */
 
 static int cvni_can_fold(const cvni_layer *l);              /* >>conv, >>dense: takes a norm and
@@ -5390,6 +5395,7 @@ static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begi
     b->offset = b->part = 0;
     b->begin = begin;
     b->end = end;
+    b->narrow = 0;
     b->inside = 0;
     return plan->count++;
 }
@@ -5935,22 +5941,51 @@ static int cvni_compare_offsets(const void *a, const void *b)
 
 /* Where `bytes` can lie from `at` on: a device may have its memory in pieces, and nothing lies
  * across their borders. */
-static size_t cvni_in_piece(const cvn_net *net, size_t at, size_t bytes)
+static size_t cvni_in_piece(size_t piece, size_t at, size_t bytes)
 {
-    const size_t piece = net->backend ? net->backend->piece : 0;
     if (!piece || !bytes || at / piece == (cvni_add_size(at, bytes) - 1) / piece) return at;
     return cvni_mul_size(at / piece + 1, piece);
 }
 
+static size_t cvni_piece_of(const cvn_net *net) { return net->backend ? net->backend->piece : 0; }
+
+/* Offsets from `base` on of the `count` buffers in `order`, with room for as many behind them, that
+ * are narrow or that are not; returns the bytes of all. */
+static size_t cvni_place_some(cvni_buffer **order, int count, int narrow, size_t base,
+                              size_t piece)
+{
+    cvni_buffer **near_ones = order + count;
+    size_t total = 0;
+    for (int i = 0; i < count; i++) {
+        cvni_buffer *b = order[i];
+        int found = 0;
+        size_t offset = cvni_in_piece(piece, base, b->bytes) - base;
+        if (b->narrow != narrow) continue;
+        for (int j = 0; j < i; j++)
+            if (order[j]->begin <= b->end && b->begin <= order[j]->end &&
+                order[j]->narrow == narrow)
+                near_ones[found++] = order[j];
+        qsort(near_ones, (size_t)found, sizeof *near_ones, cvni_compare_offsets);
+        for (int j = 0; j < found; j++) {
+            if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
+            offset = cvni_max_size(offset,
+                                   cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
+            offset = cvni_in_piece(piece, cvni_add_size(base, offset), b->bytes) - base;
+        }
+        b->offset = offset;
+        total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
+    }
+    return total;
+}
+
 /* Gives every buffer its offset; returns the bytes of all, SIZE_MAX when memory is out or they do
- * not fit size_t. */
+ * not fit size_t. Narrow buffers have pieces of their own, of half the bytes. */
 static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
 {
     cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
                                                                         sizeof *order));
-    cvni_buffer **near_ones = order + plan->count;
-    const size_t base = plan->persistent_bytes;
-    size_t total = 0;
+    const size_t piece = cvni_piece_of(net);
+    size_t wide, narrow;
     int count = 0;
     if (!order) return SIZE_MAX;
     for (int i = 0; i < plan->count; i++) {     /* parts come before what they are parts of */
@@ -5959,29 +5994,16 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
         else order[count++] = b;
     }
     qsort(order, (size_t)count, sizeof *order, cvni_compare_buffers);
-    for (int i = 0; i < count; i++) {
-        cvni_buffer *b = order[i];
-        int found = 0;
-        size_t offset = cvni_in_piece(net, base, b->bytes) - base;
-        for (int j = 0; j < i; j++)
-            if (order[j]->begin <= b->end && b->begin <= order[j]->end)
-                near_ones[found++] = order[j];
-        qsort(near_ones, (size_t)found, sizeof *near_ones, cvni_compare_offsets);
-        for (int j = 0; j < found; j++) {
-            if (near_ones[j]->offset >= cvni_add_size(offset, b->bytes)) break;
-            offset = cvni_max_size(offset,
-                                   cvni_add_size(near_ones[j]->offset, near_ones[j]->bytes));
-            offset = cvni_in_piece(net, cvni_add_size(base, offset), b->bytes) - base;
-        }
-        b->offset = offset;
-        total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
-    }
+    wide = cvni_place_some(order, count, 0, plan->persistent_bytes, piece);
+    narrow = cvni_place_some(order, count, 1, 0, cvni_mul_size(piece, 2));
     for (int i = plan->count - 1; i >= 0; i--) {
         cvni_buffer *b = &plan->buffers[i];
         if (b->inside) b->offset = plan->buffers[b->inside - 1].offset + b->part;
+        else if (b->narrow) b->offset += wide;
     }
     cvni_free(net, order);
-    return total;
+    plan->narrow = cvni_add_size(plan->persistent_bytes, wide);
+    return cvni_add_size(wide, narrow);
 }
 
 /* Offsets of the parameters: trainable ones from the front, running statistics behind them. */
@@ -6028,21 +6050,22 @@ static void cvni_restore_shapes(cvn_net *net)
 static void cvni_plan_persistent(cvn_net *net, cvni_plan *plan, int batch, int train)
 {
     const size_t bytes = cvni_align(cvni_mul_size(net->trainable, sizeof(float)));
+    const size_t piece = cvni_piece_of(net);
     size_t weights = 0, state, samples;
     size_t at = 0;
     if (!net->parent)
         at = weights = cvni_align(cvni_mul_size(net->trainable + net->running, sizeof(float)));
     plan->averages = train && !net->parent && net->ema_decay > 0;
-    plan->ema = plan->averages ? cvni_in_piece(net, at, weights) : at;
+    plan->ema = plan->averages ? cvni_in_piece(piece, at, weights) : at;
     if (plan->averages) at = cvni_add_size(plan->ema, weights);
-    plan->grads = train ? cvni_in_piece(net, at, bytes) : at;
+    plan->grads = train ? cvni_in_piece(piece, at, bytes) : at;
     if (train) at = cvni_add_size(plan->grads, bytes);
     plan->slots = train && !net->parent ? cvni_optimizer_slots(&net->optimizer) : 0;
     state = cvni_mul_size(bytes, (size_t)plan->slots);
-    plan->state = cvni_in_piece(net, at, state);
+    plan->state = cvni_in_piece(piece, at, state);
     at = cvni_add_size(plan->state, state);
     samples = train ? cvni_align(cvni_mul_size((size_t)batch, sizeof(float) + sizeof(int))) : 0;
-    plan->batch = cvni_in_piece(net, at, samples);
+    plan->batch = cvni_in_piece(piece, at, samples);
     at = cvni_add_size(plan->batch, samples);
     for (int id = 1; id < net->layer_count; id++)
         plan->scratch_bytes = cvni_max_size(plan->scratch_bytes,
@@ -6117,6 +6140,7 @@ static cvn_result cvni_plan_with(cvn_net *net, int batch, int mode, const int *s
     done = cvni_plan_layers(&p);
     cvni_free(net, memory);
     cvni_plan_persistent(net, plan, batch, p.train);
+    if (done && net->backend) done = net->backend->mark_narrow(net->backend, net, plan);
     buffers = done ? cvni_place_buffers(net, plan) : SIZE_MAX;
     plan->total = cvni_add_size(plan->persistent_bytes, buffers);
     if (plan->total > SIZE_MAX - CVNI_ALIGN) {
@@ -6527,7 +6551,7 @@ float *cvn_gradient(cvn_net *net, cvn_node node)
     }
     l = &net->layers[node.id];
     if (l->dy && (l->want_grad || net->desc.keep_all)) {
-        if (net->device && net->backend->pull_tensor(net, l, l->dy) != CVN_OK) return NULL;
+        if (net->device && net->backend->pull_tensor(net, l, 1) != CVN_OK) return NULL;
         return l->dy;
     }
     cvni_fail(net, CVN_ERROR_STATE,
@@ -6919,7 +6943,7 @@ cvn_result cvn_backward_from(cvn_net *net, cvn_node node, const float *gradient)
     if (gradient != l->dy) cvni_copy(l->dy, gradient, cvni_elements(l->shape));
     l->grad_written = 1;
     if (net->device && net->device_result == CVN_OK)
-        net->device_result = net->backend->push_tensor(net, l, l->dy);
+        net->device_result = net->backend->push_tensor(net, l, 1);
     cvni_run_backward(net);
     return net->device_result;
 }
@@ -26808,8 +26832,7 @@ static void cvni_features_backward(cvn_net *net, cvni_layer *l)
         d->other->inputs_only = 0;
     }
     if (result == CVN_OK && d->other->device)
-        result = d->other->backend->pull_tensor(d->other, cvni_first_input(d->other),
-                                                cvni_first_input(d->other)->dy);
+        result = d->other->backend->pull_tensor(d->other, cvni_first_input(d->other), 1);
     for (size_t i = 0; i < n; i++) {
         const float g = result == CVN_OK ? cvni_first_input(d->other)->dy[i] : NAN;
         dx[i] = add ? dx[i] + g : g;

@@ -27,6 +27,7 @@
  *                                  =0: nowhere. Not set: one in the user's cache folder; programs
  *                                  only where the driver has no cache of its own
  *               CONVNET_CL_TUNE    off, fast or full, before cvncl_desc.tune
+ *               CONVNET_CL_STORAGE fp32, fp16 or bf16, before cvncl_desc.storage
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
@@ -58,10 +59,20 @@
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
  * cvncl_desc.precision lets products round their factors, for matrix units, and tuning choose.
  * Random draws (dropout) are the CPU's.
- * Memory. The device takes what cvn_memory_needed tells, the weights of convolutions once for each
- * pass in an order of their own, and workspace; cvncl_memory_needed tells it all beforehand. The
- * host's arena stays. On the device images are channels last (>>cl-memory); what the host reads and
- * writes is not.
+ * Storage. With cvncl_desc.storage values and gradients of images are 16-bit numbers: those of
+ * convolutions, batch norms of images, and of the pools, elementwise functions, prelu, arithmetic,
+ * where, dropout, concat of channels and resizing behind them. All arithmetic is float32, and so
+ * are parameters, their gradients, statistics, the optimizer's state, all other layers and what the
+ * host reads and writes; copies convert. Such nets take about half the memory for values, and move
+ * half the bytes; convolutions are then not on matrix units. What is stored is the nearest number,
+ * of two the even one; fp16 has infinity beyond 65504. As fp16 has no small numbers, gradients are
+ * stored times cvncl_desc.gradient_scale, which the kernels put in and take out: nothing that the
+ * host sees is scaled. Gradients that it makes infinite make the weights NaN: a smaller one helps.
+ * bf16 has the range of floats and needs none.
+ * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
+ * host takes more), the weights of convolutions once for each pass in an order of their own, and
+ * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
+ * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
  * its loss and output, which the host reads while the backward pass runs. Other inputs go by pinned
@@ -87,6 +98,10 @@ extern "C" {
 /* What products may round their factors to; sums are float32. */
 enum { CVNCL_FP32, CVNCL_TF32, CVNCL_BF16 };
 
+/* What values and gradients of images are stored as on the device; arithmetic and sums are
+ * float32. */
+enum { CVNCL_STORE_FP32, CVNCL_STORE_FP16, CVNCL_STORE_BF16 };
+
 /* Time spent on finding the fastest kernels for a net's products, in cvn_build. */
 enum {
     CVNCL_TUNE_DEFAULT,         /* off on a CPU, else fast */
@@ -107,6 +122,10 @@ typedef struct cvncl_desc {
                                  * (7 bits): dense layers and convolutions on matrix units, where
                                  * there are such and, but on Hopper, channels are multiples of 4 */
     int tune;                   /* CVNCL_TUNE_... */
+    int storage;                /* CVNCL_STORE_FP32; CVNCL_STORE_FP16 (10 bits behind the point, at
+                                 * most 65504) or CVNCL_STORE_BF16 (7 bits): see "Storage" above */
+    float gradient_scale;       /* CVNCL_STORE_FP16: gradients are stored times this, rounded down
+                                 * to a power of two; 0: 4096 */
 } cvncl_desc;
 
 CONVNET_API cvncl_desc cvncl_defaults(void);
@@ -407,6 +426,7 @@ enum {                          /* programs, in the order of cvncl_programs */
 enum { CVNCL_VECTOR = 64 };     /* bytes that a kernel may read behind the end of a tensor */
 enum { CVNCL_MAX_KERNELS = 192 };
 enum { CVNCL_TILES = 2 };       /* sizes of a tile that products are built for: small, large */
+enum { CVNCL_VARIANTS = 2 * CVNCL_TILES };      /* of a program: those, then for narrow images */
 
 /* A tile of a product: rows, columns, depth; rows and columns of a work item. */
 typedef struct cvncl_tile { int m, n, k, item_m, item_n; } cvncl_tile;
@@ -429,6 +449,8 @@ typedef struct cvncl_backend {
     /* products, >>cl-gemm and >>cl-tune: */
     uint64_t max_group, local_bytes;
     int is_cpu, register_option, precision;
+    int storage;
+    float gradient_scale;       /* of narrow gradients; 1 but for fp16 */
     int emulate;                /* matrix units by plain C, for tests */
     const char *no_wgmma;       /* why warp group products cannot be had; NULL: not known */
     int tune, choices_read;
@@ -436,8 +458,8 @@ typedef struct cvncl_backend {
     const struct cvncl_vendor *vendor;
     struct cvncl_built *built;
     struct cvncl_choice *choices;
-    void *program[CVNCL_PROGRAMS][CVNCL_TILES];
-    void *kernel[CVNCL_MAX_KERNELS][CVNCL_TILES];
+    void *program[CVNCL_PROGRAMS][CVNCL_VARIANTS];
+    void *kernel[CVNCL_MAX_KERNELS][CVNCL_VARIANTS];
 } cvncl_backend;
 
 static cvncl_backend *cvncl_of(const cvn_net *net) { return (cvncl_backend *)net->backend; }
@@ -536,6 +558,21 @@ static void cvncl_measure(cvncl_backend *b, const cvncl_desc *d)
 static void cvncl_measure_products(cvncl_backend *b, const cvncl_desc *d);   /* >>cl-tune */
 static void cvncl_close_products(cvncl_backend *b);
 
+/* 4096: gradients of a mean over samples are far below 16, and 2^-24/4096 is still stored. */
+static void cvncl_measure_storage(cvncl_backend *b, const cvncl_desc *d)
+{
+    const char *env = getenv("CONVNET_CL_STORAGE");
+    int power;
+    b->storage = d->storage;
+    if (env && *env)
+        b->storage = !strcmp(env, "fp16") ? CVNCL_STORE_FP16
+                                          : !strcmp(env, "bf16") ? CVNCL_STORE_BF16
+                                                                 : CVNCL_STORE_FP32;
+    (void)frexp(d->gradient_scale > 0 ? (double)d->gradient_scale : 4096.0, &power);
+    b->gradient_scale = b->storage == CVNCL_STORE_FP16
+                            ? (float)ldexp(1, cvni_max(-24, cvni_min(power - 1, 24))) : 1;
+}
+
 static void cvncl_refuse(cvncl_backend *b, const char *why) { b->base.unusable = why; }
 
 /* Library, device, context and queue; what fails is the reason. */
@@ -565,6 +602,7 @@ static void cvncl_start(cvncl_backend *b, const cvncl_desc *d)
     }
     cvncl_measure(b, d);
     cvncl_measure_products(b, d);
+    cvncl_measure_storage(b, d);
     b->context = b->api.CreateContext(NULL, 1, &b->device, NULL, NULL, &status);
     if (b->context)
         b->queue = b->api.CreateCommandQueue(b->context, b->device, 0, &status);
@@ -603,12 +641,12 @@ void cvncl_close(cvn_backend *backend)
     cvncl_backend *b = (cvncl_backend *)backend;
     if (!b) return;
     cvncl_close_products(b);
-    for (int i = 0; i < CVNCL_MAX_KERNELS * CVNCL_TILES; i++)
-        if (b->kernel[i / CVNCL_TILES][i % CVNCL_TILES])
-            b->api.ReleaseKernel(b->kernel[i / CVNCL_TILES][i % CVNCL_TILES]);
-    for (int i = 0; i < CVNCL_PROGRAMS * CVNCL_TILES; i++)
-        if (b->program[i / CVNCL_TILES][i % CVNCL_TILES])
-            b->api.ReleaseProgram(b->program[i / CVNCL_TILES][i % CVNCL_TILES]);
+    for (int i = 0; i < CVNCL_MAX_KERNELS * CVNCL_VARIANTS; i++)
+        if (b->kernel[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS])
+            b->api.ReleaseKernel(b->kernel[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS]);
+    for (int i = 0; i < CVNCL_PROGRAMS * CVNCL_VARIANTS; i++)
+        if (b->program[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS])
+            b->api.ReleaseProgram(b->program[i / CVNCL_VARIANTS][i % CVNCL_VARIANTS]);
     if (b->queue) b->api.ReleaseCommandQueue(b->queue);
     if (b->context) b->api.ReleaseContext(b->context);
     CONVNET_FREE(b);            /* the library stays: drivers do not survive being unloaded */
@@ -869,7 +907,8 @@ static void cvncl_keep_program(const cvncl_backend *b, void *program, const char
 /* ================================================================================================
  * >>cl-programs   what is built of the texts, and how kernels are called
  * ==============================================================================================
- *   Programs are built when a net that needs them is; those of products for two sizes of tiles. */
+ *   Programs are built when a net that needs them is; those of products for two sizes of tiles,
+ *   those of layers of images apart for narrow ones (>>cl-memory). */
 
 static const char cvncl_text_common[] =
     "/* A tensor is a memory and a place in it, in elements; NONE: not there. */\n"
@@ -880,6 +919,42 @@ static const char cvncl_text_common[] =
     "#define INTS(p) global const int *restrict p, const ulong p##_at\n"
     "#define HAS(p) (p##_at != NONE)\n"
     "#define AT(p) p += HAS(p) ? p##_at : 0\n"
+    "\n"
+    "/* Values and gradients of images, which may be narrow: STORED 0 float, 1 fp16, 2 bf16 (the\n"
+    " * upper half of a float). GET, SET: an element; GET4, SET4: four, the first one of which\n"
+    " * is a multiple of four. */\n"
+    "#if STORED\n"
+    "#define STORED_TYPE ushort\n"
+    "#else\n"
+    "#define STORED_TYPE float\n"
+    "#endif\n"
+    "#define IN_X(p) global const STORED_TYPE *restrict p, const ulong p##_at\n"
+    "#define OUT_X(p) global STORED_TYPE *restrict p, const ulong p##_at\n"
+    "#define MEM_X(p) global STORED_TYPE *p, const ulong p##_at\n"
+    "#if STORED == 2\n"
+    "ushort upper_half(const float v)\n"
+    "{\n"
+    "    const uint u = as_uint(v);\n"
+    "    return (v != v ? u | 0x400000u : u + 0x7FFFu + (u >> 16 & 1)) >> 16;\n"
+    "}\n"
+    "\n"
+    "#define GET(p, i) as_float((uint)(p)[i] << 16)\n"
+    "#define SET(p, i, v) ((p)[i] = upper_half(v))\n"
+    "#define GET4(p) as_float4(convert_uint4(*(global const ushort4 *)(p)) << 16)\n"
+    "#define SET4(p, v) \\\n"
+    "    (*(global ushort4 *)(p) = (ushort4)(upper_half((v).x), upper_half((v).y), \\\n"
+    "                                        upper_half((v).z), upper_half((v).w)))\n"
+    "#elif STORED == 1\n"
+    "#define GET(p, i) vload_half(i, (global const half *)(p))\n"
+    "#define SET(p, i, v) vstore_half_rte(v, i, (global half *)(p))\n"
+    "#define GET4(p) vloada_half4(0, (global const half *)(p))\n"
+    "#define SET4(p, v) vstorea_half4_rte(v, 0, (global half *)(p))\n"
+    "#else\n"
+    "#define GET(p, i) (p)[i]\n"
+    "#define SET(p, i, v) ((p)[i] = (v))\n"
+    "#define GET4(p) (*(global const float4 *)(p))\n"
+    "#define SET4(p, v) (*(global float4 *)(p) = (v))\n"
+    "#endif\n"
     "\n"
     "/* Sum over the WG items of a group, in an order that never changes. */\n"
     "float group_sum(float x, local float *part)\n"
@@ -1010,7 +1085,7 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
     CVNCL_PRODUCT_SUM,
     CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
-    CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
+    CVNCL_TURN_BACK, CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
     CVNCL_RESIZE, CVNCL_RESIZE_BACK, CVNCL_PERMUTE, CVNCL_PERMUTE_BACK, CVNCL_GATED,
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
@@ -1059,7 +1134,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "product_sum", CVNCL_PROGRAM_LAYERS },
     { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
     { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
-    { "turn", CVNCL_PROGRAM_LAYERS },
+    { "turn", CVNCL_PROGRAM_LAYERS }, { "turn_back", CVNCL_PROGRAM_LAYERS },
     { "fill", CVNCL_PROGRAM_LAYERS },
     { "binary", CVNCL_PROGRAM_LAYERS }, { "binary_back", CVNCL_PROGRAM_LAYERS },
     { "softmax", CVNCL_PROGRAM_LAYERS }, { "softmax_back", CVNCL_PROGRAM_LAYERS },
@@ -1130,20 +1205,22 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
 }
 
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_t room)
 {
-    const cvncl_tile *t = &b->tile[size];
+    const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
     snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d",
-             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d "
+             "-DSTORED=%d",
+             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
+             variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
 }
 
 /* The same of a kernel: with its program and macros. */
-static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int size, int32_t status)
+static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int variant, int32_t status)
 {
     const cvncl_kernel *k = &cvncl_kernels[kernel];
     char options[128], text[256];
-    cvncl_options(cvncl_of(net), size, options, sizeof options);
+    cvncl_options(cvncl_of(net), variant, options, sizeof options);
     snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
              cvncl_program_at(k->program)->name, options);
     return cvncl_fail(net, text, status);
@@ -1188,35 +1265,35 @@ static cvn_result cvncl_build_failed(cvn_net *net, const cvncl_program *p, void 
     return result;
 }
 
-static void cvncl_forget_program(cvncl_backend *b, int number, int size)
+static void cvncl_forget_program(cvncl_backend *b, int number, int variant)
 {
     for (int i = 0; i < CVNCL_KERNELS; i++) {
-        if (cvncl_kernels[i].program != number || !b->kernel[i][size]) continue;
-        b->api.ReleaseKernel(b->kernel[i][size]);
-        b->kernel[i][size] = NULL;
+        if (cvncl_kernels[i].program != number || !b->kernel[i][variant]) continue;
+        b->api.ReleaseKernel(b->kernel[i][variant]);
+        b->kernel[i][variant] = NULL;
     }
-    b->api.ReleaseProgram(b->program[number][size]);
-    b->program[number][size] = NULL;
+    b->api.ReleaseProgram(b->program[number][variant]);
+    b->program[number][variant] = NULL;
 }
 
 /* All kernels of a program that is built; on failure it is given back. */
-static cvn_result cvncl_make_kernels(cvn_net *net, int number, int size, void *program)
+static cvn_result cvncl_make_kernels(cvn_net *net, int number, int variant, void *program)
 {
     cvncl_backend *b = cvncl_of(net);
     int32_t status = 0;
-    b->program[number][size] = program;
+    b->program[number][variant] = program;
     for (int i = 0; i < CVNCL_KERNELS; i++) {
         if (cvncl_kernels[i].program != number) continue;
-        b->kernel[i][size] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
-        if (b->kernel[i][size]) continue;
-        cvncl_forget_program(b, number, size);
-        return cvncl_kernel_failed(net, i, size, status);
+        b->kernel[i][variant] = b->api.CreateKernel(program, cvncl_kernels[i].name, &status);
+        if (b->kernel[i][variant]) continue;
+        cvncl_forget_program(b, number, variant);
+        return cvncl_kernel_failed(net, i, variant, status);
     }
     return CVN_OK;
 }
 
-/* Builds program `number` for one size of tiles, or finds it built. */
-static cvn_result cvncl_build(cvn_net *net, int number, int size)
+/* Builds a variant of program `number`, or finds it built. */
+static cvn_result cvncl_build(cvn_net *net, int number, int variant)
 {
     cvncl_backend *b = cvncl_of(net);
     const cvncl_program *p = cvncl_program_at(number);
@@ -1230,30 +1307,32 @@ static cvn_result cvncl_build(cvn_net *net, int number, int size)
         texts[count] = p->text[count];
         count++;
     }
-    cvncl_options(b, size, options, sizeof options);
+    cvncl_options(b, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     program = cvncl_kept_program(b, texts, count, options, 0);
-    if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
+    if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;
 #endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
     if (!program) return cvncl_fail(net, "clCreateProgramWithSource", status);
     status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
-    result = cvncl_make_kernels(net, number, size, program);
+    result = cvncl_make_kernels(net, number, variant, program);
 #ifndef CONVNET_NO_STDIO
     if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options, 0);
 #endif
     return result;
 }
 
-static cvn_result cvncl_need(cvn_net *net, int program)
+/* For narrow images, or for others. */
+static cvn_result cvncl_need(cvn_net *net, int program, int narrow)
 {
     const cvncl_backend *b = cvncl_of(net);
+    const int first = narrow ? CVNCL_TILES : 0;
     const int sizes = cvncl_program_at(program)->tiled && b->local ? CVNCL_TILES : 1;
     cvn_result result = CVN_OK;
     if (!cvncl_program_at(program)->text[0]) return CVN_OK;
-    for (int size = 0; size < sizes && result == CVN_OK; size++)
-        if (!b->program[program][size]) result = cvncl_build(net, program, size);
+    for (int variant = first; variant < first + sizes && result == CVN_OK; variant++)
+        if (!b->program[program][variant]) result = cvncl_build(net, program, variant);
     return result;
 }
 
@@ -1266,8 +1345,9 @@ typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
 typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
 enum { CVNCL_REPLIES = 16 };
 
-/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
-typedef struct cvncl_order { int C, S; } cvncl_order;
+/* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. narrow: of 16-bit
+ * numbers. */
+typedef struct cvncl_order { int C, S, narrow; } cvncl_order;
 
 /* Weights in another order: where in `packed`, whether they are those of the parameter. */
 typedef struct cvncl_packed { int at, fresh; } cvncl_packed;
@@ -1287,6 +1367,8 @@ typedef struct cvncl_net {
     cvn_net *net;
     cvncl_buffer arena[CVNCL_MAX_PIECES];
     int pieces;
+    int narrow_piece;           /* the first one of narrow buffers */
+    int narrow;                 /* the layer that runs has narrow images */
     cvncl_buffer spare, packed, tables, work, pinned;
     size_t spare_bytes, packed_bytes;
     unsigned char *landing;
@@ -1318,25 +1400,34 @@ static float *cvncl_work_at(const cvn_net *net)
     return cvncl_spare(net, cvncl_net_of(net)->spare_bytes);
 }
 
-/* Memory and place, in elements, of such a pointer or one into the arena. */
-static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uint64_t *at)
+/* Memory and place, in elements of `size` bytes, of such a pointer or one into the arena. */
+static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, size_t size,
+                                    uint64_t *at)
 {
     const cvncl_net *d = cvncl_net_of(net);
-    const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
-    const size_t behind = bytes - net->plan.total;
-    *at = bytes % d->b->base.piece / sizeof(float);
-    if (bytes < net->plan.total) return &d->arena[bytes / d->b->base.piece].memory;
-    *at = behind / sizeof(float);
-    if (behind < d->spare_bytes) return &d->spare.memory;
-    *at -= d->spare_bytes / sizeof(float);
-    return &d->work.memory;
+    const size_t piece = d->b->base.piece;
+    size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
+    int first = 0;
+    if (bytes >= net->plan.total) {
+        const size_t behind = bytes - net->plan.total;
+        const int spare = behind < d->spare_bytes;
+        *at = (spare ? behind : behind - d->spare_bytes) / size;
+        return spare ? &d->spare.memory : &d->work.memory;
+    }
+    if (bytes >= net->plan.narrow) {
+        bytes = (bytes - net->plan.narrow) / 2;
+        first = d->narrow_piece;
+    }
+    *at = bytes % piece / size;
+    return &d->arena[first + (int)(bytes / piece)].memory;
 }
 
 #define CVNCL_NOWHERE UINT64_MAX
 
-/* Arguments by letters: p a pointer into the arena or NULL, w floats into the work, k into the
- * packed weights, t ints into the tables (-1: none), i int, u unsigned, f float, b a buffer without
- * an offset. The other memories go with their offset in elements. */
+/* Arguments by letters: p a pointer into the arena or NULL, x the same to what is narrow where the
+ * layer that runs has narrow images, w floats into the work, k into the packed weights, t ints into
+ * the tables (-1: none), i int, u unsigned, f float, b a buffer without an offset. The other
+ * memories go with their offset in elements. */
 static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *format, va_list args)
 {
     const cvncl_net *d = cvncl_net_of(net);
@@ -1357,14 +1448,15 @@ static int32_t cvncl_arguments(const cvn_net *net, void *kernel, const char *for
             void *const memory = va_arg(args, void *);
             status = d->b->api.SetKernelArg(kernel, index++, sizeof memory, &memory);
         } else {
-            void *const *memory = letter == 'p'   ? &d->arena[0].memory
-                                  : letter == 'k' ? &d->packed.memory
+            const size_t size = letter == 'x' && d->narrow ? sizeof(uint16_t) : sizeof(float);
+            void *const *memory = letter == 'k'   ? &d->packed.memory
                                   : letter == 'w' ? &d->work.memory
-                                                  : &d->tables.memory;
+                                  : letter == 't' ? &d->tables.memory
+                                                  : &d->arena[0].memory;
             uint64_t at = CVNCL_NOWHERE;
-            if (letter == 'p') {
+            if (letter == 'p' || letter == 'x') {
                 const void *pointer = va_arg(args, const void *);
-                if (pointer) memory = cvncl_memory_of(net, pointer, &at);
+                if (pointer) memory = cvncl_memory_of(net, pointer, size, &at);
             } else {
                 const int place = va_arg(args, int);
                 if (place >= 0) at = (uint64_t)place;
@@ -1380,12 +1472,13 @@ static cvn_result cvncl_enqueue(cvn_net *net, int kernel, int size, int axes, co
                                 const size_t *local, const char *format, va_list args)
 {
     const cvncl_backend *b = cvncl_of(net);
-    void *k = b->kernel[kernel][size];
+    const int variant = size + (cvncl_net_of(net)->narrow ? CVNCL_TILES : 0);
+    void *k = b->kernel[kernel][variant];
     int32_t status = cvncl_arguments(net, k, format, args);
     if (status == 0)
         status = b->api.EnqueueNDRangeKernel(b->queue, k, (uint32_t)axes, NULL, global, local, 0,
                                              NULL, NULL);
-    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, size, status);
+    return status == 0 ? CVN_OK : cvncl_kernel_failed(net, kernel, variant, status);
 }
 
 /* An item each of n elements. */
@@ -1468,7 +1561,13 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  *   elementwise functions, dropout, arithmetic with broadcasting, resizing and concat over channels
  *   follow their inputs; all others, and what the host sees, have the host's order. A view has its
  *   input's. A layer that finds an operand in the other order gets a copy in `spare` for as long as
- *   it runs, and its gradient goes back the same way. */
+ *   it runs, and its gradient goes back the same way.
+ *   With cvncl_desc.storage the values and gradients of the layers that make or follow channels
+ *   last are narrow, 16-bit numbers, and so are their operands: what such copies turn they convert.
+ *   Kernels read and write them by GET and SET. Narrow gradients are times cvncl_backend.
+ *   gradient_scale, which passes through all these layers, being linear in them; it is taken out in
+ *   the copies, and where gradients of parameters are added up. A buffer in which all is narrow
+ *   lies behind the others (cvni_plan.narrow) in half the bytes. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1580,8 +1679,9 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
     size_t most = 0;
     for (int i = 0; i < 3; i++) most = cvni_max_size(most, whole[i]);
     for (int i = 0; i < plan->count; i++) {
-        if (plan->buffers[i].bytes <= most) continue;
-        most = plan->buffers[i].bytes;
+        const size_t bytes = plan->buffers[i].bytes >> plan->buffers[i].narrow;
+        if (bytes <= most) continue;
+        most = bytes;
         who = most > m->piece ? cvncl_owner(net, plan, i) : who;
     }
     if (most > m->piece)
@@ -1630,19 +1730,23 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
 }
 
 /* Channels last; one channel or one position: that is the host's order. */
-static cvncl_order cvncl_last_order(const cvni_layer *l)
+static cvncl_order cvncl_last_order(const cvni_layer *l, int narrow)
 {
-    const cvncl_order plain = { 1, 1 };
-    cvncl_order o;
-    if (l->shape.rank < 3) return plain;
+    cvncl_order o = { 1, 1, 0 };
+    o.narrow = narrow;
+    if (l->shape.rank < 3) return o;
     o.C = l->shape.dim[1];
     o.S = (int)(cvni_sample_elements(l->shape) / (size_t)o.C);
-    return o.C > 1 && o.S > 1 ? o : plain;
+    if (o.C == 1 || o.S == 1) o.C = o.S = 1;
+    return o;
 }
 
-static int cvncl_same_order(cvncl_order a, cvncl_order b) { return a.C == b.C && a.S == b.S; }
+static int cvncl_same_order(cvncl_order a, cvncl_order b)
+{
+    return a.C == b.C && a.S == b.S && a.narrow == b.narrow;
+}
 
-static int cvncl_is_plain(cvncl_order o) { return o.C == 1; }
+static int cvncl_is_plain(cvncl_order o) { return o.C == 1 && !o.narrow; }
 
 /* Operand i of a layer: its inputs, then the residual that a batch norm adds. */
 static int cvncl_operand(const cvni_layer *l, const cvni_place *place, int i)
@@ -1658,15 +1762,16 @@ static int cvncl_operands(const cvni_layer *l, const cvni_place *place)
 /* The order in which layer `id` wants its operand x. */
 static cvncl_order cvncl_wanted(const cvncl_net *d, int id, int x)
 {
-    const cvncl_order plain = { 1, 1 };
-    return d->last[id] ? cvncl_last_order(&d->net->layers[x]) : plain;
+    const cvncl_order plain = { 1, 1, 0 };
+    return d->last[id] ? cvncl_last_order(&d->net->layers[x], d->order[id].narrow) : plain;
 }
 
 static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id)
 {
     const cvni_layer *l = &d->net->layers[id];
     const cvni_place *place = &plan->places[id];
-    const cvncl_order plain = { 1, 1 };
+    const cvncl_order plain = { 1, 1, 0 };
+    int follows = 0;
     d->order[id] = plain;
     d->last[id] = 0;
     if (place->by || ((place->skip || l->op->flags & CVNI_VIEW) && l->inputs)) {
@@ -1676,15 +1781,16 @@ static void cvncl_choose_order(const cvncl_net *d, const cvni_plan *plan, int id
     }
     if (!cvncl_find(d->net, l)) return;
     d->last[id] = (char)(cvni_is_conv(l) || cvni_outputs_second(l) || cvni_is_batchnorm(l));
-    if (cvncl_follows(d->net, l)) {
-        for (int i = 0; i < cvncl_operands(l, place); i++) {
-            const int x = cvncl_operand(l, place, i);
-            if (!cvncl_is_plain(d->order[x]) &&
-                cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x])))
-                d->last[id] = 1;
-        }
+    for (int i = 0; cvncl_follows(d->net, l) && i < cvncl_operands(l, place); i++) {
+        const int x = cvncl_operand(l, place, i);
+        follows |= !cvncl_is_plain(d->order[x]) &&
+                   cvncl_same_order(d->order[x], cvncl_last_order(&d->net->layers[x],
+                                                                  d->order[x].narrow));
     }
-    if (d->last[id]) d->order[id] = cvncl_last_order(l);
+    if (follows) d->last[id] = 1;
+    if (d->last[id])            /* a norm of vectors is not narrow */
+        d->order[id] = cvncl_last_order(l, d->b->storage != CVNCL_STORE_FP32 &&
+                                               (follows || l->shape.rank > 2));
 }
 
 /* Elements from one position of a plane to the next where layer `l` works: 1, or its channels. */
@@ -1693,9 +1799,9 @@ static int cvncl_step(const cvn_net *net, const cvni_layer *l)
     return cvncl_net_of(net)->last[cvni_id(net, l)] ? l->shape.dim[1] : 1;
 }
 
-static size_t cvncl_spare_of(const cvni_layer *x)
+static size_t cvncl_spare_of(const cvni_layer *x, int narrow)
 {
-    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float)));
+    return cvni_align(cvni_mul_size(cvni_elements(x->shape), sizeof(float) >> narrow));
 }
 
 /* Bytes of `spare`: of a layer's operands in the other order, each with its gradient, twice where
@@ -1711,38 +1817,69 @@ static size_t cvncl_spare_bytes(const cvncl_net *d, const cvni_plan *plan)
         for (int i = 0; !(l->op->flags & CVNI_VIEW) && i < cvncl_operands(l, place); i++) {
             const int x = cvncl_operand(l, place, i);
             const cvncl_order wanted = cvncl_wanted(d, id, x);
-            const int times = 1 + (plan->places[x].grad != 0) +
-                              (!cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]));
+            const int turns_twice = !cvncl_is_plain(wanted) && !cvncl_is_plain(d->order[x]);
+            const int times = 1 + (plan->places[x].grad != 0) + turns_twice;
+            const size_t one = cvncl_spare_of(&net->layers[x], wanted.narrow && !turns_twice);
             if (!cvncl_same_order(wanted, d->order[x]))
-                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times,
-                                                           cvncl_spare_of(&net->layers[x])));
+                bytes = cvni_add_size(bytes, cvni_mul_size((size_t)times, one));
         }
         if (!cvncl_is_plain(d->order[id]) &&
             (d->b->base.host_layers || l->want_grad || cvni_is_kept(net, id)))
-            bytes = cvni_max_size(bytes, cvncl_spare_of(l));
+            bytes = cvni_max_size(bytes, cvncl_spare_of(l, 0));
         most = cvni_max_size(most, bytes);
     }
     return most;
+}
+
+/* Orders of all tensors; 0: memory is out. */
+static int cvncl_choose_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t layers = (size_t)net->layer_count;
+    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
+    d->last = (char *)cvni_alloc(net, layers);
+    for (int id = 1; d->order && d->last && id < net->layer_count; id++)
+        cvncl_choose_order(d, plan, id);
+    return d->order && d->last;
+}
+
+/* A buffer is narrow in which all values and gradients are: bit 0 of the mark, bit 1: others. */
+static int cvncl_mark_narrow(cvn_backend *backend, cvn_net *net, cvni_plan *plan)
+{
+    cvncl_net d;
+    int done;
+    memset(&d, 0, sizeof d);
+    d.b = (cvncl_backend *)backend;
+    d.net = net;
+    if (d.b->storage == CVNCL_STORE_FP32) return 1;
+    done = cvncl_choose_orders(net, plan, &d);
+    for (int id = 1; done && id < net->layer_count; id++) {
+        const cvni_place *p = &plan->places[id];
+        const int buffers[3] = { p->y, p->dy, p->y_again };
+        for (int i = 0; i < 3; i++)
+            if (buffers[i] >= 0) plan->buffers[buffers[i]].narrow |= d.order[id].narrow ? 1 : 2;
+    }
+    for (int i = 0; i < plan->count; i++)
+        plan->buffers[i].narrow = plan->buffers[i].narrow == 1;
+    cvncl_free_orders(&d);
+    return done;
 }
 
 /* Orders of all tensors, places of the packed weights; what they need. */
 static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     const size_t layers = (size_t)net->layer_count;
+    const int chosen = cvncl_choose_orders(net, plan, d);
     size_t packed = 0;
     int most = 1;
     for (int id = 1; id < net->layer_count; id++)
         most = cvni_max(most, net->layers[id].inputs + 1);
-    d->order = (cvncl_order *)cvni_alloc(net, layers * sizeof *d->order);
-    d->last = (char *)cvni_alloc(net, layers);
     d->packed_at = (cvncl_packed *)cvni_alloc(net, 2 * layers * sizeof *d->packed_at);
     d->swap = (cvncl_swap *)cvni_alloc(net, (size_t)most * sizeof *d->swap);
-    if (!d->order || !d->last || !d->packed_at || !d->swap)
+    if (!chosen || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
     memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        cvncl_choose_order(d, plan, id);
         for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
             d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
             packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
@@ -1757,6 +1894,14 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
     return CVN_OK;
 }
 
+/* Bytes of all narrow buffers on the device. */
+static size_t cvncl_narrow_bytes(const cvni_plan *plan) { return (plan->total - plan->narrow) / 2; }
+
+static int cvncl_pieces(const cvncl_backend *b, size_t bytes)
+{
+    return (int)cvni_min_size(bytes / b->base.piece + (bytes % b->base.piece != 0), INT_MAX / 2);
+}
+
 /* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
 static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
 {
@@ -1769,13 +1914,13 @@ static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_m
         floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
         ints = cvni_add_size(ints, (size_t)cvncl_table_of(net, &net->layers[id], NULL));
     }
-    m->net = plan->total;
+    m->net = plan->narrow + cvncl_narrow_bytes(plan);
     m->work = cvni_mul_size(floats, sizeof(float));
     m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
     m->tables = cvni_mul_size(ints, sizeof(int));
     m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
     m->piece = b->base.piece;
-    m->pieces = (int)cvni_min_size((m->net - 1) / m->piece + 1, INT_MAX);
+    m->pieces = cvncl_pieces(b, plan->narrow) + cvncl_pieces(b, cvncl_narrow_bytes(plan));
     m->device = b->memory;
     m->taken = b->taken;
 }
@@ -1828,38 +1973,53 @@ static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 }
 
 /* The program of a layer and those of others that its calls use. */
-static cvn_result cvncl_need_layer(cvn_net *net, const cvni_layer *l)
+static cvn_result cvncl_need_layer(cvn_net *net, const cvni_layer *l, int narrow)
 {
     const int program = cvncl_program_of(cvncl_find(net, l));
-    cvn_result result = cvncl_need(net, program);
+    cvn_result result = cvncl_need(net, program, narrow);
     if (result == CVN_OK && program >= CVNCL_PROGRAM_BATCH && program <= CVNCL_PROGRAM_LOSSES)
-        result = cvncl_need(net, CVNCL_PROGRAM_GEMM);
+        result = cvncl_need(net, CVNCL_PROGRAM_GEMM, 0);
     if (result == CVN_OK && program == CVNCL_PROGRAM_LOSSES)
-        result = cvncl_need(net, CVNCL_PROGRAM_LOSS);
-    if (result == CVN_OK && l->spectral) result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL);
+        result = cvncl_need(net, CVNCL_PROGRAM_LOSS, 0);
+    if (result == CVN_OK && l->spectral) result = cvncl_need(net, CVNCL_PROGRAM_SPECTRAL, 0);
+    return result;
+}
+
+/* Memory of the arena's pieces, narrow buffers in pieces of their own. */
+static cvn_result cvncl_take_pieces(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
+{
+    const size_t piece = d->b->base.piece;
+    cvn_result result = CVN_OK;
+    for (int narrow = 0; narrow < 2; narrow++) {
+        size_t left = narrow ? cvncl_narrow_bytes(plan) : plan->narrow;
+        if (narrow) d->narrow_piece = d->pieces;
+        for (size_t n; left && result == CVN_OK; left -= n) {
+            n = cvni_min_size(left, piece);
+            result = cvncl_one_buffer(net, n, "the net", &d->arena[d->pieces]);
+            d->pieces += result == CVN_OK;
+        }
+    }
     return result;
 }
 
 static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     cvncl_memory m;
-    cvn_result result = cvncl_need(net, CVNCL_PROGRAM_LAYERS);
-    if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM);
+    cvn_result result = cvncl_make_orders(net, plan, d);
+    for (int narrow = 0; narrow < 1 + (d->b->storage != CVNCL_STORE_FP32); narrow++)
+        if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_LAYERS, narrow);
+    if (result == CVN_OK) result = cvncl_need(net, CVNCL_PROGRAM_OPTIM, 0);
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++)
         if (cvncl_runs(net, plan, id))
-            result = cvncl_need_layer(net, &net->layers[id]);
+            result = cvncl_need_layer(net, &net->layers[id], d->order[id].narrow);
     if (result == CVN_OK) result = cvncl_need_products(net, plan->state > plan->grads);
-    if (result != CVN_OK) return result;
-    result = cvncl_make_orders(net, plan, d);
     if (result != CVN_OK) return result;
     cvncl_measure_net(d, plan, &m);
     if (m.work / sizeof(float) > INT_MAX)
         return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the work needs %.4g MiB",
                          cvncl_mib(m.work));
     result = cvncl_check_room(net, plan, &m);
-    for (; d->pieces < m.pieces && result == CVN_OK; d->pieces++)
-        result = cvncl_one_buffer(net, cvni_min_size(m.net - (size_t)d->pieces * m.piece, m.piece),
-                                  "the net", &d->arena[d->pieces]);
+    if (result == CVN_OK) result = cvncl_take_pieces(net, plan, d);
     if (result == CVN_OK)
         result = cvncl_one_buffer(net, d->spare_bytes, "room for images in another order",
                                   &d->spare);
@@ -1989,30 +2149,40 @@ static cvn_result cvncl_pull(cvn_net *net, size_t at, void *to, size_t bytes)
 
 /* to (+)= from, n elements, from the order `o` to the host's, or, last, the other way round. */
 static cvn_result cvncl_turn(cvn_net *net, const float *from, float *to, int n, cvncl_order o,
-                             int last, int add)
+                             int last, int add, int gradient)
 {
-    return cvncl_each(net, CVNCL_TURN, n, "ppiiiii", from, to, n, o.C, o.S, last, add);
+    cvncl_net *d = cvncl_net_of(net);
+    const int runs_narrow = d->narrow;
+    const double scale = o.narrow && gradient ? (double)d->b->gradient_scale : 1;
+    cvn_result result;
+    d->narrow = o.narrow;
+    result = cvncl_each(net, last ? CVNCL_TURN : CVNCL_TURN_BACK, n, last ? "pxiiiif" : "xpiiiif",
+                        from, to, n, o.C, o.S, add, last ? scale : 1 / scale);
+    d->narrow = runs_narrow;
+    return result;
 }
 
-/* Value or gradient x of a layer, in the host's order on its side. */
-static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, float *x)
+/* Value or gradient of a layer, in the host's order on its side. */
+static cvn_result cvncl_pull_tensor(cvn_net *net, const cvni_layer *l, int gradient)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const cvncl_order o = d->order[cvni_id(net, l)];
+    float *x = gradient ? l->dy : l->y;
     const size_t n = cvni_elements(l->shape);
     cvn_result result;
     if (cvncl_is_plain(o))
         return cvncl_pull(net, (size_t)((unsigned char *)x - net->arena), x, n * sizeof(float));
     if (n * sizeof(float) > d->spare_bytes)
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
-    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0);
+    result = cvncl_turn(net, x, cvncl_spare(net, 0), (int)n, o, 0, 0, gradient);
     return result == CVN_OK ? cvncl_read(net, d->spare.memory, 0, x, n * sizeof(float)) : result;
 }
 
-static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const float *x)
+static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, int gradient)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const cvncl_order o = d->order[cvni_id(net, l)];
+    float *x = gradient ? l->dy : l->y;
     const size_t n = cvni_elements(l->shape);
     cvn_result result;
     if (cvncl_is_plain(o))
@@ -2022,22 +2192,23 @@ static cvn_result cvncl_push_tensor(cvn_net *net, const cvni_layer *l, const flo
         return cvni_fail(net, CVN_ERROR_STATE, "OpenCL: no room to turn '%s'", l->name);
     result = cvncl_write(net, d->spare.memory, 0, x, n * sizeof(float));
     if (result != CVN_OK) return result;
-    return cvncl_turn(net, cvncl_spare(net, 0), (float *)x, (int)n, o, 1, 0);
+    return cvncl_turn(net, cvncl_spare(net, 0), x, (int)n, o, 1, 0, gradient);
 }
 
 /* Between the orders a and b, one of which may be the host's; by way of the host's in `middle`. */
 static cvn_result cvncl_reorder(cvn_net *net, const float *from, cvncl_order a, float *to,
-                                cvncl_order b, int n, float *middle, int add)
+                                cvncl_order b, int n, float *middle, int add, int gradient)
 {
+    const cvncl_order plain = { 1, 1, 0 };
     cvn_result result = CVN_OK;
     if (!cvncl_is_plain(a) && !cvncl_is_plain(b)) {
-        result = cvncl_turn(net, from, middle, n, a, 0, 0);
+        result = cvncl_turn(net, from, middle, n, a, 0, 0, gradient);
         from = middle;
-        a.C = 1;
+        a = plain;
     }
     if (result != CVN_OK) return result;
-    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add)
-                             : cvncl_turn(net, from, to, n, b, 1, add);
+    return cvncl_is_plain(b) ? cvncl_turn(net, from, to, n, a, 0, add, gradient)
+                             : cvncl_turn(net, from, to, n, b, 1, add, gradient);
 }
 
 /* The operands of a layer that are not in the order in which it wants them: copies in their place,
@@ -2055,11 +2226,12 @@ static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_re
         cvni_layer *x = &net->layers[other];
         const cvncl_order order = d->order[other];
         const cvncl_order wanted = cvncl_wanted(d, id, other);
+        const size_t bytes = cvncl_spare_of(x, wanted.narrow && cvncl_is_plain(order));
         const int n = (int)cvni_elements(x->shape);
         const int reads = x->y && (!backward || (l->op->flags & CVNI_USES_X && i < l->inputs));
         cvncl_swap *s = &d->swap[count];
         float *const y = cvncl_spare(net, at);
-        float *const dy = cvncl_spare(net, at + cvncl_spare_of(x));
+        float *const dy = cvncl_spare(net, at + bytes);
         int again = cvncl_same_order(order, wanted);
         for (int k = 0; k < count; k++) again = again || d->swap[k].x == x;
         if (again) continue;
@@ -2068,13 +2240,13 @@ static int cvncl_swap_in(cvn_net *net, const cvni_layer *l, int backward, cvn_re
         s->dy = x->dy;
         s->written = x->grad_written;
         count++;
-        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0);
+        if (reads) *result = cvncl_reorder(net, x->y, order, y, wanted, n, dy, 0, 0);
         x->y = y;
-        at += cvncl_spare_of(x);
+        at += bytes;
         if (!backward || !x->place.grad || !x->dy) continue;
         x->dy = dy;
         x->grad_written = 0;
-        at += cvncl_spare_of(x);
+        at += bytes;
     }
     return count;
 }
@@ -2094,7 +2266,8 @@ static cvn_result cvncl_swap_out(cvn_net *net, const cvni_layer *l, int count, c
         if (dy != s->dy) s->x->grad_written = s->written || written;
         if (written && result == CVN_OK)
             result = cvncl_reorder(net, dy, cvncl_wanted(d, cvni_id(net, l), id), s->dy,
-                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written);
+                                   d->order[id], (int)cvni_elements(s->x->shape), y, s->written,
+                                   1);
     }
     return result;
 }
@@ -2110,7 +2283,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     int32_t status;
     if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
         bytes > d->sending - d->landed)
-        return cvncl_pull_tensor(net, l, l->y);
+        return cvncl_pull_tensor(net, l, 0);
     r->to = l->y;
     r->at = d->landed;
     r->bytes = bytes;
@@ -2137,14 +2310,23 @@ static cvn_result cvncl_answer(cvn_net *net)
     return status == 0 ? CVN_OK : cvncl_fail(net, "clWaitForEvents", status);
 }
 
+/* Narrow elements stand in the place of floats. */
 static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value)
 {
+    cvncl_net *d = cvncl_net_of(net);
     cvn_result result = CVN_OK;
     for (size_t n; floats && result == CVN_OK; at += n * sizeof(float), floats -= n) {
-        n = cvncl_stretch(cvncl_net_of(net), at, floats * sizeof(float)) / sizeof(float);
-        result = cvncl_each(net, CVNCL_FILL, (int)n, "pif", net->arena + at, (int)n,
+        d->narrow = at >= net->plan.narrow;
+        if (d->narrow)
+            n = cvncl_stretch(d, (at - net->plan.narrow) / 2, floats * sizeof(uint16_t)) /
+                sizeof(uint16_t);
+        else
+            n = cvncl_stretch(d, at, cvni_min_size(floats * sizeof(float), net->plan.narrow - at)) /
+                sizeof(float);
+        result = cvncl_each(net, CVNCL_FILL, (int)n, "xif", net->arena + at, (int)n,
                             (double)value);
     }
+    d->narrow = 0;
     return result;
 }
 
@@ -2183,6 +2365,16 @@ static const char cvncl_text_product[] =
     "#define LAST(v) clamped(v, slope, most)\n"
     "#define WHOLE(n) \\\n"
     "    ((((int)c_at | (HAS(with) ? (int)with_at : 0) | ldc | N | cz) & ((n) - 1)) == 0)\n"
+    "#endif\n"
+    "/* What is stored: an image, or parts of sums. */\n"
+    "#if CONV == 2\n"
+    "#define OUT_TYPE float\n"
+    "#define OUT_SET(p, i, v) ((p)[i] = (v))\n"
+    "#define OUT_SET4(p, v) (*(global float4 *)(p) = (v))\n"
+    "#else\n"
+    "#define OUT_TYPE STORED_TYPE\n"
+    "#define OUT_SET(p, i, v) SET(p, i, v)\n"
+    "#define OUT_SET4(p, v) SET4(p, v)\n"
     "#endif\n"
     "#define IX (TN / WN)\n"
     "#define IY (TM / WM)\n"
@@ -2322,13 +2514,13 @@ static const char cvncl_text_tiled_layout[] =
 
 static const char cvncl_text_tiled_load[] =
     "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const float *p, const int left)\n"
+    "float4 four(global const STORED_TYPE *p, const int left)\n"
     "{\n"
     "#if VEC == 4\n"
-    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
+    "    return left > 0 ? GET4(p) : (float4)(0);\n"
     "#else\n"
-    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
-    "                    left > 3 ? p[3] : 0);\n"
+    "    return (float4)(left > 0 ? GET(p, 0) : 0, left > 1 ? GET(p, 1) : 0,\n"
+    "                    left > 2 ? GET(p, 2) : 0, left > 3 ? GET(p, 3) : 0);\n"
     "#endif\n"
     "}\n"
     "\n"
@@ -2413,19 +2605,20 @@ static const char cvncl_text_tiled[] =
     "    }\n"
     "    EACH(i, WM) {\n"
     "        const int m = m0 + ROW(i);\n"
-    "        global const float *old = ADDED(min(m, M - 1));\n"
-    "        global float *to = TARGET(min(m, M - 1));\n"
+    "        global const OUT_TYPE *old = ADDED(min(m, M - 1));\n"
+    "        global OUT_TYPE *to = TARGET(min(m, M - 1));\n"
     "        EACH(j4, WN / 4) {\n"
     "            const int j = 4 * j4, n = n0 + COLUMN(j);\n"
     "            float4 v = (float4)(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);\n"
     "            if (WHOLE(4) && m < M && n < N) {\n"
-    "                if (old) v += *(global const float4 *)(old + n);\n"
-    "                *(global float4 *)(to + n) = (float4)(LAST(v.s0), LAST(v.s1), LAST(v.s2),\n"
-    "                                                      LAST(v.s3));\n"
+    "                if (old) v += GET4(old + n);\n"
+    "                v = (float4)(LAST(v.s0), LAST(v.s1), LAST(v.s2), LAST(v.s3));\n"
+    "                OUT_SET4(to + n, v);\n"
     "            } else if (m < M) {\n"
     "                EACH(l, 4)\n"
     "                    if (n + l < N)\n"
-    "                        to[n + l] = LAST(sum[i][j + l] + (old ? old[n + l] : 0));\n"
+    "                        OUT_SET(to, n + l,\n"
+    "                                LAST(sum[i][j + l] + (old ? GET(old, n + l) : 0)));\n"
     "            }\n"
     "        }\n"
     "    }\n"
@@ -2557,8 +2750,8 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of matrix units' local memory the device tells too little. WGMMA: a
- * line of a tile has 128 bytes at most. */
+/* Whether a way can be tried: of matrix units' local memory the device tells too little; their
+ * loaders copy floats, not narrow images. WGMMA: a line of a tile has 128 bytes at most. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
     if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
@@ -2569,6 +2762,7 @@ static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout
         return 0;
     if (w->kind >= CVNCL_BY_MMA)
         return (vector == 4 || w->kind == CVNCL_BY_WGMMA) && b->precision != CVNCL_FP32 &&
+               (layout < 4 || b->storage == CVNCL_STORE_FP32) &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
 }
@@ -2579,9 +2773,9 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
     const int wide = w->kind == CVNCL_BY_DOTS ? w->wide : w->tile.item_n;
     const int length = snprintf(text, room,
         "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DFAST_A=%d -DFAST_B=%d -DVEC=%d -DTM=%d -DTN=%d "
-        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d ", layout % 4 / 2, layout % 2, vector,
-        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
-        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4);
+        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d -DSTORED=%d ", layout % 4 / 2, layout % 2,
+        vector, w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
+        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4, layout > 3 ? b->storage : 0);
     char *end = text + length;
     room -= (size_t)length;
     if (w->kind < CVNCL_BY_TILED)
@@ -2872,14 +3066,27 @@ static size_t cvncl_column_work(const cvncl_backend *b, int rows, int C)
     return (size_t)cvncl_column_slices(b, rows, C) * (size_t)C;
 }
 
+/* What sums of the gradients of the layer that runs are times in gradients of parameters. */
+static double cvncl_gradient_factor(const cvn_net *net)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    return d->narrow ? 1 / (double)d->b->gradient_scale : 1;
+}
+
 /* db += the sums of dy [rows, C] over the rows */
 static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int rows, int C)
 {
-    const int slices = cvncl_column_slices(cvncl_of(net), rows, C);
-    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "pwiiii", dy, 0,
-                                         slices * C, rows, C, cvni_ceil_div(rows, slices));
+    const cvncl_backend *b = cvncl_of(net);
+    const int slices = cvncl_column_slices(b, rows, C);
+    cvn_result result;
+    if (rows <= 256 && b->storage == CVNCL_STORE_FP32)      /* rows are parts enough */
+        return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "ppiif", dy, db, C, rows,
+                            cvncl_gradient_factor(net));
+    result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "xwiiii", dy, 0, slices * C, rows, C,
+                        cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
-    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
+    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiif", 0, db, C, slices,
+                        cvncl_gradient_factor(net));
 }
 
 /* The products of a dense layer: layout by layout y, dw, dx; pointers are the caller's. */
@@ -3615,7 +3822,8 @@ static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *
  *   For each class of products (layout, alignment, powers of two of the sizes) that a net needs,
  *   before its first step: the ways that fit multiply random matrices; those that differ from the
  *   plain kernel are dropped, the fastest stays. Fast tuning ends after 3 s in all, full tuning
- *   tries everything. What is found is kept (>>cl-cache). */
+ *   tries everything. What is found is kept (>>cl-cache). Convolutions of narrow images are not
+ *   tried: they take what floats have found, or the table. */
 
 /* A tuned class: powers of two in place of sizes. */
 typedef struct cvncl_choice {
@@ -3998,6 +4206,7 @@ static void cvncl_tune(cvncl_backend *b, const cvncl_class *c)
     if (!b->choices_read) cvncl_read_choices(b);
     b->choices_read = 1;
     if (cvncl_tuned(b, c) >= 0 || (b->tune == CVNCL_TUNE_FAST && b->tune_left <= 0)) return;
+    if (c->layout > 3 && b->storage != CVNCL_STORE_FP32) return;
     way = cvncl_fastest(b, c, b->tune == CVNCL_TUNE_FAST ? begin + b->tune_left : HUGE_VAL);
     b->tune_left -= cvni_seconds() - begin;
     if (way >= 0 && cvncl_keep_choice(b, &coarse, way)) cvncl_write_choices(b);
@@ -4156,9 +4365,9 @@ static const char cvncl_text_conv_common[] =
     "    return ((p.x * YD + d) * YH + h) * YW + f[5] + p.w * Y_STEP[2];\n"
     "}\n"
     "\n"
-    "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
+    "void store(global STORED_TYPE *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
-    "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
+    "    SET(y, 0, add ? GET(y, 0) + v : clamped(v + bias, slope, most));\n"
     "}\n";
 
 static const char cvncl_text_conv_gather[] =
@@ -4166,7 +4375,7 @@ static const char cvncl_text_conv_gather[] =
     " * z: group and phase */\n"
     "#if CONV == 1\n"
     "#define PARAMS \\\n"
-    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int images, const int add, \\\n"
+    "    IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int images, const int add, \\\n"
     "    const float slope, const float most\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2); \\\n"
@@ -4190,7 +4399,7 @@ static const char cvncl_text_conv_weights[] =
     " * y; z: group and slice; g: the table of \"down\" */\n"
     "#if CONV == 2\n"
     "#define PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
     "    const int length\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2); \\\n"
@@ -4212,14 +4421,15 @@ static const char cvncl_text_tiled_conv[] =
     "/* The loaders of a convolution: channels of a tap at a place of the source. VEC 4: of each\n"
     " * group there are whole fours. */\n"
     "#if CONV\n"
-    "float4 channels(global const float *x, global const int *g, const int at, const int c)\n"
+    "float4 channels(global const STORED_TYPE *x, global const int *g, const int at,\n"
+    "                const int c)\n"
     "{\n"
-    "    return at < 0 ? (float4)(0) : *(global const float4 *)(x + (size_t)at * X_ALL + c);\n"
+    "    return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + c);\n"
     "}\n"
     "#endif\n"
     "#if CONV == 1\n"
     "/* From k on, of a window. */\n"
-    "float4 gather_four(global const float *x, global const int *g, global const int *f,\n"
+    "float4 gather_four(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
     "                   const int4 window, const int k, const int last)\n"
     "{\n"
     "    int t = max(min(k, last - 1), 0) / CI, c = k - t * CI;\n"
@@ -4230,7 +4440,7 @@ static const char cvncl_text_tiled_conv[] =
     "    float v[4];\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k + i < last ? within(g, window, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : x[(size_t)at * X_ALL + c];\n"
+    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + c);\n"
     "        if (++c == CI) {\n"
     "            c = 0;\n"
     "            t++;\n"
@@ -4249,7 +4459,7 @@ static const char cvncl_text_tiled_conv[] =
     "    ((k) < last ? *(global const float4 *)(w + (size_t)(k) * PITCH + spot) : (float4)(0))\n"
     "#elif CONV == 2\n"
     "/* Rows from m on, at a grid position, if it is `in` the slice. */\n"
-    "float4 weights_four(global const float *x, global const int *g, const int4 point,\n"
+    "float4 weights_four(global const STORED_TYPE *x, global const int *g, const int4 point,\n"
     "                    const int m, const int M, const int in)\n"
     "{\n"
     "    const int4 window = window_of(g, point);\n"
@@ -4262,7 +4472,7 @@ static const char cvncl_text_tiled_conv[] =
     "    EACH(i, 4) {\n"
     "        const int row = min(m + i, M - 1), t = row / CI;\n"
     "        const int at = in ? within(g, window, vload4(t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : x[(size_t)at * X_ALL + row - t * CI];\n"
+    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + row - t * CI);\n"
     "    }\n"
     "    return vload4(0, v);\n"
     "#endif\n"
@@ -4279,18 +4489,18 @@ static const char cvncl_text_tiled_conv[] =
 static const char cvncl_text_conv_plain[] =
     "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
     " * NULL */\n"
-    "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
-    "                int add, float slope, float most)\n"
+    "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias, int left,\n"
+    "                int whole, int add, float slope, float most)\n"
     "{\n"
     "    float s[4];\n"
     "    if (whole && left >= 4) {\n"
-    "        const float4 old = add ? vload4(0, y) : bias ? vload4(0, bias) : (float4)(0);\n"
+    "        const float4 old = add ? GET4(y) : bias ? vload4(0, bias) : (float4)(0);\n"
     "        v += old;\n"
     "        if (!add) {\n"
     "            v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
     "            v = select(v, (float4)(most), v > most);\n"
     "        }\n"
-    "        *(global float4 *)y = v;\n"
+    "        SET4(y, v);\n"
     "        return;\n"
     "    }\n"
     "    vstore4(v, 0, s);\n"
@@ -4317,20 +4527,21 @@ static const char cvncl_text_conv_plain[] =
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
     "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
-    "        global const float *row[WM];\n"
+    "        global const STORED_TYPE *row[WM];\n"
     "        for (int i = 0; i < WM; i++) {\n"
     "            const int from = m0 + i < M ? within(g, window[i], tap) : -1;\n"
-    "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
+    "            row[i] = from < 0 ? (global const STORED_TYPE *)zeros\n"
+    "                              : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
     "            const VECTOR b = VLOAD(0, w + (size_t)c * PITCH);\n"
-    "            for (int i = 0; i < WM; i++) sum[i] += row[i][c] * b;\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += GET(row[i], c) * b;\n"
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
-    "        global float *to = TARGET(m0 + i) + n0;\n"
+    "        global STORED_TYPE *to = TARGET(m0 + i) + n0;\n"
     "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
     "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
@@ -4346,6 +4557,13 @@ static const char cvncl_text_conv_plain_weights[] =
     "#define INTS_WM GLUE(int, WM)\n"
     "#define ROWS GLUE(vload, WM)\n"
     "#define PUT_ROWS GLUE(vstore, WM)\n"
+    "#if STORED == 2\n"
+    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(VLOAD(0, p)) << 16)\n"
+    "#elif STORED == 1\n"
+    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
+    "#else\n"
+    "#define GET_WIDE(p) VLOAD(0, p)\n"
+    "#endif\n"
     "\n"
     "/* source_of for WM rows at d, h, w; at: without the tap */\n"
     "INTS_WM sources_of(global const int *g, INTS_WM at, INTS_WM d, INTS_WM h, INTS_WM w,\n"
@@ -4367,11 +4585,11 @@ static const char cvncl_text_conv_plain_weights[] =
     "}\n"
     "\n"
     "/* A vector may run into the next position, but not behind the tensor. */\n"
-    "VECTOR load_left(global const float *y, int left)\n"
+    "VECTOR load_left(global const STORED_TYPE *y, int left)\n"
     "{\n"
     "    float v[WN];\n"
-    "    if (left >= WN) return VLOAD(0, y);\n"
-    "    for (int j = 0; j < WN; j++) v[j] = j < left ? y[j] : 0;\n"
+    "    if (left >= WN) return GET_WIDE(y);\n"
+    "    for (int j = 0; j < WN; j++) v[j] = j < left ? GET(y, j) : 0;\n"
     "    return VLOAD(0, v);\n"
     "}\n"
     "\n"
@@ -4409,13 +4627,14 @@ static const char cvncl_text_conv_plain_weights[] =
     "            const int from = source_of(g, p, (int4)(d[0], h[0], v[0], 0));\n"
     "            if (from < 0) continue;\n"
     "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
-    "            for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
+    "            for (int i = 0; i < WM; i++) sum[i] += GET(x, (size_t)from * X_ALL + c[i]) * b;\n"
     "        } else {\n"
     "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
     "            int from[WM];\n"
     "            PUT_ROWS(sources_of(g, all_at + base, all_d, all_h, all_w, place), 0, from);\n"
     "            for (int i = 0; i < WM; i++)\n"
-    "                sum[i] += (from[i] < 0 ? 0 : x[(size_t)from[i] * X_ALL + c[i]]) * b;\n"
+    "                sum[i] +=\n"
+    "                    (from[i] < 0 ? 0 : GET(x, (size_t)from[i] * X_ALL + c[i])) * b;\n"
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
@@ -4443,21 +4662,23 @@ static const char cvncl_text_conv_order[] =
     "}\n"
     "\n"
     "/* dw [filter, channel of the group, tap] += the sums of the parts [slice, group, tap,\n"
-    " * channel, filter]; `filters` of a group */\n"
+    " * channel, filter], times `factor`; `filters` of a group */\n"
     "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
-    "                        const int channels, const int taps, const int filters)\n"
+    "                        const int channels, const int taps, const int filters,\n"
+    "                        const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int i = SLICED, row = i / filters, c = row % channels, t = row / channels % taps;\n"
     "    const int f = row / channels / taps * filters + i % filters;\n"
     "    AT(part); AT(dw);\n"
     "    const float sum = sum_of_slices(part, i, n, slices, shared);\n"
-    "    if (i < n && get_local_id(0) < WG / LANES) dw[(f * channels + c) * taps + t] += sum;\n"
+    "    if (i < n && get_local_id(0) < WG / LANES)\n"
+    "        dw[(f * channels + c) * taps + t] += factor * sum;\n"
     "}\n"
     "\n"
     "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
     " * both; of each axis where the places that each position has in p begin, then those. */\n"
-    "kernel void conv_fold(IN(p), MEM(dx), INTS(g), const int n, const int C, const int add)\n"
+    "kernel void conv_fold(IN_X(p), MEM_X(dx), INTS(g), const int n, const int C, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0), c = i % C, row = i / C;\n"
     "    float sum = 0;\n"
@@ -4469,15 +4690,15 @@ static const char cvncl_text_conv_order[] =
     "    for (int a = fd[d]; a < fd[d + 1]; a++)\n"
     "        for (int b = fh[h]; b < fh[h + 1]; b++)\n"
     "            for (int e = fw[w]; e < fw[w + 1]; e++)\n"
-    "                sum += p[((size_t)((image * g[3] + fd[a]) * g[4] + fh[b]) * g[5] + fw[e]) *\n"
-    "                         C + c];\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "                sum += GET(p, ((size_t)((image * g[3] + fd[a]) * g[4] + fh[b]) * g[5] +\n"
+    "                               fw[e]) * C + c);\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
     "/* Where a group has one channel of the big image: an item each element of the target. */\n"
-    "kernel void depthwise(IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int n, const int add,\n"
-    "                      const float slope, const float most)\n"
+    "kernel void depthwise(IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int n,\n"
+    "                      const int add, const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -4495,13 +4716,13 @@ static const char cvncl_text_depthwise[] =
     "        if (from < 0) continue;\n"
     "        for (int c = 0; c < CI; c++)\n"
     "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
-    "                   x[(size_t)from * X_ALL + o / CO * CI + c];\n"
+    "                   GET(x, (size_t)from * X_ALL + o / CO * CI + c);\n"
     "    }\n"
     "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
     "}\n"
     "\n"
     "/* part[slice][tap][filter], as conv_weights */\n"
-    "kernel void depthwise_weights(IN(x), IN(y), OUT(part), INTS(g), const int positions,\n"
+    "kernel void depthwise_weights(IN_X(x), IN_X(y), OUT(part), INTS(g), const int positions,\n"
     "                              const int n, const int length)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -4514,7 +4735,8 @@ static const char cvncl_text_depthwise[] =
     "    int4 p = grid_point(PHASE(0), first);\n"
     "    for (int q = first; q < last; q++, p = next_point(PHASE(0), p)) {\n"
     "        const int from = source_of(g, p, tap);\n"
-    "        if (from >= 0) sum += y[(size_t)q * Y_ALL + o] * x[(size_t)from * X_ALL + o / CO];\n"
+    "        if (from >= 0)\n"
+    "            sum += GET(y, (size_t)q * Y_ALL + o) * GET(x, (size_t)from * X_ALL + o / CO);\n"
     "    }\n"
     "    part[i] = sum;\n"
     "}\n";
@@ -4655,13 +4877,16 @@ static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Without local
- * memory packed weights are faster than those along k. */
-static int cvncl_is_pointwise(const cvni_conv *c) { return c->plain && c->G == 1; }
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions, but for narrow
+ * images. Without local memory packed weights are faster than those along k. */
+static int cvncl_is_pointwise(const cvncl_backend *b, const cvni_conv *c)
+{
+    return c->plain && c->G == 1 && b->storage == CVNCL_STORE_FP32;
+}
 
 static int cvncl_reads_parameter(const cvncl_backend *b, const cvni_conv *c, int up)
 {
-    return cvncl_is_pointwise(c) && (b->local || up);
+    return cvncl_is_pointwise(b, c) && (b->local || up);
 }
 
 static cvni_dense cvncl_pointwise(const cvni_conv *c)
@@ -4693,7 +4918,7 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
     const size_t padded = cvni_mul_size(cvni_mul_size((size_t)c.N, (size_t)c.C),
                                         cvni_mul_size((size_t)c.BH, (size_t)c.BW));
     const size_t image = cvncl_is_padded(&c) ? cvni_max_size(parts, padded) : parts;
-    return cvni_max_size(sums, cvncl_is_pointwise(&c) ? cvncl_products_work(b, &d) : image);
+    return cvni_max_size(sums, cvncl_is_pointwise(b, &c) ? cvncl_products_work(b, &d) : image);
 }
 
 /* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
@@ -4779,8 +5004,8 @@ static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
     result = cvncl_need_pass(net, l, &c, transposed);
     if (train && result == CVN_OK) result = cvncl_need_pass(net, l, &c, !transposed);
     if (!train || result != CVN_OK) return result;
-    return cvncl_is_pointwise(&c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
-                                  : cvncl_need_class(net, &weights);
+    return cvncl_is_pointwise(cvncl_of(net), &c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
+                                                 : cvncl_need_class(net, &weights);
 }
 
 /* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
@@ -4868,7 +5093,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
         const int n = c.N * (up ? c.C * c.BH * c.BW : c.M * c.OH * c.OW);
-        return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
+        return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxtiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
     if (cvncl_reads_parameter(cvncl_of(net), &c, up))
@@ -4879,7 +5104,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     if (result != CVN_OK) return result;
     built = cvncl_conv_built(net, &of, from, from);
     if (!built) return cvncl_no_way(net, &of);
-    return cvncl_run_product(net, built, &of, "pkpptiiff", from, packed, bias, to, table, c.N, add,
+    return cvncl_run_product(net, built, &of, "xkpxtiiff", from, packed, bias, to, table, c.N, add,
                              (double)slope, (double)most);
 }
 
@@ -4895,21 +5120,21 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int length = cvni_ceil_div(positions, slices);
     const int n = c.M * c.K;
     cvn_result result;
-    if (cvncl_is_pointwise(&c))
+    if (cvncl_is_pointwise(cvncl_of(net), &c))
         return cvncl_run_dense(net, &d, CVNCL_GEMM_MN, small, big, NULL, dw, 1, NULL);
     if (cvncl_is_depthwise(&c)) {
-        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
+        result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "xxwtiii", big, small, 0,
                             table, positions, n * slices, length);
     } else {
         cvncl_class of = cvncl_weights_class(b, &c);
         const cvncl_built *built = cvncl_conv_built(net, &of, big, small);
         if (!built) return cvncl_no_way(net, &of);
-        result = cvncl_run_product(net, built, &of, "ppwtiii", big, small, 0, table, positions,
+        result = cvncl_run_product(net, built, &of, "xxwtiii", big, small, 0, table, positions,
                                    slices, length);
     }
     if (result != CVN_OK) return result;
-    return cvncl_each_sum(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
-                          cvncl_is_depthwise(&c) ? c.M : c.MG);
+    return cvncl_each_sum(net, CVNCL_CONV_REDUCE, n, "wpiiiiif", 0, dw, n, slices, c.CG, c.taps,
+                          cvncl_is_depthwise(&c) ? c.M : c.MG, cvncl_gradient_factor(net));
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
@@ -4931,7 +5156,7 @@ static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, in
                                               padded ? cvncl_work_at(net) : dx, add && !padded,
                                               NULL);
     if (!padded || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_CONV_FOLD, n, "wptiii", 0, dx, table, n, c.C, add);
+    return cvncl_each(net, CVNCL_CONV_FOLD, n, "wxtiii", 0, dx, table, n, c.C, add);
 }
 
 static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
@@ -4999,7 +5224,7 @@ static const char cvncl_text_pool[] =
     "\n"
     "/* Planes whose elements lie `step` apart: 1, or channels last the channels. Of equal values\n"
     " * the first one wins, a NaN against all numbers. winner: position in the plane. */\n"
-    "kernel void maxpool(IN(x), OUT(y), global int *winner, const ulong winner_at, INTS(a),\n"
+    "kernel void maxpool(IN_X(x), OUT_X(y), global int *winner, const ulong winner_at, INTS(a),\n"
     "                    const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -5009,19 +5234,19 @@ static const char cvncl_text_pool[] =
     "    const span rows = window(a, o / a[9]), cols = window(a + 8, o % a[9]);\n"
     "    int best = rows.begin * W + cols.begin;\n"
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
-    "    float top = x[best * step];\n"
+    "    float top = GET(x, best * step);\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
     "        for (int k = h * W + cols.begin; k < h * W + cols.end; k += a[15]) {\n"
-    "            const float v = x[k * step];\n"
+    "            const float v = GET(x, k * step);\n"
     "            if (!(v > top || (v != v && top == top))) continue;\n"
     "            best = k;\n"
     "            top = v;\n"
     "        }\n"
-    "    if (HAS(y)) y[i] = top;\n"
+    "    if (HAS(y)) SET(y, i, top);\n"
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN(dy), INTS(winner), MEM(dx), INTS(a), const int n,\n"
+    "kernel void maxpool_back(IN_X(dy), INTS(winner), MEM_X(dx), INTS(a), const int n,\n"
     "                         const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -5034,13 +5259,13 @@ static const char cvncl_text_pool[] =
     "    for (int h = rows.begin; h < rows.end; h++)\n"
     "        for (int w = cols.begin; w < cols.end; w++) {\n"
     "            const int at = base + (h * a[9] + w) * step;\n"
-    "            if (winner[at] == p) sum += dy[at];\n"
+    "            if (winner[at] == p) sum += GET(dy, at);\n"
     "        }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_avgpool[] =
-    "kernel void avgpool(IN(x), OUT(y), INTS(a), const int n, const int step)\n"
+    "kernel void avgpool(IN_X(x), OUT_X(y), INTS(a), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
@@ -5051,13 +5276,14 @@ static const char cvncl_text_avgpool[] =
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7]) {\n"
     "        float line = 0;\n"
-    "        for (int w = cols.begin; w < cols.end; w += a[15]) line += x[(h * W + w) * step];\n"
+    "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
+    "            line += GET(x, (h * W + w) * step);\n"
     "        sum += line;\n"
     "    }\n"
-    "    y[i] = sum / (rows.size * cols.size);\n"
+    "    SET(y, i, sum / (rows.size * cols.size));\n"
     "}\n"
     "\n"
-    "kernel void avgpool_back(IN(dy), MEM(dx), INTS(a), const int n, const int step,\n"
+    "kernel void avgpool_back(IN_X(dy), MEM_X(dx), INTS(a), const int n, const int step,\n"
     "                         const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -5074,15 +5300,15 @@ static const char cvncl_text_avgpool[] =
     "        for (int c = cols.begin; c < cols.end; c++) {\n"
     "            const span u = window(a + 8, c);\n"
     "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
-    "            sum += dy[base + (r * a[9] + c) * step] / (v.size * u.size);\n"
+    "            sum += GET(dy, base + (r * a[9] + c) * step) / (v.size * u.size);\n"
     "        }\n"
     "    }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_lppool[] =
     "/* y = (sum of |x|^p)^(1/p) */\n"
-    "kernel void lppool(IN(x), OUT(y), INTS(a), const int n, const int step, const int p)\n"
+    "kernel void lppool(IN_X(x), OUT_X(y), INTS(a), const int n, const int step, const int p)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(a);\n"
@@ -5093,11 +5319,11 @@ static const char cvncl_text_lppool[] =
     "    x += (size_t)(i / step / outs) * (a[0] * W * step) + i % step;\n"
     "    for (int h = rows.begin; h < rows.end; h += a[7])\n"
     "        for (int w = cols.begin; w < cols.end; w += a[15])\n"
-    "            sum += pown(fabs(x[(h * W + w) * step]), p);\n"
-    "    y[i] = p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p);\n"
+    "            sum += pown(fabs(GET(x, (h * W + w) * step)), p);\n"
+    "    SET(y, i, p == 1 ? sum : p == 2 ? sqrt(sum) : pow(sum, 1.0f / p));\n"
     "}\n"
     "\n"
-    "kernel void lppool_back(IN(x), IN(y), IN(dy), MEM(dx), INTS(a), const int n,\n"
+    "kernel void lppool_back(IN_X(x), IN_X(y), IN_X(dy), MEM_X(dx), INTS(a), const int n,\n"
     "                        const int step, const int p, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -5107,6 +5333,7 @@ static const char cvncl_text_lppool[] =
     "    const int at = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
     "    const int h = at / a[8], w = at % a[8];\n"
     "    const span rows = windows_of(a, h), cols = windows_of(a + 8, w);\n"
+    "    const float own = GET(x, i);\n"
     "    float sum = 0;\n"
     "    for (int r = rows.begin; r < rows.end; r++) {\n"
     "        const span v = window(a, r);\n"
@@ -5115,11 +5342,12 @@ static const char cvncl_text_lppool[] =
     "            const span u = window(a + 8, c);\n"
     "            const int o = base + (r * a[9] + c) * step;\n"
     "            if (w < u.begin || w >= u.end || (w - u.begin) % a[15]) continue;\n"
-    "            if (y[o] > 0) sum += dy[o] * pown(fabs(x[i]) / y[o], p - 1);\n"
+    "            if (GET(y, o) > 0)\n"
+    "                sum += GET(dy, o) * pown(fabs(own) / GET(y, o), p - 1);\n"
     "        }\n"
     "    }\n"
-    "    sum = x[i] < 0 ? -sum : x[i] > 0 ? sum : 0;\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    sum = own < 0 ? -sum : own > 0 ? sum : 0;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 /* Table: both axes, 8 ints each, as `window` reads them. */
@@ -5140,7 +5368,7 @@ static int cvncl_pool_table(const cvn_net *net, const cvni_layer *l, int *table)
 static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_MAXPOOL, n, "ppptii", cvni_in(net, l, 0)->y,
+    return cvncl_each(net, CVNCL_MAXPOOL, n, "xxptii", cvni_in(net, l, 0)->y,
                       l->is_int ? NULL : l->y, l->is_int ? (void *)l->y : l->saved,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
@@ -5152,7 +5380,7 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "ppptiii", l->dy, l->saved, dx,
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxtiii", l->dy, l->saved, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
@@ -5160,7 +5388,7 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
 static cvn_result cvncl_table_forward(cvn_net *net, cvni_layer *l, int kernel)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, kernel, n, "pptii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, kernel, n, "xxtii", cvni_in(net, l, 0)->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
@@ -5171,7 +5399,7 @@ static cvn_result cvncl_table_backward(cvn_net *net, cvni_layer *l, int kernel)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, kernel, n, "pptiii", l->dy, dx,
+    return cvncl_each(net, kernel, n, "xxtiii", l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
 }
 
@@ -5188,7 +5416,7 @@ static cvn_result cvncl_avgpool_backward(cvn_net *net, cvni_layer *l)
 static cvn_result cvncl_lppool_forward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_LPPOOL, n, "pptiii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, CVNCL_LPPOOL, n, "xxtiii", cvni_in(net, l, 0)->y, l->y,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
                       ((const cvni_pool_layer *)l->desc)->p);
 }
@@ -5200,7 +5428,7 @@ static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "pppptiiii", x->y, l->y, l->dy, dx,
+    return cvncl_each(net, CVNCL_LPPOOL_BACK, n, "xxxxtiiii", x->y, l->y, l->dy, dx,
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l),
                       ((const cvni_pool_layer *)l->desc)->p, add);
 }
@@ -5214,17 +5442,18 @@ static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
 static const char cvncl_text_norm[] =
     "/* x [m, C]. part [2, slices, C]: means of `length` rows, sums of squares about them. The\n"
     " * squares are taken about the mean of the first rows, which is near. */\n"
-    "kernel void norm_parts(IN(x), OUT(part), const int n, const int m, const int C,\n"
+    "kernel void norm_parts(IN_X(x), OUT(part), const int n, const int m, const int C,\n"
     "                       const int length)\n"
     "{\n"
     "    const int i = get_global_id(0), first = i / C * length, last = min(first + length, m);\n"
     "    float near = 0, sum = 0, square = 0;\n"
     "    AT(x); AT(part);\n"
     "    if (i >= n) return;\n"
-    "    for (int r = first; r < min(first + 8, last); r++) near += x[(size_t)r * C + i % C];\n"
+    "    for (int r = first; r < min(first + 8, last); r++)\n"
+    "        near += GET(x, (size_t)r * C + i % C);\n"
     "    near /= max(min(8, last - first), 1);\n"
     "    for (int r = first; r < last; r++) {\n"
-    "        const float d = x[(size_t)r * C + i % C] - near;\n"
+    "        const float d = GET(x, (size_t)r * C + i % C) - near;\n"
     "        sum += d;\n"
     "        square += d * d;\n"
     "    }\n"
@@ -5233,16 +5462,27 @@ static const char cvncl_text_norm[] =
     "    part[n + i] = square - sum * mean;\n"
     "}\n"
     "\n"
-    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts; a group each\n"
-    " * channel */\n"
-    "kernel void norm_stats(IN(part), OUT(saved), MEM(mean), MEM(var), const int m, const int C,\n"
-    "                       const int slices, const int length, const float eps,\n"
-    "                       const float momentum, const int learn)\n"
+    "/* f [4, C]: scale and shift of x, center, s */\n"
+    "void set_factors(global float *f, const int c, const int C, const float center,\n"
+    "                 const float s, const float weight, const float bias)\n"
+    "{\n"
+    "    f[c] = weight * s;\n"
+    "    f[C + c] = bias - center * weight * s;\n"
+    "    f[2 * C + c] = center;\n"
+    "    f[3 * C + c] = s;\n"
+    "}\n"
+    "\n"
+    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts; the factors;\n"
+    " * a group each channel */\n"
+    "kernel void norm_stats(IN(part), OUT(f), OUT(saved), MEM(mean), MEM(var), IN(weight),\n"
+    "                       IN(bias), const int m, const int C, const int slices,\n"
+    "                       const int length, const float eps, const float momentum,\n"
+    "                       const int learn)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0), n = slices * C;\n"
     "    float sum = 0, square = 0;\n"
-    "    AT(part); AT(saved); AT(mean); AT(var);\n"
+    "    AT(part); AT(f); AT(saved); AT(mean); AT(var); AT(weight); AT(bias);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG)\n"
     "        sum += part[s * C + c] * clamp(m - s * length, 0, length);\n"
     "    const float mu = group_sum(sum, shared) / m;\n"
@@ -5254,13 +5494,14 @@ static const char cvncl_text_norm[] =
     "    if (get_local_id(0) != 0) return;\n"
     "    saved[c] = mu;\n"
     "    saved[C + c] = 1 / sqrt(square / m + eps);\n"
+    "    set_factors(f, c, C, mu, saved[C + c], HAS(weight) ? weight[c] : 1,\n"
+    "                HAS(bias) ? bias[c] : 0);\n"
     "    if (!learn) return;\n"
     "    mean[c] = (1 - momentum) * mean[c] + momentum * mu;\n"
     "    var[c] = (1 - momentum) * var[c] + momentum * square / max(m - 1, 1);\n"
     "}\n"
     "\n"
-    "/* f [4, C]: scale and shift of x, center, s; from what was saved, or the running\n"
-    " * statistics */\n"
+    "/* The factors from what was saved, or the running statistics. */\n"
     "kernel void norm_factors(OUT(f), IN(saved), IN(mean), IN(var), IN(weight), IN(bias),\n"
     "                         const int C, const float eps)\n"
     "{\n"
@@ -5269,31 +5510,27 @@ static const char cvncl_text_norm[] =
     "    if (c >= C) return;\n"
     "    const float center = HAS(saved) ? saved[c] : mean[c];\n"
     "    const float s = HAS(saved) ? saved[C + c] : 1 / sqrt(var[c] + eps);\n"
-    "    const float scale = HAS(weight) ? weight[c] * s : s;\n"
-    "    f[c] = scale;\n"
-    "    f[C + c] = (HAS(bias) ? bias[c] : 0) - center * scale;\n"
-    "    f[2 * C + c] = center;\n"
-    "    f[3 * C + c] = s;\n"
+    "    set_factors(f, c, C, center, s, HAS(weight) ? weight[c] : 1, HAS(bias) ? bias[c] : 0);\n"
     "}\n"
     "\n"
     "/* y = clamped(scale*x + shift + more) */\n"
-    "kernel void norm_apply(MEM(x), MEM(y), IN(f), MEM(more), const int n, const int C,\n"
+    "kernel void norm_apply(MEM_X(x), MEM_X(y), IN(f), MEM_X(more), const int n, const int C,\n"
     "                       const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(f); AT(more);\n"
     "    if (i >= n) return;\n"
     "    const int c = i % C;\n"
-    "    float v = f[c] * x[i] + f[C + c];\n"
-    "    if (HAS(more)) v += more[i];\n"
-    "    y[i] = clamped(v, slope, most);\n"
+    "    float v = f[c] * GET(x, i) + f[C + c];\n"
+    "    if (HAS(more)) v += GET(more, i);\n"
+    "    SET(y, i, clamped(v, slope, most));\n"
     "}\n";
 
 static const char cvncl_text_norm_back[] =
     "/* g = dy where 0 < v < most, else slope*dy; v = clamp_y, or scale*x + shift. part\n"
     " * [2, slices, C]: sums of g, of g*(x - center), over `length` rows */\n"
-    "kernel void norm_sums(IN(x), MEM(dy), IN(clamp_y), MEM(g), MEM(dmore), IN(f), OUT(part),\n"
-    "                      const int n, const int m, const int C, const int length,\n"
+    "kernel void norm_sums(IN_X(x), MEM_X(dy), IN_X(clamp_y), MEM_X(g), MEM_X(dmore), IN(f),\n"
+    "                      OUT(part), const int n, const int m, const int C, const int length,\n"
     "                      const float slope, const float most)\n"
     "{\n"
     "    const int id = get_global_id(0), c = id % C, first = id / C * length;\n"
@@ -5303,20 +5540,22 @@ static const char cvncl_text_norm_back[] =
     "    const float scale = f[c], shift = f[C + c], center = f[2 * C + c];\n"
     "    for (int r = first; r < min(first + length, m); r++) {\n"
     "        const size_t i = (size_t)r * C + c;\n"
-    "        const float v = HAS(clamp_y) ? clamp_y[i] : scale * x[i] + shift;\n"
-    "        const float d = v > 0 && v < most ? dy[i] : slope * dy[i];\n"
+    "        const float own = GET(x, i), gradient = GET(dy, i);\n"
+    "        const float v = HAS(clamp_y) ? GET(clamp_y, i) : scale * own + shift;\n"
+    "        const float d = v > 0 && v < most ? gradient : slope * gradient;\n"
     "        sum += d;\n"
-    "        dot += d * (x[i] - center);\n"
-    "        if (HAS(g)) g[i] = d;\n"
-    "        if (HAS(dmore)) dmore[i] += d;\n"
+    "        dot += d * (own - center);\n"
+    "        if (HAS(g)) SET(g, i, d);\n"
+    "        if (HAS(dmore)) SET(dmore, i, GET(dmore, i) + d);\n"
     "    }\n"
     "    part[id] = sum;\n"
     "    part[n + id] = dot;\n"
     "}\n"
     "\n"
-    "/* Gradients of weight and bias; back [3, C]: factors of norm_dx; a group each channel */\n"
+    "/* Gradients of weight and bias, times `factor`; back [3, C]: factors of norm_dx; a group\n"
+    " * each channel */\n"
     "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
-    "                      const int C, const int slices, const int batch)\n"
+    "                      const int C, const int slices, const int batch, const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5330,14 +5569,14 @@ static const char cvncl_text_norm_back[] =
     "    sum = group_sum(sum, shared);\n"
     "    dot = group_sum(dot, shared) * s;\n"
     "    if (get_local_id(0) != 0) return;\n"
-    "    if (HAS(dweight)) dweight[c] += dot;\n"
-    "    if (HAS(dbias)) dbias[c] += sum;\n"
+    "    if (HAS(dweight)) dweight[c] += factor * dot;\n"
+    "    if (HAS(dbias)) dbias[c] += factor * sum;\n"
     "    back[c] = scale;\n"
     "    back[C + c] = batch ? -scale * s * dot / m : 0;\n"
     "    back[2 * C + c] = batch ? -scale * sum / m : 0;\n"
     "}\n"
     "\n"
-    "kernel void norm_dx(IN(x), MEM(g), MEM(dx), IN(f), IN(back), const int n, const int C,\n"
+    "kernel void norm_dx(IN_X(x), MEM_X(g), MEM_X(dx), IN(f), IN(back), const int n, const int C,\n"
     "                    const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -5345,8 +5584,9 @@ static const char cvncl_text_norm_back[] =
     "    if (i >= n) return;\n"
     "    const int c = i % C;\n"
     "    const float center = f[2 * C + c];\n"
-    "    const float d = back[c] * g[i] + (back[C + c] * (x[i] - center) + back[2 * C + c]);\n"
-    "    dx[i] = add ? dx[i] + d : d;\n"
+    "    const float d =\n"
+    "        back[c] * GET(g, i) + (back[C + c] * (GET(x, i) - center) + back[2 * C + c]);\n"
+    "    SET(dx, i, add ? GET(dx, i) + d : d);\n"
     "}\n";
 
 static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
@@ -5356,42 +5596,52 @@ static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
     return 7 * (size_t)C + 2 * cvncl_column_work(cvncl_of(net), rows, C);
 }
 
-/* Scale and shift of x into the work. */
+/* Weight or bias; NULL: there is none. */
+static const float *cvncl_norm_affine(cvn_net *net, cvni_layer *l, int slot)
+{
+    return ((const cvn_batchnorm_desc *)l->desc)->no_affine ? NULL : cvni_norm_param(net, l, slot);
+}
+
+/* The factors into the work, from what the forward pass saved, or the running statistics. */
 static cvn_result cvncl_norm_factors(cvn_net *net, cvni_layer *l)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
-    const int affine = !d->no_affine;
     const int C = l->shape.dim[1];
     return cvncl_each(net, CVNCL_NORM_FACTORS, C, "wpppppif", 0,
                       cvni_norm_uses_batch(net, l) ? l->saved : NULL,
                       cvni_norm_param(net, l, CVNI_NORM_MEAN),
                       cvni_norm_param(net, l, CVNI_NORM_VAR),
-                      affine ? cvni_norm_param(net, l, CVNI_NORM_WEIGHT) : NULL,
-                      affine ? cvni_norm_param(net, l, CVNI_NORM_BIAS) : NULL, C, (double)d->eps);
+                      cvncl_norm_affine(net, l, CVNI_NORM_WEIGHT),
+                      cvncl_norm_affine(net, l, CVNI_NORM_BIAS), C, (double)d->eps);
+}
+
+/* Statistics of the batch, and the factors that they make. */
+static cvn_result cvncl_norm_stats(cvn_net *net, cvni_layer *l, const cvni_norm_job *j, int m)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
+    const int slices = cvncl_column_slices(cvncl_of(net), m, j->C);
+    const int length = cvni_ceil_div(m, slices);
+    cvn_result result = cvni_norm_enough(net, l, (double)m);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j->C, "xwiiii", j->x->y, 7 * j->C,
+                            slices * j->C, m, j->C, length);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_NORM_STATS, j->C, "wwpppppiiiiffi", 7 * j->C, 0, l->saved,
+                        cvni_norm_param(net, l, CVNI_NORM_MEAN),
+                        cvni_norm_param(net, l, CVNI_NORM_VAR),
+                        cvncl_norm_affine(net, l, CVNI_NORM_WEIGHT),
+                        cvncl_norm_affine(net, l, CVNI_NORM_BIAS), m, j->C, slices, length,
+                        (double)d->eps, (double)d->momentum, !net->again);
 }
 
 static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
 {
-    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
     const cvni_norm_job j = cvni_norm_job_of(net, l, NULL);
     const int m = j.N * j.S;
-    const int slices = cvncl_column_slices(cvncl_of(net), m, j.C);
-    const int length = cvni_ceil_div(m, slices);
-    cvn_result result = CVN_OK;
-    if (cvni_norm_uses_batch(net, l)) {
-        result = cvni_norm_enough(net, l, (double)m);
-        if (result == CVN_OK)
-            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "pwiiii", j.x->y, 7 * j.C,
-                                slices * j.C, m, j.C, length);
-        if (result == CVN_OK)
-            result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
-                                  cvni_norm_param(net, l, CVNI_NORM_MEAN),
-                                  cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
-                                  (double)d->eps, (double)d->momentum, !net->again);
-    }
-    if (result == CVN_OK) result = cvncl_norm_factors(net, l);
+    const cvn_result result = cvni_norm_uses_batch(net, l) ? cvncl_norm_stats(net, l, &j, m)
+                                                           : cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "ppwpiiff", j.x->y, l->y, 0, j.more, m * j.C,
+    return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "xxwxiiff", j.x->y, l->y, 0, j.more, m * j.C,
                       j.C, (double)j.slope, (double)j.most);
 }
 
@@ -5404,16 +5654,16 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = cvncl_norm_factors(net, l);
     cvni_norm_begin_backward(&j);
     if (result == CVN_OK)
-        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "pppppwwiiiiff", j.x->y, l->dy,
+        result = cvncl_each(net, CVNCL_NORM_SUMS, slices * j.C, "xxxxxwwiiiiff", j.x->y, l->dy,
                             j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
                             cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
     if (result == CVN_OK)
-        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiii", 7 * j.C, 0, 4 * j.C,
+        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiiif", 7 * j.C, 0, 4 * j.C,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
-                              slices, cvni_norm_uses_batch(net, l));
+                              slices, cvni_norm_uses_batch(net, l), cvncl_gradient_factor(net));
     if (!j.dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "pppwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
+    return cvncl_each(net, CVNCL_NORM_DX, m * j.C, "xxxwwiii", j.x->y, j.g ? j.g : l->dy, j.dx, 0,
                       4 * j.C, m * j.C, j.C, j.add);
 }
 
@@ -5729,34 +5979,38 @@ static const char cvncl_text_map_slope[] =
     "    }\n"
     "}\n"
     "\n"
-    "kernel void map(MEM(x), MEM(y), const int n, const int kind, const float p, const float q)\n"
+    "kernel void map(MEM_X(x), MEM_X(y), const int n, const int kind, const float p,\n"
+    "                const float q)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
-    "    if (i < n) y[i] = map_value(kind, x[i], p, q);\n"
+    "    if (i < n) SET(y, i, map_value(kind, GET(x, i), p, q));\n"
     "}\n"
     "\n"
-    "kernel void map_back(MEM(v), MEM(dy), MEM(dx), const int n, const int kind, const float p,\n"
-    "                     const float q, const int add)\n"
+    "kernel void map_back(MEM_X(v), MEM_X(dy), MEM_X(dx), const int n, const int kind,\n"
+    "                     const float p, const float q, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(v); AT(dy); AT(dx);\n"
     "    if (i >= n) return;\n"
-    "    const float g = dy[i] * map_slope(kind, v[i], p, q);\n"
-    "    dx[i] = add ? dx[i] + g : g;\n"
+    "    const float g = GET(dy, i) * map_slope(kind, GET(v, i), p, q);\n"
+    "    SET(dx, i, add ? GET(dx, i) + g : g);\n"
     "}\n";
 
 static const char cvncl_text_prelu[] =
-    "kernel void prelu(MEM(x), MEM(y), IN(w), const int n, const int C, const int S,\n"
+    "kernel void prelu(MEM_X(x), MEM_X(y), IN(w), const int n, const int C, const int S,\n"
     "                  const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(w);\n"
-    "    if (i < n) y[i] = x[i] > 0 ? x[i] : w[i / S % C * step] * x[i];\n"
+    "    if (i >= n) return;\n"
+    "    const float v = GET(x, i);\n"
+    "    SET(y, i, v > 0 ? v : w[i / S % C * step] * v);\n"
     "}\n"
     "\n"
     "/* sums [C]: of dy*x over x <= 0; a group each channel */\n"
-    "kernel void prelu_sums(IN(x), IN(dy), OUT(sums), const int N, const int C, const int S)\n"
+    "kernel void prelu_sums(IN_X(x), IN_X(dy), OUT(sums), const int N, const int C,\n"
+    "                       const int S)\n"
     "{\n"
     "    local float part[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5764,14 +6018,14 @@ static const char cvncl_text_prelu[] =
     "    AT(x); AT(dy); AT(sums);\n"
     "    for (int k = get_local_id(0); k < N * S; k += WG) {\n"
     "        const int i = (k / S * C + c) * S + k % S;\n"
-    "        sum += x[i] > 0 ? 0 : dy[i] * x[i];\n"
+    "        sum += GET(x, i) > 0 ? 0 : GET(dy, i) * GET(x, i);\n"
     "    }\n"
     "    sum = group_sum(sum, part);\n"
     "    if (get_local_id(0) == 0) sums[c] = sum;\n"
     "}\n"
     "\n"
-    "/* dw[c], or dw[0] from all channels */\n"
-    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count)\n"
+    "/* dw[c], or dw[0] from all channels, += factor*sums */\n"
+    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count, const float factor)\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -5779,17 +6033,17 @@ static const char cvncl_text_prelu[] =
     "    if (c >= count) return;\n"
     "    if (count > 1) sum = sums[c];\n"
     "    else for (int i = 0; i < C; i++) sum += sums[i];\n"
-    "    dw[c] += sum;\n"
+    "    dw[c] += factor * sum;\n"
     "}\n"
     "\n"
-    "kernel void prelu_back(IN(x), MEM(dy), MEM(dx), IN(w), const int n, const int C,\n"
+    "kernel void prelu_back(IN_X(x), MEM_X(dy), MEM_X(dx), IN(w), const int n, const int C,\n"
     "                       const int S, const int step, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(dy); AT(dx); AT(w);\n"
     "    if (i >= n) return;\n"
-    "    const float g = x[i] > 0 ? dy[i] : w[i / S % C * step] * dy[i];\n"
-    "    dx[i] = add ? dx[i] + g : g;\n"
+    "    const float g = GET(x, i) > 0 ? GET(dy, i) : w[i / S % C * step] * GET(dy, i);\n"
+    "    SET(dx, i, add ? GET(dx, i) + g : g);\n"
     "}\n";
 
 /* In the order of map_value; behind them come cvni_function_ops. neg is a scale. */
@@ -5825,7 +6079,7 @@ static cvn_result cvncl_map_forward(cvn_net *net, cvni_layer *l)
     const int n = (int)cvni_elements(l->shape);
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
-    return cvncl_each(net, CVNCL_MAP, n, "ppiiff", cvni_in(net, l, 0)->y, l->y, n, kind, (double)p,
+    return cvncl_each(net, CVNCL_MAP, n, "xxiiff", cvni_in(net, l, 0)->y, l->y, n, kind, (double)p,
                       (double)q);
 }
 
@@ -5840,7 +6094,7 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAP_BACK, n, "pppiiffi", v, l->dy, dx, n, kind, (double)p,
+    return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
                       (double)q, add);
 }
 
@@ -5871,7 +6125,7 @@ static size_t cvncl_prelu_work(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_prelu_forward(cvn_net *net, cvni_layer *l)
 {
     const cvncl_channels c = cvncl_prelu_of(net, l);
-    return cvncl_each(net, CVNCL_PRELU, c.n, "pppiiii", cvni_in(net, l, 0)->y, l->y,
+    return cvncl_each(net, CVNCL_PRELU, c.n, "xxpiiii", cvni_in(net, l, 0)->y, l->y,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step);
 }
 
@@ -5885,12 +6139,13 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
     int add;
     cvn_result result = CVN_OK;
     if (dw)
-        result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "ppwiii", x->y, l->dy, 0, c.N, c.C, c.S);
+        result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "xxwiii", x->y, l->dy, 0, c.N, c.C, c.S);
     if (dw && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpii", 0, dw, c.C, count);
+        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpiif", 0, dw, c.C, count,
+                            cvncl_gradient_factor(net));
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_PRELU_BACK, c.n, "ppppiiiii", x->y, l->dy, dx,
+    return cvncl_each(net, CVNCL_PRELU_BACK, c.n, "xxxpiiiii", x->y, l->dy, dx,
                       cvni_weights(net, l, 0), c.n, c.C, c.S, c.step, add);
 }
 
@@ -5900,26 +6155,27 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
 
 static const char cvncl_text_copy[] =
     "/* `lines` lines of n elements, from `step` to `step` apart */\n"
-    "kernel void copy_lines(MEM(x), MEM(y), const int lines, const int n, const int x_step,\n"
+    "kernel void copy_lines(MEM_X(x), MEM_X(y), const int lines, const int n, const int x_step,\n"
     "                       const int y_step, const int add, const float factor)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= lines * n) return;\n"
-    "    const float v = factor * x[(size_t)(i / n) * x_step + i % n];\n"
+    "    const float v = factor * GET(x, (size_t)(i / n) * x_step + i % n);\n"
     "    const size_t to = (size_t)(i / n) * y_step + i % n;\n"
-    "    y[to] = add ? y[to] + v : v;\n"
+    "    SET(y, to, add ? GET(y, to) + v : v);\n"
     "}\n"
     "\n"
     "/* part[slice][c]: sums of `length` rows of x [rows, C] */\n"
-    "kernel void column_parts(IN(x), OUT(part), const int n, const int rows, const int C,\n"
+    "kernel void column_parts(IN_X(x), OUT(part), const int n, const int rows, const int C,\n"
     "                         const int length)\n"
     "{\n"
     "    const int i = get_global_id(0), first = i / C * length;\n"
     "    float sum = 0;\n"
     "    AT(x); AT(part);\n"
     "    if (i >= n) return;\n"
-    "    for (int r = first; r < min(first + length, rows); r++) sum += x[(size_t)r * C + i % C];\n"
+    "    for (int r = first; r < min(first + length, rows); r++)\n"
+    "        sum += GET(x, (size_t)r * C + i % C);\n"
     "    part[i] = sum;\n"
     "}\n"
     "\n"
@@ -5934,8 +6190,9 @@ static const char cvncl_text_copy[] =
     "    if (get_local_id(0) == 0) out[c] += sum;\n"
     "}\n"
     "\n"
-    "/* out[c] += all parts; a group each column */\n"
-    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices)\n"
+    "/* out[c] += factor*(all parts); a group each column */\n"
+    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices,\n"
+    "                        const float factor)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5943,7 +6200,7 @@ static const char cvncl_text_copy[] =
     "    AT(part); AT(out);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG) sum += part[s * C + c];\n"
     "    sum = group_sum(sum, shared);\n"
-    "    if (get_local_id(0) == 0) out[c] += sum;\n"
+    "    if (get_local_id(0) == 0) out[c] += factor * sum;\n"
     "}\n"
     "\n"
     "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
@@ -5953,22 +6210,34 @@ static const char cvncl_text_copy[] =
     "    return block + p % C * S + p / C;\n"
     "}\n"
     "\n"
-    "/* y (+)= x; channels last: where y has blocks [S, C], else where x has them */\n"
-    "kernel void turn(IN(x), MEM(y), const int n, const int C, const int S, const int last,\n"
-    "                 const int add)\n"
+    "/* y (+)= factor*x; y has blocks [S, C] */\n"
+    "kernel void turn(IN(x), MEM_X(y), const int n, const int C, const int S, const int add,\n"
+    "                 const float factor)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const int other = turned(i, C, S), from = last ? other : i, to = last ? i : other;\n"
-    "    y[to] = add ? y[to] + x[from] : x[from];\n"
+    "    const float v = factor * x[turned(i, C, S)];\n"
+    "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n"
     "\n"
-    "kernel void fill(OUT(y), const int n, const float value)\n"
+    "/* The same where x has them. */\n"
+    "kernel void turn_back(IN_X(x), MEM(y), const int n, const int C, const int S, const int add,\n"
+    "                      const float factor)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int to = turned(i, C, S);\n"
+    "    const float v = factor * GET(x, i);\n"
+    "    y[to] = add ? y[to] + v : v;\n"
+    "}\n"
+    "\n"
+    "kernel void fill(OUT_X(y), const int n, const float value)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(y);\n"
-    "    if (i < n) y[i] = value;\n"
+    "    if (i < n) SET(y, i, value);\n"
     "}\n";
 
 static const char cvncl_text_place[] =
@@ -6022,15 +6291,16 @@ static const char cvncl_text_operations[] =
     "\n"
     "/* y = a where the condition q is not 0, else b; g: tables of q with a, and 38 behind of q\n"
     " * with b */\n"
-    "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
+    "kernel void choose(IN_X(q), IN_X(a), IN_X(b), OUT_X(y), INTS(g), const int n, const int ny,\n"
     "                   const int nq, const int na, const int nb)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(q); AT(a); AT(b); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int s = i / ny, p = i % ny;\n"
-    "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
-    "                                           : b[s * nb + place(g + 38, p, 1)];\n"
+    "    const int taken = GET(q, s * nq + place(g, p, 0)) != 0;\n"
+    "    SET(y, i, taken ? GET(a, s * na + place(g, p, 1))\n"
+    "                    : GET(b, s * nb + place(g + 38, p, 1)));\n"
     "}\n";
 
 static const char cvncl_text_binary[] =
@@ -6062,22 +6332,24 @@ static const char cvncl_text_binary[] =
     "}\n"
     "\n"
     "/* ny, na, nb: elements of a sample */\n"
-    "kernel void binary(MEM(a), MEM(b), MEM(y), INTS(g), const int n, const int ny, const int na,\n"
-    "                   const int nb, const int op, const float slope, const float most)\n"
+    "kernel void binary(MEM_X(a), MEM_X(b), MEM_X(y), INTS(g), const int n, const int ny,\n"
+    "                   const int na, const int nb, const int op, const float slope,\n"
+    "                   const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(a); AT(b); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int sample = i / ny, p = i % ny;\n"
-    "    const float va = a[sample * na + place(g, p, 0)], vb = b[sample * nb + place(g, p, 1)];\n"
-    "    y[i] = clamped(pair(op, va, vb), slope, most);\n"
+    "    const float va = GET(a, sample * na + place(g, p, 0));\n"
+    "    const float vb = GET(b, sample * nb + place(g, p, 1));\n"
+    "    SET(y, i, clamped(pair(op, va, vb), slope, most));\n"
     "}\n"
     "\n"
     "/* The gradient of one operand: an item each element of it; goes over the elements of y that\n"
     " * it went into. */\n"
-    "kernel void binary_back(IN(a), IN(b), MEM(dy), MEM(dx), INTS(g), const int n, const int ny,\n"
-    "                        const int na, const int nb, const int op, const int side,\n"
-    "                        const int add)\n"
+    "kernel void binary_back(IN_X(a), IN_X(b), MEM_X(dy), MEM_X(dx), INTS(g), const int n,\n"
+    "                        const int ny, const int na, const int nb, const int op,\n"
+    "                        const int side, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(a); AT(b); AT(dy); AT(dx); AT(g);\n"
@@ -6100,12 +6372,12 @@ static const char cvncl_text_binary[] =
     "            p += left % g[1 + k] * step;\n"
     "            left /= g[1 + k];\n"
     "        }\n"
-    "        const float slope = op < 2 ? pair_slope(op, side, 0, 0)\n"
-    "                                   : pair_slope(op, side, a[sample * na + place(g, p, 0)],\n"
-    "                                                b[sample * nb + place(g, p, 1)]);\n"
-    "        if (op < 6 || slope != 0) sum += dy[sample * ny + p] * slope;\n"
+    "        const float va = op < 2 ? 0 : GET(a, sample * na + place(g, p, 0));\n"
+    "        const float vb = op < 2 ? 0 : GET(b, sample * nb + place(g, p, 1));\n"
+    "        const float slope = pair_slope(op, side, va, vb);\n"
+    "        if (op < 6 || slope != 0) sum += GET(dy, sample * ny + p) * slope;\n"
     "    }\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_softmax[] =
@@ -6163,7 +6435,7 @@ static const char cvncl_text_philox[] =
 static const char cvncl_text_dropout[] =
     "/* Elements that share a draw lie `group` together in the host's order; x has blocks [S, C].\n"
     " * first: number of the first four draws; id, low and high: the counter behind that. */\n"
-    "kernel void dropout(MEM(x), MEM(y), const int n, const int C, const int S,\n"
+    "kernel void dropout(MEM_X(x), MEM_X(y), const int n, const int C, const int S,\n"
     "                    const int group, const int limit, const float scale, const uint first,\n"
     "                    const uint id, const uint low, const uint high, const uint k0,\n"
     "                    const uint k1, const int add)\n"
@@ -6173,15 +6445,15 @@ static const char cvncl_text_dropout[] =
     "    if (i >= n) return;\n"
     "    const uint draw = turned(i, C, S) / group;\n"
     "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
-    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
-    "    y[i] = add ? y[i] + v : v;\n"
+    "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : GET(x, i) * scale;\n"
+    "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n";
 
 /* y (+)= factor*x, n elements; in place nothing is left to do. */
 static cvn_result cvncl_copy(cvn_net *net, const float *x, float *y, int n, int add, float factor)
 {
     if (x == y && !add && factor == 1) return CVN_OK;
-    return cvncl_each(net, CVNCL_COPY_LINES, n, "ppiiiiif", x, y, 1, n, n, n, add, (double)factor);
+    return cvncl_each(net, CVNCL_COPY_LINES, n, "xxiiiiif", x, y, 1, n, n, n, add, (double)factor);
 }
 
 static cvn_result cvncl_view_forward(cvn_net *net, cvni_layer *l)
@@ -6205,6 +6477,15 @@ static cvn_result cvncl_reversal_backward(cvn_net *net, cvni_layer *l)
                       -((const cvni_reversal_desc *)l->desc)->scale);
 }
 
+/* Element `at` of a tensor of the layer that runs. In the arena narrow numbers are as far apart as
+ * floats only where the whole buffer is narrow. */
+static const void *cvncl_element(const cvn_net *net, const float *x, int at)
+{
+    const uintptr_t narrow = (uintptr_t)net->arena + net->plan.narrow;
+    const int half = cvncl_net_of(net)->narrow && (uintptr_t)x < narrow;
+    return (const void *)((uintptr_t)x + (size_t)at * (sizeof(float) >> half));
+}
+
 /* Both ways of concat: lines of each input in those of y. */
 static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
 {
@@ -6222,11 +6503,13 @@ static cvn_result cvncl_concat_run(cvn_net *net, cvni_layer *l, int backward)
         int add = 0;
         float *dx = backward ? cvni_gradient_for(x, &add) : NULL;
         if (!backward)
-            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", x->y, l->y + at,
-                                outer, part, part, length * inner, 0, 1.0);
+            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "xxiiiiif", x->y,
+                                cvncl_element(net, l->y, at), outer, part, part, length * inner,
+                                0, 1.0);
         else if (dx)
-            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "ppiiiiif", l->dy + at, dx,
-                                outer, part, length * inner, part, add, 1.0);
+            result = cvncl_each(net, CVNCL_COPY_LINES, outer * part, "xxiiiiif",
+                                cvncl_element(net, l->dy, at), dx, outer, part, length * inner,
+                                part, add, 1.0);
         at += part;
     }
     return result;
@@ -6309,7 +6592,7 @@ static cvn_result cvncl_binary_forward(cvn_net *net, cvni_layer *l)
     const int n = (int)cvni_elements(l->shape);
     float slope, most;
     cvncl_clamp(cvni_activation(net, l), &slope, &most);
-    return cvncl_each(net, CVNCL_BINARY, n, "ppptiiiiiff", a->y, b->y, l->y,
+    return cvncl_each(net, CVNCL_BINARY, n, "xxxtiiiiiff", a->y, b->y, l->y,
                       cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
                       (int)cvni_sample_elements(a->shape), (int)cvni_sample_elements(b->shape),
                       cvncl_binary_kind(l), (double)slope, (double)most);
@@ -6327,7 +6610,7 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
         int add;
         float *dx = cvni_gradient_for(x, &add);
         if (!dx || dx == l->dy) continue;
-        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", a->y, b->y, l->dy, dx,
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "xxxxtiiiiiii", a->y, b->y, l->dy, dx,
                             cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
                             (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), side, add);
@@ -6352,7 +6635,7 @@ static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
         x[i] = cvni_in(net, l, i);
         size[i] = (int)cvni_sample_elements(x[i]->shape);
     }
-    return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
+    return cvncl_each(net, CVNCL_WHERE, n, "xxxxtiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
                       cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape), size[0],
                       size[1], size[2]);
 }
@@ -6367,7 +6650,7 @@ static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
         int add;
         float *dx = cvni_gradient_for(x, &add);
         if (!dx) continue;
-        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
+        result = cvncl_each(net, CVNCL_BINARY_BACK, n, "xxxxtiiiiiii", q->y, x->y, l->dy, dx,
                             cvncl_pair_at(net, l, i), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(q->shape),
                             (int)cvni_sample_elements(x->shape),
@@ -6419,7 +6702,7 @@ static cvn_result cvncl_drop(cvn_net *net, const cvni_layer *l, float p, int gro
                              const float *in, float *out, int n, cvncl_order o, int add)
 {
     const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
-    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiiiifuuuuuui", in, out, n, o.C, o.S, group,
+    return cvncl_each(net, CVNCL_DROPOUT, n, "xxiiiiifuuuuuui", in, out, n, o.C, o.S, group,
                       (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)), first, k.id, k.low,
                       k.high, k.k0, k.k1, add);
 }
@@ -6456,7 +6739,7 @@ static const char cvncl_text_resize[] =
     " * input begins, [in + 1], and the lists: outputs, weights. */\n"
     "#define WEIGHT(p) as_float(p)\n"
     "\n"
-    "kernel void resize(IN(x), OUT(y), INTS(g), const int n, const int step)\n"
+    "kernel void resize(IN_X(x), OUT_X(y), INTS(g), const int n, const int step)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y); AT(g);\n"
@@ -6468,16 +6751,16 @@ static const char cvncl_text_resize[] =
     "    x += (size_t)(i / step / (OH * OW)) * (H * W * step) + i % step;\n"
     "    if (row[0] >= 0 && col[0] >= 0) {\n"
     "        const int left = col[0] * step, right = col[1] * step, line = W * step;\n"
-    "        v = x[row[0] * line + left];\n"
-    "        if (b != 0) v = (1 - b) * v + b * x[row[0] * line + right];\n"
+    "        v = GET(x, row[0] * line + left);\n"
+    "        if (b != 0) v = (1 - b) * v + b * GET(x, row[0] * line + right);\n"
     "        if (a != 0)\n"
-    "            v = (1 - a) * v +\n"
-    "                a * ((1 - b) * x[row[1] * line + left] + b * x[row[1] * line + right]);\n"
+    "            v = (1 - a) * v + a * ((1 - b) * GET(x, row[1] * line + left) +\n"
+    "                                   b * GET(x, row[1] * line + right));\n"
     "    }\n"
-    "    y[i] = v;\n"
+    "    SET(y, i, v);\n"
     "}\n"
     "\n"
-    "kernel void resize_back(IN(dy), MEM(dx), INTS(g), const int n, const int step,\n"
+    "kernel void resize_back(IN_X(dy), MEM_X(dx), INTS(g), const int n, const int step,\n"
     "                        const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
@@ -6490,8 +6773,8 @@ static const char cvncl_text_resize[] =
     "    for (int r = rows[p / W]; r < rows[p / W + 1]; r++)\n"
     "        for (int c = cols[p % W]; c < cols[p % W + 1]; c++)\n"
     "            sum += WEIGHT(g[2 * r + 1]) * WEIGHT(g[2 * c + 1]) *\n"
-    "                   dy[(g[2 * r] * OW + g[2 * c]) * step];\n"
-    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "                   GET(dy, (g[2 * r] * OW + g[2 * c]) * step);\n"
+    "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
 
 static const char cvncl_text_permute[] =
@@ -7582,7 +7865,7 @@ static cvn_result cvncl_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
 static cvn_result cvncl_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
                                  const float *in, float *out)
 {
-    const cvncl_order plain = { 1, 1 };
+    const cvncl_order plain = { 1, 1, 0 };
     const int n = (int)cvni_elements(l->shape);
     if (!net->training || !(r->desc->d.dropout > 0)) return CVN_OK;
     return cvncl_drop(net, l, r->desc->d.dropout, 1, (unsigned)layer * (((unsigned)n + 3) / 4), in,
@@ -11088,7 +11371,7 @@ static void *cvncl_keep(cvn_net *net, const cvn_data *data, int training, int mi
         s->width = size.width;
         cvncl_set_nodes(s);
     }
-    if (cvncl_need(net, CVNCL_PROGRAM_DATA) == CVN_OK && cvncl_fill_set(net, s) &&
+    if (cvncl_need(net, CVNCL_PROGRAM_DATA, 0) == CVN_OK && cvncl_fill_set(net, s) &&
         (!mixes || cvncl_send_mixed(net, s)) &&
         cvncl_put_order(net, s, NULL, 0, 0) == CVN_OK)
         return s;
@@ -11464,8 +11747,8 @@ static const cvncl_row cvncl_rows[] = {
 };
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
-/* Does a layer work in either order, that of its inputs (>>cl-memory)? Pools, elementwise
- * functions, prelu, resizing, dropout, arithmetic, where; concat of channels. */
+/* Does a layer work in either order, that of its inputs, and with narrow images (>>cl-memory)?
+ * Pools, elementwise functions, prelu, resizing, dropout, arithmetic, where; concat of channels. */
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
 {
     const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
@@ -11543,22 +11826,28 @@ static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 
 static cvn_result cvncl_forward(cvn_net *net, cvni_layer *l)
 {
+    cvncl_net *d = cvncl_net_of(net);
     int swapped = 0;
     cvn_result result = CVN_OK;
     if (l->normed && !net->again) result = cvncl_spectral_forward(net, l);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 0, &result);
+    d->narrow = d->order[cvni_id(net, l)].narrow;
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].forward(net, l);
+    d->narrow = 0;
     return cvncl_swap_out(net, l, swapped, result);
 }
 
 static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 {
+    cvncl_net *d = cvncl_net_of(net);
     const int n = l->normed_grad ? (int)net->params[l->param[0]].count : 0;
     int swapped = 0;
     cvn_result result = CVN_OK;
     if (n) result = cvncl_each(net, CVNCL_FILL, n, "pif", l->normed_grad, n, 0.0);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 1, &result);
+    d->narrow = d->order[cvni_id(net, l)].narrow;
     if (result == CVN_OK) result = cvncl_rows[l->device_op - 1].backward(net, l);
+    d->narrow = 0;
     result = cvncl_swap_out(net, l, swapped, result);
     return n && result == CVN_OK ? cvncl_spectral_backward(net, l) : result;
 }
@@ -11577,6 +11866,7 @@ static void cvncl_fill_backend(cvn_backend *base)
     base->order = cvncl_put_order;
     base->gather = cvncl_gather_batch;
     base->mix = cvncl_mix;
+    base->mark_narrow = cvncl_mark_narrow;
     base->push_tensor = cvncl_push_tensor;
     base->pull_tensor = cvncl_pull_tensor;
     base->fill = cvncl_fill;

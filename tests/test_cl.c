@@ -17,6 +17,8 @@
 
 static int local_memory;                /* cvncl_desc of the device under test */
 static size_t piece;
+static int storage;
+static float gradient_scale;
 static char **words;                    /* cases of a test begin with one of them; none: all */
 
 static int wanted(const char *name)
@@ -34,6 +36,8 @@ static cvn_backend *open_device(int host_layers)
     d.host_layers = host_layers;
     d.local_memory = local_memory;
     d.piece = piece;
+    d.storage = storage;
+    d.gradient_scale = gradient_scale;
     return cvncl_open(&d);
 }
 
@@ -1164,7 +1168,7 @@ static void same_weights(cvn_net *a, cvn_net *b, double tolerance)
     CHECKF(d <= tolerance, "%g", d);
 }
 
-static void predictions(void)
+static void compare_predictions(double tolerance)
 {
     cvn_backend *b = open_device(0);
     cvn_net *net[2];
@@ -1178,14 +1182,14 @@ static void predictions(void)
         CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
         CHECK(cvn_classify(net[i], x, 10, labels[i], p[i]) == CVN_OK);
     }
-    CHECK(distance(y[1], y[0], 30) < 1e-4 && distance(p[1], p[0], 10) < 1e-4);
-    CHECK(!memcmp(labels[0], labels[1], sizeof labels[0]));
+    CHECK(distance(y[1], y[0], 30) < tolerance && distance(p[1], p[0], 10) < tolerance);
+    CHECK(storage || !memcmp(labels[0], labels[1], sizeof labels[0]));
     test_case("a plan for prediction: folded norms, fused activations");
     for (int i = 0; i < 2; i++) {
         CHECKF(cvn_build_infer(net[i], 4) == CVN_OK, "%s", cvn_error(net[i]));
         CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
     }
-    CHECK(distance(y[1], y[0], 30) < 1e-4);
+    CHECK(distance(y[1], y[0], 30) < tolerance);
     for (int i = 0; i < 2; i++) {
         size_t n;
         float *w = cvn_flat_parameters(net[i], &n);
@@ -1193,16 +1197,18 @@ static void predictions(void)
         cvn_touch(net[i]);
         CHECK(cvn_predict(net[i], x, 10, y[i]) == CVN_OK);
     }
-    CHECK(distance(y[1], y[0], 30) < 1e-4);
+    CHECK(distance(y[1], y[0], 30) < tolerance);
     test_case("another size, and training again");
     for (int i = 0; i < 2; i++) {
         CHECKF(cvn_build(net[i], BATCH) == CVN_OK, "%s", cvn_error(net[i]));
         train(net[i], 2, BATCH);
     }
-    same_weights(net[1], net[0], 1e-4);
+    same_weights(net[1], net[0], tolerance);
     for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
     cvncl_close(b);
 }
+
+static void predictions(void) { compare_predictions(1e-4); }
 
 /* Gradients that the caller changes, zeroed ones, pushed-in ones, frozen layers, averages. */
 static void by_hand(void)
@@ -1249,7 +1255,7 @@ static void build_image(cvn_net *net)
     cvn_want_grad(net, y);
 }
 
-static void gradients_of_inputs(void)
+static void compare_input_gradients(double tolerance)
 {
     cvn_backend *b = open_device(0);
     cvn_net *net[2];
@@ -1264,10 +1270,13 @@ static void gradients_of_inputs(void)
                cvn_error(net[i]));
     }
     CHECK(distance(cvn_gradient(net[1], cvn_find(net[1], "input1")),
-                   cvn_gradient(net[0], cvn_find(net[0], "input1")), 3 * 2 * 7 * 6) < 1e-4);
+                   cvn_gradient(net[0], cvn_find(net[0], "input1")), 3 * 2 * 7 * 6) <
+          tolerance);
     for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
     cvncl_close(b);
 }
+
+static void gradients_of_inputs(void) { compare_input_gradients(1e-4); }
 
 /* cvn_fit with all that it does, cvn_evaluate, files between both. */
 static void fits_and_files(void)
@@ -1988,8 +1997,8 @@ static double from_double(const float *got, const double *want, size_t n)
     return d <= s ? sqrt(d / s) : HUGE_VAL;
 }
 
-/* All ways that the device can run, for one class. */
-static void check_ways(cvncl_backend *b, const cvncl_class *c)
+/* All ways that the device can run, or `only` one, for one class. */
+static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
 {
     static const char *const kinds[] = { "rows", "dots", "tiled", "mma", "wgmma" };
     float *m[4];
@@ -2000,7 +2009,7 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c)
     CHECK(want && read_trial(b, &t, m));
     if (c->layout > 3) conv_reference(c, m, t.count, want);
     else product_reference(c, m, want);
-    for (int way = 0; way < CVNCL_WAYS; way++) {
+    for (int way = cvni_max(0, only); way < (only < 0 ? CVNCL_WAYS : only + 1); way++) {
         const cvncl_way *w = &cvncl_ways[way];
         const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
         const cvncl_built *built;
@@ -2046,11 +2055,37 @@ static void products(void)
             for (int i = pass < 2 ? 0 : 1; i < 3; i++) {
                 cvncl_class c = classes[i];
                 c.layout = layout;
-                check_ways(b, &c);
+                check_ways(b, &c, -1);
             }
-        for (int i = 0; i < 5; i++) check_ways(b, &convolutions[i]);
+        for (int i = 0; i < 5; i++) check_ways(b, &convolutions[i], -1);
         cvncl_close(&b->base);
     }
+    local_memory = 0;
+}
+
+/* One tile, not full, of each way through local memory: so little work that oclgrind can watch it.
+ * Ways by name, as above. */
+static void tiles(void)
+{
+    cvncl_backend *b;
+    local_memory = 1;
+    b = (cvncl_backend *)(void *)open_device(0);
+    b->precision = CVNCL_TF32;
+    b->emulate = 1;
+    for (int way = 0; way < CVNCL_WAYS; way++)
+        for (int i = 0; i < 12; i++) {
+            const cvncl_tile *t = &cvncl_ways[way].tile;
+            cvncl_class c = { i / 2, i % 2 ? 4 : 1, 1, t->m - 4, t->n - 4, 2 * t->k + 4, 0 };
+            if (cvncl_ways[way].kind < CVNCL_BY_TILED) break;
+            if (i / 2 >= 4) {
+                c.layout = i / 2 == 4 ? CVNCL_LAYOUT_GATHER : CVNCL_LAYOUT_WEIGHTS;
+                c.taps = 3;
+                if (i / 2 == 4) c.K = 3 * 4 * cvni_ceil_div(c.K, 12);
+                else c.M = 3 * 4 * ((t->m - 4) / 12);
+            }
+            if (cvncl_way_fits(b, &cvncl_ways[way], c.layout, c.vector)) check_ways(b, &c, way);
+        }
+    cvncl_close(&b->base);
     local_memory = 0;
 }
 
@@ -2089,157 +2124,6 @@ static void matrix_layers(void)
     }
     coarser = 1;
     local_memory = 0;
-}
-
-/* ---- what a step does not do ---- */
-
-static cvncl_api plain_api;             /* of the backend that counts */
-static const cvncl_backend *counted;
-static int blocking, packs, turns;
-
-static int32_t CVNCL_CALL count_write(void *queue, void *memory, uint32_t waits, size_t offset,
-                                      size_t size, const void *from, uint32_t events,
-                                      void *const *wait, void **event)
-{
-    blocking += waits != 0;
-    return plain_api.EnqueueWriteBuffer(queue, memory, waits, offset, size, from, events, wait,
-                                        event);
-}
-
-static int32_t CVNCL_CALL count_read(void *queue, void *memory, uint32_t waits, size_t offset,
-                                     size_t size, void *to, uint32_t events, void *const *wait,
-                                     void **event)
-{
-    blocking += waits != 0;
-    return plain_api.EnqueueReadBuffer(queue, memory, waits, offset, size, to, events, wait,
-                                       event);
-}
-
-static int32_t CVNCL_CALL count_kernel(void *queue, void *kernel, uint32_t axes,
-                                       const size_t *offset, const size_t *global,
-                                       const size_t *local, uint32_t events, void *const *wait,
-                                       void **event)
-{
-    for (int size = 0; size < CVNCL_TILES; size++) {
-        packs += kernel == counted->kernel[CVNCL_CONV_PACK][size];
-        turns += kernel == counted->kernel[CVNCL_TURN][size];
-    }
-    return plain_api.EnqueueNDRangeKernel(queue, kernel, axes, offset, global, local, events, wait,
-                                          event);
-}
-
-static void start_counting(cvncl_backend *b)
-{
-    counted = b;
-    if (b->api.EnqueueWriteBuffer != count_write) plain_api = b->api;
-    b->api.EnqueueWriteBuffer = count_write;
-    b->api.EnqueueReadBuffer = count_read;
-    b->api.EnqueueNDRangeKernel = count_kernel;
-    blocking = packs = turns = 0;
-}
-
-/* Between the convolutions: dropout of all kinds, a gate, a plane, a choice. */
-static void build_between(cvn_net *net)
-{
-    const int dims[3] = { 6, 1, 1 };
-    cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 5, 4), 6, 3, 1, 1);
-    cvn_node gate = cvn_dense(net, cvn_global_avgpool(net, x), 6);
-    x = cvn_mul(net, x, cvn_reshape(net, cvn_sigmoid(net, gate), dims, 3));
-    x = cvn_dropout(net, cvn_add(net, x, cvn_conv2d(net, x, 1, 1, 1, 0)), 0.3f);
-    x = cvn_spatial_dropout(net, cvn_conv2d(net, x, 6, 3, 1, 1), 0.3f);
-    x = cvn_drop_path(net, cvn_where(net, cvn_greater(net, x, cvn_conv2d(net, x, 1, 1, 1, 0)), x,
-                                     cvn_neg(net, x)), 0.3f);
-    cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 5, 1, 1, 0)),
-                                    3));
-}
-
-static void set_of_draws(cvn_data *data, float *x, int *labels, int count)
-{
-    uint32_t state = 31;
-    memset(data, 0, sizeof *data);
-    for (int i = 0; i < count * 2 * 8 * 8; i++) x[i] = draw(&state);
-    for (int i = 0; i < count; i++) labels[i] = i / 4 % 3;
-    data->images = x;
-    data->labels = labels;
-    data->count = count;
-    data->channels = 2;
-    data->height = data->width = 8;
-    data->classes = 3;
-}
-
-/* Steps by cvn_train_batch, cvn_evaluate of batches of two sizes: nothing waits for the queue but
- * what the caller reads, and the numbers are the CPU's. */
-static void check_waits(cvncl_backend *b)
-{
-    float x[20 * 2 * 8 * 8], loss[2][2];
-    int labels[20], confusion[2][9];
-    cvn_metrics m[2];
-    cvn_net *net[2];
-    cvn_data data;
-    set_of_draws(&data, x, labels, 20);
-    memset(m, 0, sizeof m);
-    for (int i = 0; i < 2; i++) {
-        net[i] = make_net(build_engine, i ? &b->base : NULL, NULL, 6, 0);
-        CHECK(cvn_train_batch(net[i], x, labels, 6, NULL) == CVN_OK);
-        if (i) start_counting(b);
-        for (int k = 0; k < 4; k++)
-            CHECK(cvn_train_batch(net[i], x + k * 6 * 128 % 1280, labels + k, 6 - k % 2,
-                                  k / 2 ? &loss[i][k % 2] : NULL) == CVN_OK);
-        m[i].confusion = confusion[i];
-        m[i].classes = 3;
-        CHECK(cvn_evaluate(net[i], &data, &m[i]) == CVN_OK);
-        CHECKF(!i || blocking == 0, "%d calls that wait", blocking);
-    }
-    for (int k = 0; k < 2; k++) CHECK_NEAR(loss[1][k], loss[0][k], 1e-4);
-    CHECK_NEAR(m[1].loss, m[0].loss, 1e-4);
-    CHECK_NEAR(m[1].accuracy, m[0].accuracy, 1e-9);
-    CHECK(!memcmp(confusion[0], confusion[1], sizeof confusion[0]));
-    CHECK_NEAR(cvn_loss(net[1]), cvn_loss(net[0]), 1e-4);
-    same_weights(net[1], net[0], 1e-4);
-    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
-}
-
-/* Convolutions whose forward pass reads packed weights; which ones, the device tells. */
-static int packed_layers(const cvn_net *net)
-{
-    int count = 0;
-    for (int id = 1; id < net->layer_count; id++)
-        count += cvncl_packed_floats(net, &net->layers[id], 0) > 0;
-    return count;
-}
-
-static void idle_work(void)
-{
-    cvn_backend *backend = open_device(0);
-    cvncl_backend *b = (cvncl_backend *)backend;
-    float x[2 * 3 * 5 * 4], y[2 * 3];
-    cvn_net *net;
-    check_waits(b);
-    test_case("weights are packed when they have changed");
-    net = make_net(build_between, backend, NULL, 2, 0);
-    train(net, 1, 2);
-    start_counting(b);
-    train(net, 2, 2);
-    CHECKF(packs == 2 * (packed_layers(net) + 1), "%d packs; backward 3x3 alone has some", packs);
-    test_case("and nothing is copied between layers but the input");
-    CHECKF(turns == 4, "%d copies", turns);
-    test_case("frozen ones and predictions");
-    for (int id = 1; id < net->layer_count; id++)
-        if (net->layers[id].params) cvn_freeze(net, cvn_find(net, net->layers[id].name));
-    cvn_unfreeze(net, cvn_find(net, "conv1"));
-    train(net, 1, 2);
-    start_counting(b);
-    train(net, 2, 2);
-    CHECKF(packs == 2, "%d packs of a convolution", packs);
-    fill_inputs(net, 2, 3);
-    memset(x, 0, sizeof x);
-    CHECK(cvn_predict(net, x, 2, y) == CVN_OK);
-    start_counting(b);
-    CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == 0);
-    cvn_touch(net);
-    CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == packed_layers(net));
-    cvn_destroy(net);
-    cvncl_close(backend);
 }
 
 /* ---- the splice of >>cl-wgmma, without a device ---- */
@@ -2442,6 +2326,419 @@ static int splice_file(char **argv)
     return 0;
 }
 
+/* ---- images of 16 bits ---- */
+
+/* The largest relative error of a store is half of this. */
+static double unit(void) { return storage == CVNCL_STORE_FP16 ? 1.0 / 1024 : 1.0 / 128; }
+
+static const float *value_of(cvn_net *net, int id, int gradient)
+{
+    cvn_node node;
+    node.id = id;
+    return gradient ? cvn_gradient(net, node) : cvn_value(net, node);
+}
+
+/* A tensor on the CPU as far from the device's as storing it takes, then made the same. */
+static void same_tensor(cvn_net *cpu, cvn_net *dev, int id, int gradient)
+{
+    const cvni_layer *l = &cpu->layers[id];
+    const size_t n = cvni_elements(l->shape);
+    float *own = gradient ? l->dy : l->y;
+    const float *got = own && !l->is_int ? value_of(dev, id, gradient) : NULL;
+    double d;
+    if (!got) return;
+    d = distance(got, own, n);
+    CHECKF(d < unit(), "%s of %s: %g", gradient ? "gradient" : "value", l->name, d);
+    memcpy(own, got, n * sizeof *own);
+}
+
+/* Each layer alone: on the CPU it works on what the device has, so errors do not add up. A norm
+ * leaves its masked gradient where it found the gradient. */
+static void check_each_layer(build_fn build, cvn_backend *backend)
+{
+    cvn_net *cpu = make_net(build, NULL, NULL, 5, 1);
+    cvn_net *dev = make_net(build, backend, NULL, 5, 1);
+    const size_t bytes = cpu ? cpu->plan.grads : 0;
+    void *weights = malloc(bytes + 1);
+    if (cpu && dev && weights) {
+        memcpy(weights, cpu->weights, bytes);
+        fill_inputs(cpu, 3, 3);
+        fill_inputs(dev, 3, 3);
+        cvn_forward(cpu);
+        memcpy(cpu->weights, weights, bytes);   /* running statistics: layers run again */
+        CHECKF(cvn_forward(dev) == CVN_OK, "%s", cvn_error(dev));
+        for (int id = 1; id < cpu->layer_count; id++) {
+            cvni_layer *l = &cpu->layers[id];
+            if (l->op->forward && !l->place.skip) cvni_forward_layer(cpu, l);
+            same_tensor(cpu, dev, id, 0);
+        }
+        CHECKF(cvn_backward(dev) == CVN_OK, "%s", cvn_error(dev));
+        cvni_begin_backward(cpu);
+        for (int id = cpu->layer_count - 1; id > 0; id--) {
+            cvni_layer *l = &cpu->layers[id];
+            const int masks = l->place.by || l->place.activation;
+            if (l->loss_weight != 0) cvni_fill_gradient(cpu, l, l->loss_weight, 1);
+            if (!l->place.grad || (l->loss_weight == 0 && !l->grad_written)) continue;
+            l->grad_written = 1;
+            if (!masks) same_tensor(cpu, dev, id, 1);
+            if (l->place.by) cpu->layers[l->place.by].grad_written = 1;
+            else if (l->op->backward) cvni_backward_layer(cpu, l);
+            if (masks && !l->place.by) same_tensor(cpu, dev, id, 1);
+        }
+        compare_params(dev, cpu, 2 * unit());
+    }
+    free(weights);
+    cvn_destroy(cpu);
+    cvn_destroy(dev);
+}
+
+/* Functions of images, which in build_maps are of vectors. */
+static void build_image_maps(cvn_net *net)
+{
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 5, 4), 3, 3, 1, 1);
+    const cvn_node flat = cvn_global_avgpool(net, x);
+    regress(net, cvn_leaky_relu(net, x, 0.2f));
+    regress(net, cvn_tanh(net, x));
+    regress(net, cvn_gelu(net, x));
+    regress(net, cvn_exp(net, x));
+    regress(net, cvn_square(net, x));
+    regress(net, cvn_prelu(net, x, 1));
+    regress(net, cvn_prelu(net, x, 3));
+    regress(net, cvn_scale(net, cvn_sigmoid(net, flat), 2, 0.5f));
+    regress(net, cvn_batchnorm(net, cvn_dense(net, flat, 4)));
+    regress(net, cvn_softmax_axis(net, x, 1));
+}
+
+static void build_between(cvn_net *net);        /* below: what a step does not do */
+
+typedef struct narrow_layers_case {
+    const char *name;
+    build_fn build;
+    int local;
+} narrow_layers_case;
+
+static const narrow_layers_case narrow_cases[] = {
+    { "conv2d", build_conv, 0 }, { "depthwise", build_depthwise, 0 },
+    { "1 and 3 axes", build_conv_axes, 0 }, { "transposed", build_transposed, 0 },
+    { "strides", build_strides, 0 }, { "pools", build_pools, 0 }, { "norms", build_norms, 0 },
+    { "functions", build_image_maps, 0 }, { "arithmetic", build_arithmetic, 0 },
+    { "joins", build_joins, 0 }, { "images", build_images, 0 }, { "axes", build_axes, 0 },
+    { "orders", build_orders, 0 }, { "dropout", build_dropout, 0 }, { "between", build_between, 0 },
+    { "large", build_large, 0 }, { "spectral norm", build_spectral, 0 },
+    { "layers on the CPU", build_foreign, 0 }, { "local memory, conv2d", build_conv, 1 },
+    { "local memory, transposed", build_transposed, 1 }, { "local memory, large", build_large, 1 }
+};
+enum { NARROW_CASES = sizeof narrow_cases / sizeof narrow_cases[0] };
+
+static void narrow_layers(void)
+{
+    static const char *const names[] = { "", "fp16", "bf16" };
+    for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++) {
+        for (int i = 0; i < NARROW_CASES; i++) {
+            const narrow_layers_case *c = &narrow_cases[i];
+            cvn_backend *b;
+            if (!wanted(c->name)) continue;
+            test_case("%s, %s", c->name, names[storage]);
+            local_memory = c->local;
+            b = open_device(1);
+            check_each_layer(c->build, b);
+            cvncl_close(b);
+        }
+    }
+    local_memory = 0;
+    storage = CVNCL_STORE_FP32;
+}
+
+/* How far apart the steps of a net on the CPU and on the device have taken its parameters, over how
+ * far they went; the device's the same bits a second time. */
+static double drift(build_fn build, cvn_backend *backend, const cvn_optimizer *o, int steps,
+                    int batch)
+{
+    cvn_net *net[4];
+    float *p[4];
+    double d = 0, s = 0;
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {       /* where they began, the CPU, the device twice */
+        net[i] = make_net(build, i > 1 ? backend : NULL, o, batch, 0);
+        if (i) train(net[i], steps, batch);
+        p[i] = net[i] ? cvn_flat_parameters(net[i], &n) : NULL;
+    }
+    for (size_t k = 0; p[0] && p[1] && p[2] && p[3] && k < n; k++) {
+        d += ((double)p[2][k] - (double)p[1][k]) * ((double)p[2][k] - (double)p[1][k]);
+        s += ((double)p[1][k] - (double)p[0][k]) * ((double)p[1][k] - (double)p[0][k]);
+    }
+    CHECK(s > 0 && !memcmp(p[2], p[3], n * sizeof(float)));
+    for (int i = 0; i < 4; i++) cvn_destroy(net[i]);
+    return d <= 4 * s ? sqrt(d / s) : HUGE_VAL;
+}
+
+/* As of 1998, smooth: nothing passes a relu or a maximum the other way for being rounded. */
+static void build_smooth_lenet(cvn_net *net)
+{
+    cvn_node x = cvn_input(net, 1, 28, 28);
+    x = cvn_avgpool(net, cvn_tanh(net, cvn_conv2d(net, x, 6, 5, 1, 2)), 2, 2);
+    x = cvn_avgpool(net, cvn_tanh(net, cvn_conv2d(net, x, 16, 5, 1, 0)), 2, 2);
+    x = cvn_tanh(net, cvn_dense(net, cvn_tanh(net, cvn_dense(net, x, 120)), 84));
+    cvn_softmax_loss(net, cvn_dense(net, x, 10));
+}
+
+typedef struct narrow_case {
+    const char *name;
+    build_fn build;
+    int steps;
+    double bound;               /* in units */
+} narrow_case;
+
+/* Steps in the memory of real plans, where narrow and other numbers may share a buffer. One unit of
+ * LeNet-5's dense layers that turns is a few per cent of a gradient. */
+static void narrow_steps(void)
+{
+    static const narrow_case cases[] = {
+        { "LeNet-5", build_lenet, 10, 250 }, { "LeNet-5, smooth", build_smooth_lenet, 10, 4 },
+        { "ResNet-20", build_resnet, 10, 4 }, { "orders", build_orders, 3, 4 },
+        { "joins", build_joins, 3, 4 }, { "dropout", build_dropout, 3, 4 },
+        { "arithmetic", build_arithmetic, 3, 4 }, { "norms", build_norms, 3, 4 },
+        { "engine", build_engine, 3, 4 }, { "layers on the CPU", build_foreign, 1, 4 }
+    };
+    const cvn_optimizer sgd = cvn_sgd(0.005f, 0.9f);
+    for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++) {
+        const char *name = storage == CVNCL_STORE_FP16 ? "fp16" : "bf16";
+        cvn_backend *b = open_device(1);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            const narrow_case *c = &cases[i];
+            double d;
+            test_case("%s, %d steps, %s", c->name, c->steps, name);
+            d = drift(c->build, b, &sgd, c->steps, 6);
+            CHECKF(d < c->bound * unit(), "%g", d);
+        }
+        test_case("gradients pushed and pulled, %s", name);
+        compare_input_gradients(2 * unit());
+        test_case("predictions, %s", name);
+        compare_predictions(5 * unit());
+        cvncl_close(b);
+    }
+    storage = CVNCL_STORE_FP32;
+}
+
+/* What a net takes with and without: parameters, inputs and the kernels' work stay as they are. */
+static void narrow_memory(void)
+{
+    cvncl_memory m[2];
+    for (storage = CVNCL_STORE_FP32; storage <= CVNCL_STORE_FP16; storage++) {
+        cvn_backend *b = open_device(0);
+        cvn_net *net = make_net(build_resnet, b, NULL, 64, 0);
+        cvncl_memory *own = &m[storage];
+        CHECK(cvncl_memory_needed(net, 64, CVN_TRAIN, own) == CVN_OK);
+        CHECK(own->pieces == cvncl_net_of(net)->pieces && own->taken >= own->total);
+        CHECK(own->net == net->plan.narrow + (net->plan.total - net->plan.narrow) / 2);
+        cvn_destroy(net);
+        CHECK(!((cvncl_backend *)b)->taken);
+        cvncl_close(b);
+    }
+    CHECKF((double)m[1].net < 0.66 * (double)m[0].net &&
+               (double)m[1].total < 0.68 * (double)m[0].total,
+           "%lu of %lu", (unsigned long)m[1].net, (unsigned long)m[0].net);
+    storage = CVNCL_STORE_BF16;
+    test_case("in pieces");
+    piece = 16384 + CVNCL_VECTOR;
+    {
+        const cvn_optimizer sgd = cvn_sgd(0.02f, 0.9f);
+        cvn_backend *b = open_device(0);
+        CHECK(drift(build_engine, b, &sgd, 3, BATCH) < 4 * unit());
+        cvncl_close(b);
+    }
+    piece = 0;
+    storage = CVNCL_STORE_FP32;
+}
+
+static void build_faint(cvn_net *net)
+{
+    const cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 6, 6), 8, 3, 1, 1);
+    const cvn_node y = cvn_conv2d(net, cvn_tanh(net, x), 4, 3, 1, 1);
+    cvn_add_loss(net, cvn_mse_loss(net, y, cvn_target(net, y)), 1e-7f);
+}
+
+/* Gradients far below fp16's least number: lost as they are, stored when scaled. */
+static void gradient_scales(void)
+{
+    static const float scales[3] = { 1, 0, 3e6f };
+    double d[3];
+    storage = CVNCL_STORE_FP16;
+    for (int i = 0; i < 3; i++) {
+        cvn_backend *b;
+        cvn_net *net[2];
+        gradient_scale = scales[i];
+        b = open_device(0);
+        for (int k = 0; k < 2; k++) {
+            net[k] = make_net(build_faint, k ? b : NULL, NULL, 4, 0);
+            fill_inputs(net[k], 4, 5);
+            CHECK(cvn_forward(net[k]) == CVN_OK && cvn_backward(net[k]) == CVN_OK);
+        }
+        for (int k = 0; k < 2; k++) {
+            float *g = cvn_param_at(net[k], 0).gradient;
+            for (size_t e = 0; e < cvn_param_at(net[k], 0).count; e++) g[e] *= 1e7f;
+        }
+        d[i] = distance(cvn_param_at(net[1], 0).gradient, cvn_param_at(net[0], 0).gradient,
+                        cvn_param_at(net[0], 0).count);
+        for (int k = 0; k < 2; k++) cvn_destroy(net[k]);
+        cvncl_close(b);
+    }
+    CHECKF(d[0] > 0.5 && d[1] < d[0] && d[2] < 2 * unit(), "%g %g %g", d[0], d[1], d[2]);
+    gradient_scale = 0;
+    storage = CVNCL_STORE_FP32;
+}
+
+/* ---- what a step does not do ---- */
+
+static cvncl_api plain_api;             /* of the backend that counts */
+static const cvncl_backend *counted;
+static int blocking, packs, turns;
+
+static int32_t CVNCL_CALL count_write(void *queue, void *memory, uint32_t waits, size_t offset,
+                                      size_t size, const void *from, uint32_t events,
+                                      void *const *wait, void **event)
+{
+    blocking += waits != 0;
+    return plain_api.EnqueueWriteBuffer(queue, memory, waits, offset, size, from, events, wait,
+                                        event);
+}
+
+static int32_t CVNCL_CALL count_read(void *queue, void *memory, uint32_t waits, size_t offset,
+                                     size_t size, void *to, uint32_t events, void *const *wait,
+                                     void **event)
+{
+    blocking += waits != 0;
+    return plain_api.EnqueueReadBuffer(queue, memory, waits, offset, size, to, events, wait,
+                                       event);
+}
+
+static int32_t CVNCL_CALL count_kernel(void *queue, void *kernel, uint32_t axes,
+                                       const size_t *offset, const size_t *global,
+                                       const size_t *local, uint32_t events, void *const *wait,
+                                       void **event)
+{
+    for (int size = 0; size < CVNCL_TILES; size++) {
+        packs += kernel == counted->kernel[CVNCL_CONV_PACK][size];
+        turns += kernel == counted->kernel[CVNCL_TURN][size];
+    }
+    return plain_api.EnqueueNDRangeKernel(queue, kernel, axes, offset, global, local, events, wait,
+                                          event);
+}
+
+static void start_counting(cvncl_backend *b)
+{
+    counted = b;
+    if (b->api.EnqueueWriteBuffer != count_write) plain_api = b->api;
+    b->api.EnqueueWriteBuffer = count_write;
+    b->api.EnqueueReadBuffer = count_read;
+    b->api.EnqueueNDRangeKernel = count_kernel;
+    blocking = packs = turns = 0;
+}
+
+/* Between the convolutions: dropout of all kinds, a gate, a plane, a choice. */
+static void build_between(cvn_net *net)
+{
+    const int dims[3] = { 6, 1, 1 };
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 3, 5, 4), 6, 3, 1, 1);
+    cvn_node gate = cvn_dense(net, cvn_global_avgpool(net, x), 6);
+    x = cvn_mul(net, x, cvn_reshape(net, cvn_sigmoid(net, gate), dims, 3));
+    x = cvn_dropout(net, cvn_add(net, x, cvn_conv2d(net, x, 1, 1, 1, 0)), 0.3f);
+    x = cvn_spatial_dropout(net, cvn_conv2d(net, x, 6, 3, 1, 1), 0.3f);
+    x = cvn_drop_path(net, cvn_where(net, cvn_greater(net, x, cvn_conv2d(net, x, 1, 1, 1, 0)), x,
+                                     cvn_neg(net, x)), 0.3f);
+    cvn_softmax_loss(net, cvn_dense(net, cvn_global_avgpool(net, cvn_conv2d(net, x, 5, 1, 1, 0)),
+                                    3));
+}
+
+static void set_of_draws(cvn_data *data, float *x, int *labels, int count)
+{
+    uint32_t state = 31;
+    memset(data, 0, sizeof *data);
+    for (int i = 0; i < count * 2 * 8 * 8; i++) x[i] = draw(&state);
+    for (int i = 0; i < count; i++) labels[i] = i / 4 % 3;
+    data->images = x;
+    data->labels = labels;
+    data->count = count;
+    data->channels = 2;
+    data->height = data->width = 8;
+    data->classes = 3;
+}
+
+/* Steps by cvn_train_batch, cvn_evaluate of batches of two sizes: nothing waits for the queue but
+ * what the caller reads, and the numbers are the CPU's. */
+static void check_waits(cvncl_backend *b)
+{
+    float x[20 * 2 * 8 * 8], loss[2][2];
+    int labels[20], confusion[2][9];
+    cvn_metrics m[2];
+    cvn_net *net[2];
+    cvn_data data;
+    set_of_draws(&data, x, labels, 20);
+    memset(m, 0, sizeof m);
+    for (int i = 0; i < 2; i++) {
+        net[i] = make_net(build_engine, i ? &b->base : NULL, NULL, 6, 0);
+        CHECK(cvn_train_batch(net[i], x, labels, 6, NULL) == CVN_OK);
+        if (i) start_counting(b);
+        for (int k = 0; k < 4; k++)
+            CHECK(cvn_train_batch(net[i], x + k * 6 * 128 % 1280, labels + k, 6 - k % 2,
+                                  k / 2 ? &loss[i][k % 2] : NULL) == CVN_OK);
+        m[i].confusion = confusion[i];
+        m[i].classes = 3;
+        CHECK(cvn_evaluate(net[i], &data, &m[i]) == CVN_OK);
+        CHECKF(!i || blocking == 0, "%d calls that wait", blocking);
+    }
+    for (int k = 0; k < 2; k++) CHECK_NEAR(loss[1][k], loss[0][k], 1e-4);
+    CHECK_NEAR(m[1].loss, m[0].loss, 1e-4);
+    CHECK_NEAR(m[1].accuracy, m[0].accuracy, 1e-9);
+    CHECK(!memcmp(confusion[0], confusion[1], sizeof confusion[0]));
+    CHECK_NEAR(cvn_loss(net[1]), cvn_loss(net[0]), 1e-4);
+    same_weights(net[1], net[0], 1e-4);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+}
+
+/* Convolutions whose forward pass reads packed weights; which ones, the device tells. */
+static int packed_layers(const cvn_net *net)
+{
+    int count = 0;
+    for (int id = 1; id < net->layer_count; id++)
+        count += cvncl_packed_floats(net, &net->layers[id], 0) > 0;
+    return count;
+}
+
+static void idle_work(void)
+{
+    cvn_backend *backend = open_device(0);
+    cvncl_backend *b = (cvncl_backend *)backend;
+    float x[2 * 3 * 5 * 4], y[2 * 3];
+    cvn_net *net;
+    check_waits(b);
+    test_case("weights are packed when they have changed");
+    net = make_net(build_between, backend, NULL, 2, 0);
+    train(net, 1, 2);
+    start_counting(b);
+    train(net, 2, 2);
+    CHECKF(packs == 2 * (packed_layers(net) + 1), "%d packs; backward 3x3 alone has some", packs);
+    test_case("and nothing is copied between layers but the input");
+    CHECKF(turns == 4, "%d copies", turns);
+    test_case("frozen ones and predictions");
+    for (int id = 1; id < net->layer_count; id++)
+        if (net->layers[id].params) cvn_freeze(net, cvn_find(net, net->layers[id].name));
+    cvn_unfreeze(net, cvn_find(net, "conv1"));
+    train(net, 1, 2);
+    start_counting(b);
+    train(net, 2, 2);
+    CHECKF(packs == 2, "%d packs of a convolution", packs);
+    fill_inputs(net, 2, 3);
+    memset(x, 0, sizeof x);
+    CHECK(cvn_predict(net, x, 2, y) == CVN_OK);
+    start_counting(b);
+    CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == 0);
+    cvn_touch(net);
+    CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == packed_layers(net));
+    cvn_destroy(net);
+    cvncl_close(backend);
+}
+
 /* ---- without a device ---- */
 
 /* The reason in one line, and the net trains on the CPU as if nothing had been asked for. */
@@ -2490,8 +2787,10 @@ static const test_row device_tests[] = {
     { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
-    { "products", products }, { "matrix_layers", matrix_layers },
-    { "idle_work", idle_work }, { "through_local_memory", through_local_memory }
+    { "products", products }, { "tiles", tiles }, { "matrix_layers", matrix_layers },
+    { "idle_work", idle_work }, { "through_local_memory", through_local_memory },
+    { "narrow_layers", narrow_layers }, { "narrow_steps", narrow_steps },
+    { "narrow_memory", narrow_memory }, { "gradient_scales", gradient_scales }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
