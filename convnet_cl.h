@@ -3074,9 +3074,14 @@ static double cvncl_gradient_factor(const cvn_net *net)
 /* db += the sums of dy [rows, C] over the rows */
 static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, int rows, int C)
 {
-    const int slices = cvncl_column_slices(cvncl_of(net), rows, C);
-    const cvn_result result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "xwiiii", dy, 0,
-                                         slices * C, rows, C, cvni_ceil_div(rows, slices));
+    const cvncl_backend *b = cvncl_of(net);
+    const int slices = cvncl_column_slices(b, rows, C);
+    cvn_result result;
+    if (rows <= 256 && b->storage == CVNCL_STORE_FP32)      /* rows are parts enough */
+        return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "ppiif", dy, db, C, rows,
+                            cvncl_gradient_factor(net));
+    result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "xwiiii", dy, 0, slices * C, rows, C,
+                        cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
     return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiif", 0, db, C, slices,
                         cvncl_gradient_factor(net));
@@ -4075,7 +4080,7 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 {
     const cvncl_class small = cvncl_trial_class(b, c);
     const cvncl_built *first = cvncl_choose_built(b, c);
-    const int count = b->tune == CVNCL_TUNE_FULL ? CVNCL_WAYS : CVNCL_STARTS;
+    const int count = b->tune == CVNCL_TUNE_FULL ? (int)CVNCL_WAYS : (int)CVNCL_STARTS;
     double best = HUGE_VAL;
     cvncl_trial t;
     int found = -1;
@@ -5430,16 +5435,27 @@ static const char cvncl_text_norm[] =
     "    part[n + i] = square - sum * mean;\n"
     "}\n"
     "\n"
-    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts; a group each\n"
-    " * channel */\n"
-    "kernel void norm_stats(IN(part), OUT(saved), MEM(mean), MEM(var), const int m, const int C,\n"
-    "                       const int slices, const int length, const float eps,\n"
-    "                       const float momentum, const int learn)\n"
+    "/* f [4, C]: scale and shift of x, center, s */\n"
+    "void set_factors(global float *f, const int c, const int C, const float center,\n"
+    "                 const float s, const float weight, const float bias)\n"
+    "{\n"
+    "    f[c] = weight * s;\n"
+    "    f[C + c] = bias - center * weight * s;\n"
+    "    f[2 * C + c] = center;\n"
+    "    f[3 * C + c] = s;\n"
+    "}\n"
+    "\n"
+    "/* saved [2, C]: mean and s = 1/sqrt(var + eps) of the batch, from the parts; the factors;\n"
+    " * a group each channel */\n"
+    "kernel void norm_stats(IN(part), OUT(f), OUT(saved), MEM(mean), MEM(var), IN(weight),\n"
+    "                       IN(bias), const int m, const int C, const int slices,\n"
+    "                       const int length, const float eps, const float momentum,\n"
+    "                       const int learn)\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0), n = slices * C;\n"
     "    float sum = 0, square = 0;\n"
-    "    AT(part); AT(saved); AT(mean); AT(var);\n"
+    "    AT(part); AT(f); AT(saved); AT(mean); AT(var); AT(weight); AT(bias);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG)\n"
     "        sum += part[s * C + c] * clamp(m - s * length, 0, length);\n"
     "    const float mu = group_sum(sum, shared) / m;\n"
@@ -5451,13 +5467,14 @@ static const char cvncl_text_norm[] =
     "    if (get_local_id(0) != 0) return;\n"
     "    saved[c] = mu;\n"
     "    saved[C + c] = 1 / sqrt(square / m + eps);\n"
+    "    set_factors(f, c, C, mu, saved[C + c], HAS(weight) ? weight[c] : 1,\n"
+    "                HAS(bias) ? bias[c] : 0);\n"
     "    if (!learn) return;\n"
     "    mean[c] = (1 - momentum) * mean[c] + momentum * mu;\n"
     "    var[c] = (1 - momentum) * var[c] + momentum * square / max(m - 1, 1);\n"
     "}\n"
     "\n"
-    "/* f [4, C]: scale and shift of x, center, s; from what was saved, or the running\n"
-    " * statistics */\n"
+    "/* The factors from what was saved, or the running statistics. */\n"
     "kernel void norm_factors(OUT(f), IN(saved), IN(mean), IN(var), IN(weight), IN(bias),\n"
     "                         const int C, const float eps)\n"
     "{\n"
@@ -5466,11 +5483,7 @@ static const char cvncl_text_norm[] =
     "    if (c >= C) return;\n"
     "    const float center = HAS(saved) ? saved[c] : mean[c];\n"
     "    const float s = HAS(saved) ? saved[C + c] : 1 / sqrt(var[c] + eps);\n"
-    "    const float scale = HAS(weight) ? weight[c] * s : s;\n"
-    "    f[c] = scale;\n"
-    "    f[C + c] = (HAS(bias) ? bias[c] : 0) - center * scale;\n"
-    "    f[2 * C + c] = center;\n"
-    "    f[3 * C + c] = s;\n"
+    "    set_factors(f, c, C, center, s, HAS(weight) ? weight[c] : 1, HAS(bias) ? bias[c] : 0);\n"
     "}\n"
     "\n"
     "/* y = clamped(scale*x + shift + more) */\n"
@@ -5556,40 +5569,50 @@ static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
     return 7 * (size_t)C + 2 * cvncl_column_work(cvncl_of(net), rows, C);
 }
 
-/* Scale and shift of x into the work. */
+/* Weight or bias; NULL: there is none. */
+static const float *cvncl_norm_affine(cvn_net *net, cvni_layer *l, int slot)
+{
+    return ((const cvn_batchnorm_desc *)l->desc)->no_affine ? NULL : cvni_norm_param(net, l, slot);
+}
+
+/* The factors into the work, from what the forward pass saved, or the running statistics. */
 static cvn_result cvncl_norm_factors(cvn_net *net, cvni_layer *l)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
-    const int affine = !d->no_affine;
     const int C = l->shape.dim[1];
     return cvncl_each(net, CVNCL_NORM_FACTORS, C, "wpppppif", 0,
                       cvni_norm_uses_batch(net, l) ? l->saved : NULL,
                       cvni_norm_param(net, l, CVNI_NORM_MEAN),
                       cvni_norm_param(net, l, CVNI_NORM_VAR),
-                      affine ? cvni_norm_param(net, l, CVNI_NORM_WEIGHT) : NULL,
-                      affine ? cvni_norm_param(net, l, CVNI_NORM_BIAS) : NULL, C, (double)d->eps);
+                      cvncl_norm_affine(net, l, CVNI_NORM_WEIGHT),
+                      cvncl_norm_affine(net, l, CVNI_NORM_BIAS), C, (double)d->eps);
+}
+
+/* Statistics of the batch, and the factors that they make. */
+static cvn_result cvncl_norm_stats(cvn_net *net, cvni_layer *l, const cvni_norm_job *j, int m)
+{
+    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
+    const int slices = cvncl_column_slices(cvncl_of(net), m, j->C);
+    const int length = cvni_ceil_div(m, slices);
+    cvn_result result = cvni_norm_enough(net, l, (double)m);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j->C, "xwiiii", j->x->y, 7 * j->C,
+                            slices * j->C, m, j->C, length);
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_NORM_STATS, j->C, "wwpppppiiiiffi", 7 * j->C, 0, l->saved,
+                        cvni_norm_param(net, l, CVNI_NORM_MEAN),
+                        cvni_norm_param(net, l, CVNI_NORM_VAR),
+                        cvncl_norm_affine(net, l, CVNI_NORM_WEIGHT),
+                        cvncl_norm_affine(net, l, CVNI_NORM_BIAS), m, j->C, slices, length,
+                        (double)d->eps, (double)d->momentum, !net->again);
 }
 
 static cvn_result cvncl_norm_forward(cvn_net *net, cvni_layer *l)
 {
-    const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
     const cvni_norm_job j = cvni_norm_job_of(net, l, NULL);
     const int m = j.N * j.S;
-    const int slices = cvncl_column_slices(cvncl_of(net), m, j.C);
-    const int length = cvni_ceil_div(m, slices);
-    cvn_result result = CVN_OK;
-    if (cvni_norm_uses_batch(net, l)) {
-        result = cvni_norm_enough(net, l, (double)m);
-        if (result == CVN_OK)
-            result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j.C, "xwiiii", j.x->y, 7 * j.C,
-                                slices * j.C, m, j.C, length);
-        if (result == CVN_OK)
-            result = cvncl_groups(net, CVNCL_NORM_STATS, j.C, "wpppiiiiffi", 7 * j.C, l->saved,
-                                  cvni_norm_param(net, l, CVNI_NORM_MEAN),
-                                  cvni_norm_param(net, l, CVNI_NORM_VAR), m, j.C, slices, length,
-                                  (double)d->eps, (double)d->momentum, !net->again);
-    }
-    if (result == CVN_OK) result = cvncl_norm_factors(net, l);
+    const cvn_result result = cvni_norm_uses_batch(net, l) ? cvncl_norm_stats(net, l, &j, m)
+                                                           : cvncl_norm_factors(net, l);
     if (result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_NORM_APPLY, m * j.C, "xxwxiiff", j.x->y, l->y, 0, j.more, m * j.C,
                       j.C, (double)j.slope, (double)j.most);

@@ -6,6 +6,13 @@
  *   share     of the peak in the same run; a step has three products for each of the forward pass
  *   cpu       samples/s of the CPU engine with its best kernels; small: the rate of its plain C
  *             kernels, in turns with the device
+ *   gflop     of one call
+ *   mbyte     that a call must read and write, were all caches endless: operands once a product,
+ *             once a pass in other layers, none where the plan leaves out or fuses; Adam seven
+ *             floats a parameter. float32, whatever the storage
+ *   roof      the time that the peak and the copy rate of this run allow (the longer of the two,
+ *             layer by layer in a step) over the time taken
+ *   launches  kernels of one call
  * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL; images of 16
  * bits: CONVNET_CL_STORAGE.
  * tests/bench_cl_torch.py prints the same rows for PyTorch. */
@@ -15,7 +22,30 @@
 #include "../convnet_cl.h"
 
 static int small_only;
-static double peak;
+static double peak, copied;             /* TFLOP/s, GB/s; 0: not known yet */
+static long launches;
+
+/* What a call has to do, and how long that takes at least. */
+typedef struct work { double flop, bytes, seconds; long launches; } work;
+
+static void add_work(work *w, double flop, double bytes)
+{
+    w->flop += flop;
+    w->bytes += bytes;
+    if (peak > 0 && copied > 0) w->seconds += fmax(flop * 1e-12 / peak, bytes * 1e-9 / copied);
+}
+
+static int32_t (CVNCL_CALL *enqueue)(void *, void *, uint32_t, const size_t *, const size_t *,
+                                     const size_t *, uint32_t, void *const *, void **);
+
+static int32_t CVNCL_CALL count_launch(void *queue, void *kernel, uint32_t axes,
+                                       const size_t *offset, const size_t *global,
+                                       const size_t *local, uint32_t count, void *const *wait,
+                                       void **event)
+{
+    launches++;
+    return enqueue(queue, kernel, axes, offset, global, local, count, wait, event);
+}
 
 typedef void (*call_fn)(cvn_net *net, const void *what);
 
@@ -51,14 +81,26 @@ static double seconds_of(cvn_net *net, call_fn call, const void *what)
     return times[2];
 }
 
+/* of: the rate's ceiling; 0, NULL: nothing to tell */
 static void row(const char *what, const char *name, double seconds, double rate, double of,
-                double cpu)
+                double cpu, const work *w)
 {
     printf("%s,%s,%.3g,%.4g,", what, name, seconds, rate);
     if (of > 0) printf("%.3f", rate / of);
-    if (cpu > 0) printf(",%.4g\n", cpu);
-    else printf(",\n");
+    printf(",");
+    if (cpu > 0) printf("%.4g", cpu);
+    if (w) printf(",%.4g,%.4g,%.3f,%ld\n", w->flop * 1e-9, w->bytes * 1e-6, w->seconds / seconds,
+                  w->launches);
+    else printf(",,,,\n");
     fflush(stdout);
+}
+
+/* Kernels of one call. */
+static long launches_of(cvn_net *net, call_fn call)
+{
+    const long before = launches;
+    call(net, NULL);
+    return launches - before;
 }
 
 static cvn_net *begin_net(cvn_backend *backend)
@@ -155,12 +197,13 @@ static void ceilings(cvn_backend *backend)
     if (kernel) {
         s = seconds_of(net, call_peak, &kernel);
         peak = 2.0 * PEAK_ITEMS * PEAK_STEPS * PEAK_CHAINS / s * 1e-12;
-        row("peak", "float32", s, peak, 0, 0);
+        row("peak", "float32", s, peak, 0, 0, NULL);
         b->api.ReleaseKernel(kernel);
     }
     b->api.ReleaseProgram(program);
     s = seconds_of(net, call_copy, NULL);
-    row("copy", "read and write", s, 8e-9 * side * side / s, 0, 0);
+    copied = 8e-9 * side * side / s;
+    row("copy", "read and write", s, copied, 0, 0, NULL);
     cvn_destroy(net);
 }
 
@@ -200,6 +243,7 @@ static void products(cvn_backend *backend)
 {
     for (int n = 256; n <= (small_only ? 512 : 4096); n *= 2) {
         cvn_net *net = begin_net(backend);
+        work w = { 0, 0, 0, 0 };
         char name[64];
         double s;
         cvn_dense(net, cvn_input_vector(net, n), n);
@@ -208,7 +252,9 @@ static void products(cvn_backend *backend)
         cvn_forward_eval(net);
         s = seconds_of(net, call_forward, NULL);
         snprintf(name, sizeof name, "%d^3", n);
-        row("product", name, s, 2e-12 * n * n * n / s, peak, 0);
+        w.launches = launches_of(net, call_forward);
+        add_work(&w, 2.0 * n * n * n, 12.0 * n * n);
+        row("product", name, s, w.flop * 1e-12 / s, peak, 0, &w);
         cvn_destroy(net);
     }
 }
@@ -270,17 +316,22 @@ static void convolutions(cvn_backend *backend)
         cvn_net *net = conv_net(backend, c);
         cvn_net *cpu = small_only ? conv_net(NULL, c) : NULL;
         char name[64];
-        double work;
+        double flop, bytes;
         if (!net || (small_only && !cpu)) return;
         snprintf(name, sizeof name, "%dx%dx%d^2 %d of %dx%d /%d", c->n, c->channels, c->size,
                  c->filters, c->kernel, c->kernel, c->stride);
-        work = 2e-12 * cvn_macs(net) * c->n;
+        flop = 2 * cvn_macs(net) * c->n;
+        bytes = 4 * (double)(cvni_elements(net->layers[1].shape) +
+                             cvni_elements(net->layers[2].shape) + net->params[0].count);
         for (int k = 0; k < 3; k++) {
             const double s = seconds_of(net, calls[k], NULL);
+            work w = { 0, 0, 0, 0 };
             double plain = 0;
-            if (cpu) plain = work / seconds_of(cpu, k ? call_cpu_back : call_cpu,
-                                               k == 1 ? (const void *)c : NULL);
-            row(names[k], name, s, work / s, peak, plain);
+            if (cpu) plain = flop * 1e-12 / seconds_of(cpu, k ? call_cpu_back : call_cpu,
+                                                       k == 1 ? (const void *)c : NULL);
+            w.launches = launches_of(net, calls[k]);
+            add_work(&w, flop, bytes);
+            row(names[k], name, s, flop * 1e-12 / s, peak, plain, &w);
         }
         cvn_destroy(net);
         cvn_destroy(cpu);
@@ -363,14 +414,37 @@ static const step_case step_cases[] = {
 };
 enum { STEP_CASES = sizeof step_cases / sizeof step_cases[0] };
 
-static double step_rate(cvn_backend *backend, const step_case *c, double *seconds, double *work)
+/* Of a step of a net that is built, layer by layer: x the inputs, y the output. A product has
+ * three passes over x, y and the weights; another layer reads x and writes y, then reads x and y's
+ * gradient and writes x's. */
+static work work_of_step(const cvn_net *net)
+{
+    work w = { 0, 0, 0, 0 };
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const double flop = 2 * cvni_layer_macs(l) * net->batch;
+        const double y = 4 * (double)cvni_elements(l->shape);
+        double x = 0, weights = 0;
+        if (l->place.skip || (l->op->flags & CVNI_SOURCE)) continue;
+        for (int i = 0; i < l->inputs; i++)
+            x += 4 * (double)cvni_elements(cvni_in(net, l, i)->shape);
+        for (int i = 0; i < l->params; i++) weights += 4 * (double)net->params[l->param[i]].count;
+        for (int i = 0; i < 3 && flop > 0; i++) add_work(&w, flop, x + y + weights);
+        if (flop == 0) add_work(&w, 0, 3 * x + 2 * y);
+    }
+    add_work(&w, 0, 28 * (double)net->trainable);
+    return w;
+}
+
+static double step_rate(cvn_backend *backend, const step_case *c, double *seconds, work *w)
 {
     cvn_net *net = begin_net(backend);
     c->build(net);
     if (!built(net, c->batch)) return 0;
     fill_inputs(net);
     *seconds = seconds_of(net, call_step, NULL);
-    *work = 6e-12 * cvn_macs(net) * c->batch;
+    *w = work_of_step(net);
+    w->launches = launches_of(net, call_step);
     cvn_destroy(net);
     return c->batch / *seconds;
 }
@@ -379,12 +453,13 @@ static void steps(cvn_backend *backend)
 {
     for (int i = 0; i < STEP_CASES; i++) {
         const step_case *c = &step_cases[i];
-        double s = 0, own_s, work = 0, rate, own;
+        double s = 0, own_s, rate, own;
+        work w, own_w;
         if (small_only && !c->small) continue;
-        rate = step_rate(backend, c, &s, &work);
+        rate = step_rate(backend, c, &s, &w);
         if (rate == 0) continue;
-        own = c->cpu ? step_rate(NULL, c, &own_s, &work) : 0;
-        row("step", c->name, s, rate, peak > 0 ? rate * peak / (work / s) : 0, own);
+        own = c->cpu ? step_rate(NULL, c, &own_s, &own_w) : 0;
+        row("step", c->name, s, rate, peak > 0 ? rate * peak / (w.flop * 1e-12 / s) : 0, own, &w);
     }
 }
 
@@ -434,7 +509,7 @@ static void fits(cvn_backend *backend)
     for (int large = 0; large < (small_only ? 1 : 2); large++) {
         double s;
         const double rate = fit_rate(backend, large, samples, &s);
-        row("fit", large ? "ResNet-18 batch 512" : "ResNet-20 batch 128", s, rate, 0, 0);
+        row("fit", large ? "ResNet-18 batch 512" : "ResNet-20 batch 128", s, rate, 0, 0, NULL);
     }
 }
 
@@ -449,7 +524,9 @@ int main(int argc, char **argv)
     cvncl_info(backend, text, sizeof text);
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) printf("# %s\n", line);
     if (!backend || backend->unusable) return 0;
-    printf("what,name,seconds,rate,share,cpu\n");
+    enqueue = ((cvncl_backend *)backend)->api.EnqueueNDRangeKernel;
+    ((cvncl_backend *)backend)->api.EnqueueNDRangeKernel = count_launch;
+    printf("what,name,seconds,rate,share,cpu,gflop,mbyte,roof,launches\n");
     ceilings(backend);
     products(backend);
     convolutions(backend);

@@ -206,7 +206,7 @@ static double rate_of(cvncl_backend *b, const cvncl_trial *t, int way)
 static void warp_groups(cvncl_desc d, int size)
 {
     static const char *const names[] = { "", "tf32", "bf16" };
-    const cvncl_class c = { CVNCL_GEMM_KK, 4, 1, size, size, size };
+    const cvncl_class c = { CVNCL_GEMM_KK, 4, 1, size, size, size, 0 };
     for (d.precision = CVNCL_TF32; d.precision <= CVNCL_BF16; d.precision++) {
         cvncl_backend *b = (cvncl_backend *)(void *)cvncl_open(&d);
         cvncl_trial t;

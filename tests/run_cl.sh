@@ -61,9 +61,10 @@ OCL_ICD_VENDORS=/usr/lib/oclgrind/liboclgrind-rt-icd.so
 OCLGRIND_DATA_RACES=1 OCLGRIND_CHECK_API=1      # to standard error: a log in a file begins anew with each context
 export OCL_ICD_VENDORS OCLGRIND_DATA_RACES OCLGRIND_CHECK_API
 if [ -f $OCL_ICD_VENDORS ] && "$out/test_cl" info | grep -q 'Oclgrind'; then
-    for name in conv_transpose2d "batch norm" losses embedding CTC sets norms; do
+    for name in conv_transpose2d "batch norm" losses embedding CTC tiles sets norms; do
         case $name in
             sets) run "oclgrind: sets" sets all flip ;;
+            tiles) run "oclgrind: a tile, each layout" tiles tiled_32x64x16x2 ;;
             norms) run "oclgrind: images of 16 bits" narrow_layers norms ;;
             *) run "oclgrind: $name" through_local_memory "$name" ;;
         esac
