@@ -3242,6 +3242,8 @@ typedef struct cvni_param {
 typedef struct cvni_buffer {
     size_t bytes, offset;
     int begin, end;             /* steps of the timeline in which it is in use, both included */
+    int inside;                 /* 1 + index of the buffer that it is a part of, or 0 */
+    size_t part;                /* bytes from the beginning of that one */
     int narrow;                 /* on the device its numbers have 16 bits */
     int inside;                 /* 1 + index of the buffer that it is a part of, or 0 */
     size_t part;                /* bytes from the beginning of that one */
@@ -5395,6 +5397,7 @@ static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begi
     b->offset = b->part = 0;
     b->begin = begin;
     b->end = end;
+    b->inside = 0;
     b->narrow = 0;
     b->inside = 0;
     return plan->count++;
@@ -5949,12 +5952,11 @@ static size_t cvni_in_piece(size_t piece, size_t at, size_t bytes)
 
 static size_t cvni_piece_of(const cvn_net *net) { return net->backend ? net->backend->piece : 0; }
 
-/* Offsets from `base` on of the `count` buffers in `order`, with room for as many behind them, that
- * are narrow or that are not; returns the bytes of all. */
-static size_t cvni_place_some(cvni_buffer **order, int count, int narrow, size_t base,
-                              size_t piece)
+/* Offsets from `base` on of those `count` buffers that are narrow, or of the others; returns the
+ * bytes of all. near_ones: room for as many. */
+static size_t cvni_place_some(cvni_buffer *const *order, int count, cvni_buffer **near_ones,
+                              int narrow, size_t base, size_t piece)
 {
-    cvni_buffer **near_ones = order + count;
     size_t total = 0;
     for (int i = 0; i < count; i++) {
         cvni_buffer *b = order[i];
@@ -5984,6 +5986,7 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
 {
     cvni_buffer **order = (cvni_buffer **)cvni_alloc(net, cvni_mul_size((size_t)plan->count * 2 + 1,
                                                                         sizeof *order));
+    cvni_buffer **near_ones = order + plan->count;
     const size_t piece = cvni_piece_of(net);
     size_t wide, narrow;
     int count = 0;
@@ -5994,8 +5997,8 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
         else order[count++] = b;
     }
     qsort(order, (size_t)count, sizeof *order, cvni_compare_buffers);
-    wide = cvni_place_some(order, count, 0, plan->persistent_bytes, piece);
-    narrow = cvni_place_some(order, count, 1, 0, cvni_mul_size(piece, 2));
+    wide = cvni_place_some(order, count, near_ones, 0, plan->persistent_bytes, piece);
+    narrow = cvni_place_some(order, count, near_ones, 1, 0, cvni_mul_size(piece, 2));
     for (int i = plan->count - 1; i >= 0; i--) {
         cvni_buffer *b = &plan->buffers[i];
         if (b->inside) b->offset = plan->buffers[b->inside - 1].offset + b->part;
