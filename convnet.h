@@ -72,8 +72,8 @@
  *     support         >>platform >>internal >>error >>memory >>random >>threads
  *     engine          >>shape >>graph >>input >>backend >>plan >>run >>spectral
  *     linear algebra  >>gemm
- *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-weights >>winograd
- *                     >>depthwise >>conv-layer
+ *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-lanes >>conv-weights
+ *                     >>winograd >>depthwise >>conv-layer
  *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
@@ -9312,6 +9312,335 @@ static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni
                                                cvni_direct_pack, cvni_direct_run, NULL };
 
 /* ================================================================================================
+ * >>conv-lanes   direct convolution with an image in each lane: down and up of small images
+ * ==============================================================================================
+ *   The L images of a block, as many as a vector has floats, are turned so that their pixels at one
+ *   place lie side by side:
+ *
+ *     frame[c][i][j][lane] = x[n0 + lane][c][top + i][j - pad]              0 outside of x
+ *
+ *   A tile is a panel of lines (filters, or up channels) times neighbouring positions of a row, in
+ *   all lanes; the sums [line][i][j][lane] are turned back. So no lane is lost at the ends of rows,
+ *   however short they are, and taps through which a tile reads padding alone are left out:
+ *
+ *     y[line][i][j] = sum over k = (kernel row, column, channel) of weights[line][k] *
+ *                     frame[channel][i*stride + row*dilation - pad - top][j + column*dilation]
+ *
+ *   up is the same with stride 1 and the taps turned round. A task is a block and a band of rows.
+ *                                                              tested: tests/test_conv_direct.c */
+
+#define CVNI_LANES_FLOATS (1 << 16)     /* of a frame, and of its sums, at most */
+#define CVNI_LANES_SPLIT 32             /* k of a part of a sum, at least */
+#define CVNI_LANES_BANDS 2              /* of an image, at most, where this is the choice, */
+#define CVNI_LANES_K 24                 /* and at least so many k pay for the turning, */
+#define CVNI_LANES_FULL 0.75            /* and so many of the lanes have an image */
+
+/* An axis: tap k of position i of the image that is made reads i*stride + k*dilation - pad. */
+typedef struct cvni_lanes_axis {
+    int reads, makes;                   /* sizes of the two images */
+    int kernel, stride, dilation, pad;
+} cvni_lanes_axis;
+
+typedef struct cvni_lanes {
+    cvni_lanes_axis h, w;
+    int up;
+    int lines, channels;                /* made and read */
+    int L;
+    int bands, rows;                    /* of the image that is made; rows of a band, at most */
+    int height, width;                  /* of the frame */
+    ptrdiff_t plane, line;              /* floats of a channel of it, of a line of the sums */
+} cvni_lanes;
+
+typedef struct cvni_lanes_task {
+    const cvni_conv_job *j;
+    const cvni_lanes *d;
+    int n0, images;
+    int row0, rows;
+    int top;                            /* row of the image that is read: first of the frame */
+    int *at;                            /* [k]: what position (0, 0) reads */
+    float *frame, *sums;
+} cvni_lanes_task;
+
+CVNI_SMALL_BEGIN
+
+static cvni_lanes_axis cvni_lanes_axis_of(const cvni_axis *a, int up)
+{
+    cvni_lanes_axis l;
+    l.reads = up ? a->small : a->big;
+    l.makes = up ? a->big : a->small;
+    l.kernel = a->kernel;
+    l.stride = a->stride;
+    l.dilation = a->dilation;
+    l.pad = up ? (a->kernel - 1) * a->dilation - a->pad : a->pad;
+    return l;
+}
+
+static void cvni_lanes_cut(cvni_lanes *d, int rows)
+{
+    d->rows = rows;
+    d->bands = cvni_ceil_div(d->h.makes, rows);
+    d->height = cvni_min(d->h.reads,
+                         (rows - 1) * d->h.stride + (d->h.kernel - 1) * d->h.dilation + 1);
+    d->plane = (ptrdiff_t)d->height * d->width * d->L;
+    d->line = (ptrdiff_t)rows * d->w.makes * d->L;
+}
+
+/* 0 where it does not fit. */
+static int cvni_lanes_plan(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_lanes *d)
+{
+    const int up = pass == CVNI_UP;
+    const cvni_axis *a = c->axis;
+    double width;
+    memset(d, 0, sizeof *d);
+    if (pass == CVNI_WEIGHTS || c->d->axes > 2 || c->G > 1 || c->d->pad_mode != CVN_PAD_ZERO ||
+        a[2].stride > 1 || (up && a[1].stride > 1))
+        return 0;
+    d->up = up;
+    d->h = cvni_lanes_axis_of(&a[1], up);
+    d->w = cvni_lanes_axis_of(&a[2], up);
+    d->lines = up ? c->C : c->M;
+    d->channels = up ? c->M : c->C;
+    d->L = net->k->unit;
+    width = d->w.makes + (double)(d->w.kernel - 1) * d->w.dilation;
+    if (width * (d->channels + d->lines) * d->L > CVNI_LANES_FLOATS ||
+        (double)d->h.kernel * d->h.dilation > CVNI_LANES_FLOATS)
+        return 0;
+    d->width = (int)width;
+    for (int rows = d->h.makes;; rows = cvni_ceil_div(rows, 2)) {
+        cvni_lanes_cut(d, rows);
+        if (d->channels * (double)d->plane <= CVNI_LANES_FLOATS &&
+            d->lines * (double)d->line <= CVNI_LANES_FLOATS)
+            return 1;
+        if (rows == 1) return 0;
+    }
+}
+
+/* Bytes of the parts of the scratch: offsets, frame (later a line of sums), sums. */
+static void cvni_lanes_scratch(const cvni_lanes *d, size_t bytes[3])
+{
+    const size_t frame = (size_t)d->channels * (size_t)d->plane + CVNI_FRAME_SLACK;
+    bytes[0] = cvni_align((size_t)d->channels * (size_t)d->h.kernel * (size_t)d->w.kernel *
+                          sizeof(int));
+    bytes[1] = cvni_align(cvni_max_size(frame, (size_t)d->line) * sizeof(float));
+    bytes[2] = cvni_align((size_t)d->lines * (size_t)d->line * sizeof(float));
+}
+
+/* Weights: [panel][kernel row][column][channel][line of the panel]; tasks are panels. */
+static void cvni_lanes_pack_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_lanes *d = (const cvni_lanes *)j->work;
+    const int mr = j->net->k->mr;
+    const int taps = j->c.taps, K = j->c.K;
+    (void)worker;
+    for (int i = begin * taps; i < end * taps; i++) {
+        const int line = i / taps * mr;
+        const int tap = i % taps;
+        const cvni_operand o = d->up ? cvni_matrix(j->weight + taps - 1 - tap, taps, K)
+                                     : cvni_matrix(j->weight + tap, K, taps);
+        cvni_pack(j->net->k, &o, line, cvni_min(mr, d->lines - line), 0, d->channels, mr,
+                  j->to + (ptrdiff_t)i * d->channels * mr);
+    }
+}
+
+static void cvni_lanes_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
+{
+    cvni_conv_job p = *j;
+    cvni_lanes d;
+    cvni_lanes_plan(j->net, &j->c, pass, &d);
+    p.work = &d;
+    p.to = packed;
+    cvni_parallel_for(j->net, cvni_ceil_div(d.lines, j->net->k->mr), 4.0 * j->c.M * j->c.K,
+                      cvni_lanes_pack_part, &p);
+}
+
+/* Taps [*begin, *end) through which some of the positions [i, i + n) read the image. */
+static void cvni_lanes_taps(const cvni_lanes_axis *a, int i, int n, int *begin, int *end)
+{
+    const int first = a->pad - (i + n - 1) * a->stride;
+    const int last = a->reads - 1 + a->pad - i * a->stride;
+    *begin = 0;
+    *end = a->kernel;
+    if (first > 0) *begin = cvni_min(a->kernel, cvni_ceil_div(first, a->dilation));
+    if (last < (a->kernel - 1) * a->dilation) *end = last < 0 ? 0 : last / a->dilation + 1;
+    *end = cvni_max(*begin, *end);
+}
+
+/* Columns in front of the image, of it and behind it; rows without padding as one. */
+static void cvni_lanes_fill(const cvni_lanes_task *t)
+{
+    const cvni_lanes *d = t->d;
+    const cvni_kernels *kern = t->j->net->k;
+    const ptrdiff_t plane = (ptrdiff_t)d->h.reads * d->w.reads;
+    const int whole = d->w.pad == 0 && d->width == d->w.reads;
+    const int count = cvni_min(d->height, d->h.reads - t->top);
+    const int left = cvni_min(d->width, cvni_max(0, d->w.pad));
+    const int from = cvni_max(0, -d->w.pad);
+    const int n = cvni_max(0, cvni_min(d->w.reads - from, d->width - left));
+    const int right = d->width - left - n;
+    const float *x = (d->up ? t->j->small : t->j->big) + t->n0 * d->channels * plane +
+                     (ptrdiff_t)t->top * d->w.reads + from;
+    if (t->images < d->L) cvni_zero(t->frame, (size_t)(d->channels * d->plane));
+    for (int c = 0; c < d->channels; c++, x += plane) {
+        float *to = t->frame + c * d->plane;
+        for (int i = 0; i < (whole ? 1 : count); i++, to += (ptrdiff_t)d->width * d->L) {
+            cvni_zero(to, (size_t)(left * d->L));
+            kern->pack_rows(t->images, whole ? count * n : n, x + (ptrdiff_t)i * d->w.reads,
+                            d->channels * plane, d->L, to + left * d->L);
+            cvni_zero(to + (left + n) * d->L, (size_t)(right * d->L));
+        }
+    }
+}
+
+/* Kernel rows [h0, h1) and columns [w0, w1) of the tile at position q of row i of the band, for all
+ * lines. Some columns alone lie apart in the weights: those of each row are added one by one. */
+static void cvni_lanes_tile(const cvni_lanes_task *t, cvni_tile tile, int i, int q, int h0, int h1,
+                            int w0, int w1)
+{
+    const cvni_lanes *d = t->d;
+    const cvni_conv_job *j = t->j;
+    const int mr = j->net->k->mr;
+    const int step = w1 - w0 == d->w.kernel ? cvni_max(1, h1 - h0) : 1;
+    const ptrdiff_t row = (ptrdiff_t)d->width * d->L;
+    const int top = (t->row0 + i) * d->h.stride - d->h.pad - t->top;
+    const ptrdiff_t panel = (ptrdiff_t)j->c.taps * d->channels * mr;
+    const float *weights = j->packed + ((ptrdiff_t)h0 * d->w.kernel + w0) * d->channels * mr;
+    float *sums = t->sums + ((ptrdiff_t)i * d->w.makes + q) * d->L;
+    tile.k = cvni_min(step, h1 - h0) * (w1 - w0) * d->channels;
+    for (int line = 0; line < d->lines; line += mr, weights += panel, sums += mr * d->line) {
+        tile.rows = cvni_min(mr, d->lines - line);
+        tile.a = weights;
+        tile.b = t->frame + (tile.k ? (top + h0 * d->h.dilation) * row + (ptrdiff_t)q * d->L : 0);
+        tile.c = sums;
+        tile.bias = j->bias ? j->bias + line : NULL;
+        tile.add = 0;
+        for (int h = h0; h == h0 || h < h1; h += step, tile.add = 1) {
+            tile.end = (j->bias || j->act) && h + step >= h1;
+            j->net->k->tile_at(&tile, t->at + w0 * d->channels);
+            tile.a += (ptrdiff_t)d->w.kernel * d->channels * mr;
+            tile.b += d->h.dilation * row;
+        }
+    }
+}
+
+static void cvni_lanes_products(const cvni_lanes_task *t)
+{
+    const cvni_lanes *d = t->d;
+    const int most = t->j->net->k->nr / d->L;
+    cvni_tile tile;
+    memset(&tile, 0, sizeof tile);
+    tile.a_line = 1;
+    tile.a_k = t->j->net->k->mr;
+    tile.ldc = d->line;
+    tile.slope = t->j->act ? cvni_relu_slope(t->j->act) : 1;
+    tile.most = t->j->most > 0 ? t->j->most : HUGE_VALF;
+    for (int q = 0, n; q < d->w.makes; q += n) {
+        const int left = d->w.makes - q;
+        int w0, w1;
+        n = left > most && left < 2 * most ? (left + 1) / 2 : cvni_min(left, most);
+        cvni_lanes_taps(&d->w, q, n, &w0, &w1);
+        if (w1 > w0 && (w1 - w0) * d->channels < CVNI_LANES_SPLIT) w0 = 0, w1 = d->w.kernel;
+        tile.cols = n * d->L;
+        for (int i = 0; i < t->rows; i++) {
+            int h0, h1;
+            cvni_lanes_taps(&d->h, t->row0 + i, 1, &h0, &h1);
+            cvni_lanes_tile(t, tile, i, q, h0, h1, w0, w1);
+        }
+    }
+}
+
+/* Sums to their places, all lines at once where a band is the image. */
+static void cvni_lanes_store(const cvni_lanes_task *t)
+{
+    const cvni_lanes *d = t->d;
+    const cvni_kernels *kern = t->j->net->k;
+    const int plane = d->h.makes * d->w.makes;
+    const int together = d->bands == 1 && !t->j->add ? d->lines : 1;
+    const int count = t->rows * d->w.makes * together;
+    const int image = d->lines * plane;
+    float *y = t->j->to + (ptrdiff_t)t->n0 * image + (ptrdiff_t)t->row0 * d->w.makes;
+    for (int line = 0; line < d->lines; line += together, y += plane) {
+        const float *sums = t->sums + line * d->line;
+        if (!t->j->add) {
+            kern->pack_rows(count, t->images, sums, d->L, image, y);
+            continue;
+        }
+        kern->pack_rows(count, t->images, sums, d->L, count, t->frame);
+        for (int n = 0; n < t->images; n++)
+            kern->add(count, y + (ptrdiff_t)n * image, t->frame + (ptrdiff_t)n * count,
+                      y + (ptrdiff_t)n * image);
+    }
+}
+
+static void cvni_lanes_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_lanes *d = (const cvni_lanes *)j->work;
+    cvni_lanes_task t;
+    size_t bytes[3];
+    cvni_lanes_scratch(d, bytes);
+    t.j = j;
+    t.d = d;
+    t.at = (int *)cvni_scratch(j->net, worker);
+    t.frame = (float *)(void *)((char *)t.at + bytes[0]);
+    t.sums = (float *)(void *)((char *)t.frame + bytes[1]);
+    for (int k = 0, tap = 0; tap < j->c.taps; tap++)
+        for (int c = 0; c < d->channels; c++)
+            t.at[k++] = (int)(c * d->plane) + (tap / d->w.kernel * d->h.dilation * d->width +
+                                               tap % d->w.kernel * d->w.dilation) * d->L;
+    for (int i = begin; i < end; i++) {
+        t.n0 = i / d->bands * d->L;
+        t.images = cvni_min(d->L, j->c.N - t.n0);
+        t.row0 = i % d->bands * d->rows;
+        t.rows = cvni_min(d->rows, d->h.makes - t.row0);
+        t.top = cvni_min(d->h.reads, cvni_max(0, t.row0 * d->h.stride - d->h.pad));
+        cvni_lanes_fill(&t);
+        cvni_lanes_products(&t);
+        cvni_lanes_store(&t);
+    }
+}
+
+static int cvni_lanes_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    cvni_lanes d;
+    if (!cvni_lanes_plan(net, c, pass, &d)) return CVNI_CANNOT;
+    return d.bands <= CVNI_LANES_BANDS && d.channels * c->taps >= CVNI_LANES_K &&
+                   CVNI_LANES_FULL * cvni_round_up(c->most, d.L) <= c->most
+               ? CVNI_CHOSEN : CVNI_CAN;
+}
+
+static void cvni_lanes_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                             cvni_conv_needs *n)
+{
+    cvni_lanes d;
+    size_t bytes[3];
+    cvni_lanes_plan(net, c, pass, &d);
+    cvni_lanes_scratch(&d, bytes);
+    n->scratch = bytes[0] + bytes[1] + bytes[2];
+    n->packed = cvni_mul_size((size_t)cvni_round_up(d.lines, net->k->mr),
+                              (size_t)d.channels * (size_t)c->taps * sizeof(float));
+}
+
+/* Bands for all threads. */
+static void cvni_lanes_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    cvni_lanes d;
+    int blocks;
+    cvni_lanes_plan(j->net, &j->c, pass, &d);
+    blocks = cvni_ceil_div(j->c.N, d.L);
+    j->work = &d;
+    j->kept = 1;
+    cvni_lanes_cut(&d, cvni_min(d.rows, cvni_ceil_div(d.h.makes,
+                                                      cvni_ceil_div(4 * j->net->threads, blocks))));
+    cvni_parallel_for(j->net, blocks * d.bands, cost, cvni_lanes_part, j);
+}
+
+CVNI_SMALL_END
+
+static const cvni_conv_way cvni_way_lanes = { "lanes", cvni_lanes_takes, cvni_lanes_needs,
+                                              cvni_lanes_pack, cvni_lanes_run };
+
+/* ================================================================================================
  * >>conv-weights   gradient of the weights and the bias, without patches
  * ==============================================================================================
  *     dW[m, c, k] += sum over positions p of S[m, p] * B[c, what p reads through k]
@@ -11436,7 +11765,8 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
 static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
-                                                      &cvni_way_weights, &cvni_way_direct,
+                                                      &cvni_way_weights, &cvni_way_lanes,
+                                                      &cvni_way_direct,
                                                       &cvni_way_gemm };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
@@ -29327,15 +29657,50 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
     return CVN_OK;
 }
 
+static cvni_layer *cvni_scored_target(const cvn_net *net);
+
+/* Losses, if they were run, and what is scored: a device sends them while it works on. */
+static cvn_result cvni_ask(cvn_net *net, int losses, int scored)
+{
+    const cvni_layer *target = cvni_scored_target(net);
+    cvn_result result = CVN_OK;
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (!(losses && l->loss_weight != 0) && !(scored && (id == net->output || l == target)))
+            continue;
+        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
+        result = net->backend->ask(net, l);
+    }
+    return result;
+}
+
+/* They have come. */
+static cvn_result cvni_answer(cvn_net *net, int losses)
+{
+    const cvn_result result = net->backend->answer(net);
+    if (result == CVN_OK && losses) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
+static cvn_result cvni_backward_on_device(cvn_net *net, float share, int scored)
+{
+    cvn_result result = cvni_ask(net, 1, scored);
+    if (result != CVN_OK) return result;
+    cvni_backward(net, share);
+    result = cvni_answer(net, 1);
+    return result == CVN_OK ? net->device_result : result;
+}
+
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
     cvn_result result = cvni_needs_training(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK) result = cvn_backward(net);
+    if (result == CVN_OK)
+        result = net->device && loss ? cvni_backward_on_device(net, 1, 0) : cvn_backward(net);
     if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
-    if (result == CVN_OK && loss) result = cvni_fetch_loss(net);
     if (result == CVN_OK && loss) *loss = net->loss;
     return result;
 }
@@ -29531,44 +29896,97 @@ static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int f
     return work;
 }
 
+typedef struct cvni_evaluation {
+    cvn_net *net;
+    const cvn_data *data;
+    cvn_metrics m;
+    cvni_score s;
+    double loss;
+    int *work;              /* cvni_gather_range, cvni_labels_of */
+    int waits;              /* samples of a batch that has run and is not yet scored */
+    const int *labels;      /* its own, or NULL: those in the net's label input */
+    int *kept;              /* room for them */
+} cvni_evaluation;
+
+static cvn_result cvni_score_waiting(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    const cvn_result result = net->device ? cvni_answer(net, net->mode == CVN_TRAIN) : CVN_OK;
+    if (result == CVN_OK) cvni_score_batch(net, e->labels, &e->s, &e->m);
+    e->loss += (double)net->loss * e->waits;
+    e->waits = 0;
+    return result;
+}
+
+/* The batch of sample `done` on has run. A device sends its numbers while the next one runs, whose
+ * labels and targets the host has by then: labels are kept; with targets no batch waits. */
+static cvn_result cvni_score_later(cvni_evaluation *e, int done)
+{
+    cvn_net *net = e->net;
+    const cvni_layer *own = cvni_true_labels(net);
+    const size_t bytes = cvni_positions(net) * sizeof(int);
+    cvn_result result;
+    e->labels = cvni_labels_of(net, e->data, done, e->work);
+    e->waits = net->batch;
+    if (!net->device) return cvni_score_waiting(e);
+    result = cvni_ask(net, net->mode == CVN_TRAIN, 1);
+    if (result == CVN_OK && cvni_scored_target(net)) return cvni_score_waiting(e);
+    if (result != CVN_OK || !(e->labels || own)) return result;
+    if (!e->kept) e->kept = (int *)cvni_alloc(net, bytes);      /* no later batch is larger */
+    if (!e->kept) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    memcpy(e->kept, e->labels ? e->labels : (const int *)(const void *)own->y, bytes);
+    e->labels = e->kept;
+    return CVN_OK;
+}
+
+static cvn_result cvni_evaluate_batches(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    cvn_result result = CVN_OK;
+    for (int done = 0, n; result == CVN_OK && done < e->data->count; done += n) {
+        n = cvni_min(e->data->count - done, net->max_batch);
+        if (e->waits && e->waits != n) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_gather_range(net, e->data, done, n, e->work);
+        if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK && e->waits) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_score_later(e, done);
+    }
+    if (result == CVN_OK) return e->waits ? cvni_score_waiting(e) : CVN_OK;
+    if (e->waits) net->backend->answer(net);
+    return result;
+}
+
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
 {
-    cvn_metrics m;
-    cvni_score s = { 0, 0, 0 };
-    double loss = 0;
+    cvni_evaluation e;
+    cvn_metrics *m = &e.m;
     size_t ints;
-    int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
     if (!metrics) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_evaluate: no metrics");
     result = cvni_check_data(net, data);
     if (result != CVN_OK) return result;
-    m = *metrics;
-    if (m.confusion && m.classes > 0)
-        memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
+    memset(&e, 0, sizeof e);
+    e.net = net;
+    e.data = data;
+    e.m = *metrics;
+    if (m->confusion && m->classes > 0)
+        memset(m->confusion, 0, (size_t)m->classes * (size_t)m->classes * sizeof(int));
     ints = data->index ? cvni_labels_each(net, data) : 0;
     if (data->fill && !ints) ints = 1;
     ints = cvni_mul_size(ints, (size_t)net->max_batch);
-    work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
-    if (ints && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
-    for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
-        result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
-                                   work);
-        if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
-        if (result == CVN_OK && cvni_scored_target(net))
-            result = cvni_fetch(net, cvni_scored_target(net));
-        if (result != CVN_OK) break;
-        cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
-        loss += (double)net->loss * net->batch;
-    }
+    e.work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
+    if (ints && !e.work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    result = cvni_evaluate_batches(&e);
     net->weighted = 0;
-    cvni_free(net, work);
+    cvni_free(net, e.work);
+    cvni_free(net, e.kept);
     if (result != CVN_OK) return result;
-    m.count = data->count;
-    m.loss = loss / data->count;
-    m.accuracy = s.counted > 0 ? s.right / s.counted : (double)NAN;
-    m.top5 = s.counted > 0 ? s.top5 / s.counted : (double)NAN;
-    *metrics = m;
+    m->count = data->count;
+    m->loss = e.loss / data->count;
+    m->accuracy = e.s.counted > 0 ? e.s.right / e.s.counted : (double)NAN;
+    m->top5 = e.s.counted > 0 ? e.s.top5 / e.s.counted : (double)NAN;
+    *metrics = *m;
     return CVN_OK;
 }
 
@@ -29728,26 +30146,6 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
 }
 
-/* Losses and what is scored, which a device hands over while it is busy with the backward pass. */
-static cvn_result cvni_backward_on_device(cvn_net *net, float share)
-{
-    const cvni_layer *target = cvni_scored_target(net);
-    cvn_result result = CVN_OK;
-    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight == 0 && id != net->output && l != target) continue;
-        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
-        result = net->backend->ask(net, l);
-    }
-    if (result != CVN_OK) return result;
-    cvni_backward(net, share);
-    result = net->backend->answer(net);
-    if (result == CVN_OK) result = net->device_result;
-    if (result == CVN_OK) cvni_sum_losses(net);
-    net->loss_waits = 0;
-    return result;
-}
-
 /* Adds a batch of n samples to the gradients, as its share of the step. */
 static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
 {
@@ -29757,7 +30155,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share);
+    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
@@ -46826,7 +47224,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows == 8 && vectors > 1;          /* the others in a second pass */
+    const int ends = rows > 4 && vectors > 1;           /* the others in a second pass */
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;

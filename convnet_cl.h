@@ -30,13 +30,13 @@
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
- *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-tune  >>cl-conv  >>cl-pool
- *     >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed
- *     >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
+ *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-wgmma  >>cl-tune
+ *     >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch
+ *     >>cl-recurrent  >>cl-embed  >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
- *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
- *     transposed convolutions; depthwise and separable ones
+ *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and padding; transposed
+ *     convolutions; depthwise and separable ones
  *     max, average, lp, global and adaptive pools, dilated ones too; places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; all functions of one element
@@ -44,16 +44,15 @@
  *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
  *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
  *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
- *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample;
- *     spectral norms
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample,
+ *     non_max_suppression; spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
- *     all losses and penalties but cvn_yolo_loss
+ *     all losses and penalties; cvn_yolo_loss where its truth is an input
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
- * non_max_suppression, convolutions with padding that is not zero) are an error of cvn_build that
- * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
- * copies there and back, a warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net) are an error
+ * of cvn_build that names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst
+ * of the others: copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
@@ -104,7 +103,7 @@ typedef struct cvncl_desc {
     size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
     int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
                                  * (7 bits): dense layers and convolutions on matrix units, where
-                                 * there are such and channels are multiples of 4 */
+                                 * there are such and, but on Hopper, channels are multiples of 4 */
     int tune;                   /* CVNCL_TUNE_... */
 } cvncl_desc;
 
@@ -429,6 +428,7 @@ typedef struct cvncl_backend {
     uint64_t max_group, local_bytes;
     int is_cpu, register_option, precision;
     int emulate;                /* matrix units by plain C, for tests */
+    const char *no_wgmma;       /* why warp group products cannot be had; NULL: not known */
     int tune, choices_read;
     double tune_left;           /* seconds */
     const struct cvncl_vendor *vendor;
@@ -665,7 +665,8 @@ int cvncl_info(const cvn_backend *backend, char *text, size_t size)
  *   its name is a hash of the key. Another key, another checksum, a folder that cannot be read or
  *   written: as if there were no file, and nothing is said. The key of a program has all that its
  *   binary depends on: version of this file, platform, device, driver, options, hash of the text.
- *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does. */
+ *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does, but
+ *   for those of >>cl-wgmma, whose text no driver has seen. */
 
 /* FNV-1a of 64 bits, going on from h. */
 static uint64_t cvncl_hash(uint64_t h, const void *bytes, size_t size)
@@ -717,6 +718,21 @@ static void cvncl_open_cache(cvncl_backend *b)
     cvncl_make_folder(b->cache);
     snprintf(b->cache, sizeof b->cache, "%s%s/convnet.h", home, under);
     cvncl_make_folder(b->cache);
+}
+
+/* What the driver has made of a program, for CONVNET_FREE; NULL: it does not tell. */
+static unsigned char *cvncl_binary(const cvncl_backend *b, void *program, size_t *size)
+{
+    unsigned char *bytes;
+    *size = 0;
+    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof *size, size, NULL) != 0 || !*size)
+        return NULL;
+    bytes = (unsigned char *)CONVNET_MALLOC(*size);
+    if (bytes && b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) != 0) {
+        CONVNET_FREE(bytes);
+        bytes = NULL;
+    }
+    return bytes;
 }
 
 #ifndef CONVNET_NO_STDIO
@@ -809,7 +825,7 @@ static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32
 
 /* The program that was kept, built; NULL: none. */
 static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t count,
-                                const char *options)
+                                const char *options, int spliced)
 {
     char key[CVNCL_KEY];
     const unsigned char *bytes;
@@ -817,7 +833,7 @@ static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t c
     unsigned char *memory;
     size_t size;
     int32_t status, each;
-    if (!b->cache_programs) return NULL;
+    if (!b->cache_programs && !spliced) return NULL;
     cvncl_program_key(b, texts, count, options, key);
     bytes = memory = cvncl_cache_read(b, key, &size);
     if (!memory) return NULL;
@@ -834,19 +850,16 @@ static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t c
 
 /* After its kernels are made: some drivers compile only then. */
 static void cvncl_keep_program(const cvncl_backend *b, void *program, const char **texts,
-                               uint32_t count, const char *options)
+                               uint32_t count, const char *options, int spliced)
 {
     char key[CVNCL_KEY];
     unsigned char *bytes;
-    size_t size = 0;
-    if (!b->cache_programs || !b->cache[0]) return;
-    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof size, &size, NULL) != 0 || !size)
-        return;
-    bytes = (unsigned char *)CONVNET_MALLOC(size);
+    size_t size;
+    if ((!b->cache_programs && !spliced) || !b->cache[0]) return;
+    bytes = cvncl_binary(b, program, &size);
     if (!bytes) return;
     cvncl_program_key(b, texts, count, options, key);
-    if (b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) == 0)
-        cvncl_cache_write(b, key, bytes, size);
+    cvncl_cache_write(b, key, bytes, size);
     CONVNET_FREE(bytes);
 }
 #endif
@@ -872,10 +885,15 @@ static const char cvncl_text_common[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU     /* where a barrier is the end of a loop over the items */\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] += part[i];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] += part[t + n];\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -982,13 +1000,13 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_CONV_GATHER, CVNCL_CONV_WEIGHTS, CVNCL_CONV_PACK, CVNCL_CONV_REDUCE,
-    CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
+    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD, CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
     CVNCL_GNORM, CVNCL_GNORM_BACK, CVNCL_GNORM_WEIGHTS, CVNCL_L2NORM, CVNCL_L2NORM_BACK,
     CVNCL_MAP, CVNCL_MAP_BACK, CVNCL_PRELU, CVNCL_PRELU_SUMS, CVNCL_PRELU_DW, CVNCL_PRELU_BACK,
+    CVNCL_PRODUCT_SUM,
     CVNCL_COPY_LINES, CVNCL_COLUMN_PARTS, CVNCL_COLUMN_SUMS, CVNCL_CHANNEL_SUMS, CVNCL_TURN,
     CVNCL_FILL, CVNCL_BINARY, CVNCL_BINARY_BACK,
     CVNCL_SOFTMAX, CVNCL_SOFTMAX_BACK, CVNCL_DROPOUT,
@@ -1006,11 +1024,13 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
     CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
     CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
+    CVNCL_YOLO_HOME, CVNCL_YOLO_LOSS, CVNCL_YOLO_BACK,
     CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
-    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
+    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES, CVNCL_NMS,
+    CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1019,8 +1039,8 @@ enum {                          /* in the order of cvncl_kernels */
 typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
-    { "conv_gather", CVNCL_PROGRAM_CONV }, { "conv_weights", CVNCL_PROGRAM_CONV },
     { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
+    { "conv_fold", CVNCL_PROGRAM_CONV },
     { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
     { "maxpool", CVNCL_PROGRAM_POOL }, { "maxpool_back", CVNCL_PROGRAM_POOL },
     { "avgpool", CVNCL_PROGRAM_POOL }, { "avgpool_back", CVNCL_PROGRAM_POOL },
@@ -1034,6 +1054,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "map", CVNCL_PROGRAM_MAP }, { "map_back", CVNCL_PROGRAM_MAP },
     { "prelu", CVNCL_PROGRAM_MAP }, { "prelu_sums", CVNCL_PROGRAM_MAP },
     { "prelu_dw", CVNCL_PROGRAM_MAP }, { "prelu_back", CVNCL_PROGRAM_MAP },
+    { "product_sum", CVNCL_PROGRAM_LAYERS },
     { "copy_lines", CVNCL_PROGRAM_LAYERS }, { "column_parts", CVNCL_PROGRAM_LAYERS },
     { "column_sums", CVNCL_PROGRAM_LAYERS }, { "channel_sums", CVNCL_PROGRAM_LAYERS },
     { "turn", CVNCL_PROGRAM_LAYERS },
@@ -1071,6 +1092,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
     { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
     { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES },
+    { "yolo_home", CVNCL_PROGRAM_LOSSES }, { "yolo_loss", CVNCL_PROGRAM_LOSSES },
+    { "yolo_back", CVNCL_PROGRAM_LOSSES },
     { "select_axes", CVNCL_PROGRAM_GATHER }, { "select_back", CVNCL_PROGRAM_GATHER },
     { "resample", CVNCL_PROGRAM_GATHER }, { "resample_back", CVNCL_PROGRAM_GATHER },
     { "topk", CVNCL_PROGRAM_GATHER }, { "cumsum", CVNCL_PROGRAM_GATHER },
@@ -1081,9 +1104,11 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "lrn_back", CVNCL_PROGRAM_GATHER },
     { "choose", CVNCL_PROGRAM_LAYERS },
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
-    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
+    { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
-    { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "as_labels", CVNCL_PROGRAM_GATHER }, { "places", CVNCL_PROGRAM_GATHER },
+    { "nms", CVNCL_PROGRAM_GATHER }, { "nms_rows", CVNCL_PROGRAM_GATHER },
     { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
@@ -1107,8 +1132,8 @@ static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t r
 {
     const cvncl_tile *t = &b->tile[size];
     snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d",
+             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n);
 }
 
 /* The same of a kernel: with its program and macros. */
@@ -1205,7 +1230,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int size)
     }
     cvncl_options(b, size, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
-    program = cvncl_kept_program(b, texts, count, options);
+    program = cvncl_kept_program(b, texts, count, options, 0);
     if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
 #endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
@@ -1214,7 +1239,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int size)
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
     result = cvncl_make_kernels(net, number, size, program);
 #ifndef CONVNET_NO_STDIO
-    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options);
+    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options, 0);
 #endif
     return result;
 }
@@ -1242,11 +1267,8 @@ enum { CVNCL_REPLIES = 16 };
 /* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
 typedef struct cvncl_order { int C, S; } cvncl_order;
 
-/* Weights in another order: where in `packed`, of which version of the parameters. */
-typedef struct cvncl_packed {
-    int at;
-    unsigned version;
-} cvncl_packed;
+/* Weights in another order: where in `packed`, whether they are those of the parameter. */
+typedef struct cvncl_packed { int at, fresh; } cvncl_packed;
 
 /* An operand in another order while a layer runs, and what it has been before. */
 typedef struct cvncl_swap {
@@ -1268,10 +1290,11 @@ typedef struct cvncl_net {
     unsigned char *landing;
     size_t landing_begin;       /* bytes in front of it, for partners on their way there */
     size_t landed;              /* bytes of it in use */
+    size_t sending, sent;       /* behind it: inputs on their way there; the end of those */
+    void *sent_event;           /* of the last of them */
     cvncl_reply reply[CVNCL_REPLIES];
     int replies;
     void *event;                /* of the last one */
-    unsigned version;           /* of the parameters; moves when they change */
     int *table_at;              /* by layer, in ints */
     cvncl_order *order;         /* by layer: of value and gradient */
     char *last;                 /* by layer: its kernels work channels last */
@@ -1287,14 +1310,24 @@ static float *cvncl_spare(const cvn_net *net, size_t at)
     return (float *)((uintptr_t)net->arena + net->plan.total + at);
 }
 
+/* The work, as such a pointer: behind the spare. */
+static float *cvncl_work_at(const cvn_net *net)
+{
+    return cvncl_spare(net, cvncl_net_of(net)->spare_bytes);
+}
+
 /* Memory and place, in elements, of such a pointer or one into the arena. */
 static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uint64_t *at)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
-    const int spare = bytes >= net->plan.total;
-    *at = (spare ? bytes - net->plan.total : bytes % d->b->base.piece) / sizeof(float);
-    return spare ? &d->spare.memory : &d->arena[bytes / d->b->base.piece].memory;
+    const size_t behind = bytes - net->plan.total;
+    *at = bytes % d->b->base.piece / sizeof(float);
+    if (bytes < net->plan.total) return &d->arena[bytes / d->b->base.piece].memory;
+    *at = behind / sizeof(float);
+    if (behind < d->spare_bytes) return &d->spare.memory;
+    *at -= d->spare_bytes / sizeof(float);
+    return &d->work.memory;
 }
 
 #define CVNCL_NOWHERE UINT64_MAX
@@ -1379,6 +1412,21 @@ static cvn_result cvncl_groups(cvn_net *net, int kernel, int groups, const char 
     return result;
 }
 
+/* A group each WG/LANES of n sums of slices: sum_of_slices, >>cl-gemm. */
+static cvn_result cvncl_each_sum(cvn_net *net, int kernel, int n, const char *format, ...)
+{
+    const size_t local = (size_t)cvncl_of(net)->group;
+    const int sums = (int)(local >= 256 ? local / 8 : local);
+    const size_t global = (size_t)cvni_ceil_div(n, sums) * local;
+    cvn_result result;
+    va_list args;
+    if (n <= 0) return CVN_OK;
+    va_start(args, format);
+    result = cvncl_enqueue(net, kernel, 0, 1, &global, &local, format, args);
+    va_end(args);
+    return result;
+}
+
 /* Large tiles where they leave little of themselves unused and there are enough of them. */
 static int cvncl_tile_size(const cvncl_backend *b, int M, int N, int Z)
 {
@@ -1415,10 +1463,10 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  * ==============================================================================================
  *   Images are channels last where their layers can work so: [N, ..., C] in the place that the plan
  *   has for [N, C, ...], value and gradient alike. Convolutions and batch norms make it so; pools,
- *   elementwise functions, resizing and concat over channels follow their inputs; all others, and
- *   what the host sees, have the host's order. A view has its input's. A layer that finds an
- *   operand in the other order gets a copy in `spare` for as long as it runs, and its gradient goes
- *   back the same way. */
+ *   elementwise functions, dropout, arithmetic with broadcasting, resizing and concat over channels
+ *   follow their inputs; all others, and what the host sees, have the host's order. A view has its
+ *   input's. A layer that finds an operand in the other order gets a copy in `spare` for as long as
+ *   it runs, and its gradient goes back the same way. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1480,6 +1528,7 @@ static void cvncl_release(void *device)
         b->api.EnqueueUnmapMemObject(b->queue, d->pinned.memory, d->landing, 0, NULL, NULL);
     b->api.Finish(b->queue);
     if (d->event) b->api.ReleaseEvent(d->event);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
     for (int i = 0; i < d->pieces; i++) cvncl_give_back(b, &d->arena[i]);
     cvncl_give_back(b, &d->tables);
     cvncl_give_back(b, &d->work);
@@ -1689,7 +1738,6 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (!d->order || !d->last || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
     memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
-    d->version = 1;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         cvncl_choose_order(d, plan, id);
@@ -1755,17 +1803,20 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     return result;
 }
 
-/* Where the host finds losses and output: pinned, so that reading them need not wait. */
+/* Where the host finds losses and output and leaves inputs: pinned, so that neither need wait. */
 static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = d->landed = d->landing_begin;
+    size_t bytes = d->landed = d->landing_begin, inputs = 0;
     int32_t status;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight != 0 || id == net->output)
-            bytes = cvni_add_size(bytes, cvni_mul_size(cvni_elements(l->shape), sizeof(float)));
+        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+        if (l->loss_weight != 0 || id == net->output) bytes = cvni_add_size(bytes, own);
+        if (l->op->flags & CVNI_SOURCE) inputs = cvni_add_size(inputs, own);
     }
+    d->sending = d->sent = bytes;
+    bytes = cvni_add_size(bytes, inputs);
     status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
     if (d->pinned.memory)
         d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
@@ -1842,6 +1893,39 @@ static cvn_result cvncl_write(cvn_net *net, void *memory, size_t at, const void 
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
 
+static int32_t cvncl_wait_for(const cvncl_backend *b, void **event)
+{
+    int32_t status = 0;
+    if (*event) {
+        status = b->api.WaitForEvents(1, event);
+        b->api.ReleaseEvent(*event);
+    }
+    *event = NULL;
+    return status;
+}
+
+/* The same through pinned memory, where there is room: the caller's is free again at once. */
+static cvn_result cvncl_write_later(cvn_net *net, void *memory, size_t at, const void *from,
+                                    size_t bytes)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_backend *b = d->b;
+    int32_t status = 0;
+    if (bytes > d->pinned.bytes - d->sending) return cvncl_write(net, memory, at, from, bytes);
+    if (bytes > d->pinned.bytes - d->sent) {
+        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: for all */
+        if (status != 0) return cvncl_fail(net, "clWaitForEvents", status);
+        d->sent = d->sending;
+    }
+    memcpy(d->landing + d->sent, from, bytes);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
+    d->sent_event = NULL;
+    status = b->api.EnqueueWriteBuffer(b->queue, memory, 0, at, bytes, d->landing + d->sent, 0,
+                                       NULL, &d->sent_event);
+    d->sent += bytes;
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
 static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, size_t bytes)
 {
     const cvncl_backend *b = cvncl_of(net);
@@ -1861,16 +1945,30 @@ static void *cvncl_piece(const cvncl_net *d, size_t at)
     return d->arena[at / d->b->base.piece].memory;
 }
 
-/* Parameters come first in the arena. */
+/* Bytes of the parameters, which come first in the arena, change: what is packed of them is old. */
+static void cvncl_changed(const cvn_net *net, size_t at, size_t bytes)
+{
+    cvncl_packed *packed = cvncl_net_of(net)->packed_at;
+    const size_t begin = at / sizeof(float), end = (at + bytes) / sizeof(float);
+    for (int id = 1; id < net->layer_count && at < net->plan.grads; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_param *w = l->params ? &net->params[l->param[0]] : NULL;
+        if (w && w->offset < end && w->offset + w->count > begin)
+            packed[2 * id].fresh = packed[2 * id + 1].fresh = 0;
+    }
+}
+
 static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t bytes)
 {
-    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_net *d = cvncl_net_of(net);
     const unsigned char *p = (const unsigned char *)from;
+    const int passing = at >= net->plan.batch;          /* inputs, not the persistent part */
     cvn_result result = CVN_OK;
-    if (at < net->plan.grads) d->version++;
+    cvncl_changed(net, at, bytes);
     for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
         n = cvncl_stretch(d, at, bytes);
-        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+        result = (passing ? cvncl_write_later : cvncl_write)(net, cvncl_piece(d, at),
+                                                             at % d->b->base.piece, p, n);
     }
     return result;
 }
@@ -2009,7 +2107,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     cvncl_reply *r = &d->reply[d->replies];
     int32_t status;
     if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
-        bytes > d->pinned.bytes - d->landed)
+        bytes > d->sending - d->landed)
         return cvncl_pull_tensor(net, l, l->y);
     r->to = l->y;
     r->at = d->landed;
@@ -2029,12 +2127,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_answer(cvn_net *net)
 {
     cvncl_net *d = cvncl_net_of(net);
-    int32_t status = 0;
-    if (d->event) {
-        status = d->b->api.WaitForEvents(1, &d->event);
-        d->b->api.ReleaseEvent(d->event);
-        d->event = NULL;
-    }
+    const int32_t status = cvncl_wait_for(d->b, &d->event);
     for (int i = 0; i < d->replies && status == 0; i++)
         memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
     d->replies = 0;
@@ -2058,7 +2151,8 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
  * ==============================================================================================
  *   A way to multiply is a kernel with its tile. ROWS: an item has rows of vectors of columns;
  *   DOTS: sums along k, a vector each, where both matrices lie along k; TILED: through local
- *   memory; MMA: on matrix units (>>cl-mma). A kernel is built when a shape first needs it, for
+ *   memory; MMA, WGMMA: on matrix units, a warp's instructions (>>cl-mma) or those of four warps
+ *   (>>cl-wgmma). A kernel is built when a shape first needs it, for
  *   one layout of the matrices. Which way goes with which device and shape: cvncl_vendors, or
  *   what >>cl-tune has measured. ROWS and TILED add up in the order of k, so tiles do not change
  *   results. */
@@ -2066,23 +2160,35 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
 static const char cvncl_text_product[] =
     "/* c[z][m][n] = act(sum over k of a[z][m][k] b[z][k][n] + bias[n] + with[z][m][n]); with may\n"
     " * be c. a lies [M, K] (FAST_A) or [K, M], b [N, K] (FAST_B) or [K, N]; ld: elements from a\n"
-    " * line to the next. A tile is TM x TN, of it WM x WN an item's or a warp's. VEC 4: lines of\n"
-    " * a and b begin at 16 bytes and have a multiple of 4 elements. */\n"
+    " * line to the next. length < K: z counts slices of k, each with a c. A tile is TM x TN, of\n"
+    " * it WM x WN an item's or a warp's. VEC 4: lines of a and b begin at 16 bytes and have a\n"
+    " * multiple of 4 elements. */\n"
     "#if !CONV\n"
     "#define PARAMS \\\n"
     "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), const int M, const int N, const int K, \\\n"
     "    const int lda, const int az, const int ldb, const int bz, const int ldc, \\\n"
-    "    const int cz, const float slope, const float most\n"
+    "    const int cz, const int length, const float slope, const float most\n"
     "#define SETUP \\\n"
-    "    const int z = get_group_id(2), first = 0, last = K; \\\n"
+    "    const int z = get_group_id(2), first = length < K ? z * length : 0; \\\n"
+    "    const int last = min(first + length, K); \\\n"
     "    AT(a); AT(b); AT(bias); AT(with); AT(c); \\\n"
     "    a += (size_t)z * az; b += (size_t)z * bz; c += (size_t)z * cz; with += (size_t)z * cz;\n"
     "#define A(m, k) a[FAST_A ? (size_t)(m) * lda + (k) : (size_t)(k) * lda + (m)]\n"
     "#define B(k, n) b[FAST_B ? (size_t)(n) * ldb + (k) : (size_t)(k) * ldb + (n)]\n"
-    "#define PLACE(m, n) ((size_t)(m) * ldc + (n))\n"
+    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
+    "#define ADDED(m) (HAS(with) ? with + (size_t)(m) * ldc : 0)\n"
+    "#define TARGET(m) (c + (size_t)(m) * ldc)\n"
+    "#define LAST(v) clamped(v, slope, most)\n"
+    "#define WHOLE(n) \\\n"
+    "    ((((int)c_at | (HAS(with) ? (int)with_at : 0) | ldc | N | cz) & ((n) - 1)) == 0)\n"
     "#endif\n"
     "#define IX (TN / WN)\n"
     "#define IY (TM / WM)\n"
+    "/* Tiles lie along the first axis, those of the same rows together: some devices have few\n"
+    " * groups on the second. */\n"
+    "#define TILES_N ((N + TN - 1) / TN)\n"
+    "#define FIRST_M ((int)get_group_id(0) / TILES_N * TM)\n"
+    "#define FIRST_N ((int)get_group_id(0) % TILES_N * TN)\n"
     "#if UNROLL\n"
     "#define EACH(i, n) _Pragma(\"unroll\") for (int i = 0; i < (n); i++)\n"
     "#else\n"
@@ -2091,19 +2197,19 @@ static const char cvncl_text_product[] =
 
 static const char cvncl_text_plain[] =
     "#define STORE(m, n, v) \\\n"
-    "    c[PLACE(m, n)] = clamped((v) + (HAS(bias) ? bias[n] : 0) + \\\n"
-    "                                 (HAS(with) ? with[PLACE(m, n)] : 0), slope, most)\n"
+    "    TARGET(m)[n] = LAST((v) + SHIFT(n) + (HAS(with) ? with[(size_t)(m) * ldc + (n)] : 0))\n"
     "\n"
     "#if DOTS\n"
     "/* Sums along k, a vector wide; lines beyond the edge are the last one again. */\n"
     "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
-    "    const int m0 = get_global_id(1) * WM, n0 = get_global_id(0) * WN, whole = K - K % WIDE;\n"
     "    VECTOR sum[WM][WN], x[WN];\n"
     "    SETUP\n"
+    "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
+    "    const int whole = last - (last - first) % WIDE;\n"
     "    EACH(i, WM) EACH(j, WN) sum[i][j] = 0;\n"
-    "    for (int k = 0; k < whole; k += WIDE) {\n"
+    "    for (int k = first; k < whole; k += WIDE) {\n"
     "        EACH(j, WN) x[j] = VLOAD(0, &B(k, min(n0 + j, N - 1)));\n"
     "        EACH(i, WM) {\n"
     "            const VECTOR v = VLOAD(0, &A(min(m0 + i, M - 1), k));\n"
@@ -2117,7 +2223,7 @@ static const char cvncl_text_plain[] =
     "            VSTORE(sum[i][j], 0, part);\n"
     "            for (int w = WIDE / 2; w > 0; w /= 2)\n"
     "                for (int l = 0; l < w; l++) part[l] += part[l + w];\n"
-    "            for (int k = whole; k < K; k++) rest += A(m, k) * B(k, n);\n"
+    "            for (int k = whole; k < last; k++) rest += A(m, k) * B(k, n);\n"
     "            if (m0 + i < M && n0 + j < N) STORE(m, n, part[0] + rest);\n"
     "        }\n"
     "}\n"
@@ -2126,18 +2232,18 @@ static const char cvncl_text_plain[] =
     "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
-    "    const int m0 = get_global_id(1) * WM, n = get_global_id(0) * WN;\n"
-    "    const int n0 = max(min(n, N - WN), 0);\n"
     "    VECTOR sum[WM];\n"
     "    SETUP\n"
+    "    const int m0 = FIRST_M + get_local_id(1) * WM, n = FIRST_N + get_local_id(0) * WN;\n"
+    "    const int n0 = max(min(n, N - WN), 0);\n"
     "    EACH(i, WM) sum[i] = 0;\n"
     "    if (!FAST_B && N >= WN)\n"
-    "        for (int k = 0; k < K; k++) {\n"
+    "        for (int k = first; k < last; k++) {\n"
     "            const VECTOR x = VLOAD(0, &B(k, n0));\n"
     "            EACH(i, WM) sum[i] += A(min(m0 + i, M - 1), k) * x;\n"
     "        }\n"
     "    else\n"
-    "        for (int k = 0; k < K; k++) {\n"
+    "        for (int k = first; k < last; k++) {\n"
     "            float x[WN];\n"
     "            EACH(j, WN) x[j] = B(k, min(n0 + j, N - 1));\n"
     "            EACH(i, WM) sum[i] += A(min(m0 + i, M - 1), k) * VLOAD(0, x);\n"
@@ -2151,29 +2257,53 @@ static const char cvncl_text_plain[] =
     "}\n"
     "#endif\n";
 
-static const char cvncl_text_tiled_load[] =
+static const char cvncl_text_slices[] =
+    "/* The sum over s of part[s][i], n elements a slice. A group has WG/LANES elements, LANES\n"
+    " * items each, of which the first gets the sum. */\n"
+    "#define LANES (WG >= 256 ? 8 : 1)\n"
+    "#define SLICED (get_group_id(0) * (WG / LANES) + get_local_id(0) % (WG / LANES))\n"
+    "float sum_of_slices(global const float *part, const int i, const int n, const int slices,\n"
+    "                    local float *shared)\n"
+    "{\n"
+    "    const int t = get_local_id(0);\n"
+    "    float sum = 0;\n"
+    "    if (i < n)\n"
+    "        for (int s = t / (WG / LANES); s < slices; s += LANES)\n"
+    "            sum += part[(size_t)s * n + i];\n"
+    "    shared[t] = sum;\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "    for (int l = t + WG / LANES; l < WG; l += WG / LANES) sum += shared[l];\n"
+    "    return sum;\n"
+    "}\n";
+
+static const char cvncl_text_product_sum[] =
+    "/* c[m][n] = act(the sum of part[s][m][n] + bias[n] + with[m][n]); count: M*N */\n"
+    "kernel void product_sum(IN(part), IN(bias), MEM(with), MEM(c), const int count,\n"
+    "                        const int slices, const int N, const int ldc, const float slope,\n"
+    "                        const float most)\n"
+    "{\n"
+    "    local float shared[WG];\n"
+    "    const int i = SLICED, at = i / N * ldc + i % N;\n"
+    "    AT(part); AT(bias); AT(with); AT(c);\n"
+    "    float v = sum_of_slices(part, i, count, slices, shared);\n"
+    "    if (i >= count || get_local_id(0) >= WG / LANES) return;\n"
+    "    v += HAS(bias) ? bias[i % N] : 0;\n"
+    "    c[at] = clamped(v + (HAS(with) ? with[at] : 0), slope, most);\n"
+    "}\n";
+
+static const char cvncl_text_tiled_layout[] =
     "#define ITEMS (IX * IY)\n"
     "#define A4 (TM * TK / 4 / ITEMS)\n"
     "#define B4 (TN * TK / 4 / ITEMS)\n"
     "#define LA (TM + 4)\n"
     "#define LB (TN + 4)\n"
-    "#define ROW(i) ((i) / 4 * (IY * 4) + y * 4 + (i) % 4)\n"
-    "#define COLUMN(j) ((j) / 4 * (IX * 4) + x * 4 + (j) % 4)\n"
+    "#define ACROSS (IX < 8 ? IX : 8)\n"
+    "#define ROW(i) ((i) / 4 * (IY * 4) + ty * 4 + (i) % 4)\n"
+    "#define COLUMN(j) ((j) / 4 * (IX * 4) + tx * 4 + (j) % 4)\n"
     "\n"
     "/* The f-th 4 elements of a tile of T lines: along k (FAST), or along the lines. */\n"
     "#define LINE(FAST, f, T) (FAST ? (f) / (TK / 4) : (f) % ((T) / 4) * 4)\n"
     "#define DEEP(FAST, f, T) (FAST ? (f) % (TK / 4) * 4 : (f) / ((T) / 4))\n"
-    "\n"
-    "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const float *p, const int left)\n"
-    "{\n"
-    "#if VEC == 4\n"
-    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
-    "#else\n"
-    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
-    "                    left > 3 ? p[3] : 0);\n"
-    "#endif\n"
-    "}\n"
     "\n"
     "/* 4 elements into local memory, [k][line]. */\n"
     "void put(local float *to, const int ld, const int fast, const float4 v)\n"
@@ -2188,41 +2318,63 @@ static const char cvncl_text_tiled_load[] =
     "    }\n"
     "}\n";
 
+static const char cvncl_text_tiled_load[] =
+    "/* Of 4 elements at p those that there are. */\n"
+    "float4 four(global const float *p, const int left)\n"
+    "{\n"
+    "#if VEC == 4\n"
+    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
+    "#else\n"
+    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
+    "                    left > 3 ? p[3] : 0);\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "/* What an item keeps of a place of a and b, and the 4 elements there. Lines beyond the edge\n"
+    " * are the last ones again; k beyond the last is zero. */\n"
+    "#if !CONV\n"
+    "#define SPOT int\n"
+    "#define SPOT_A(m, k) (FAST_A ? min(m, M - 1) * lda : min(m, M - VEC))\n"
+    "#define QUAD_A(spot, m, k) \\\n"
+    "    four(a + spot + (FAST_A ? (k) : (k) * lda), \\\n"
+    "         FAST_A ? last - (k) : (k) < last ? M - spot : 0)\n"
+    "#define NEXT_A(spot)\n"
+    "#define SPOT_B(n) (FAST_B ? min(n, N - 1) * ldb : min(n, N - VEC))\n"
+    "#define QUAD_B(spot, k) \\\n"
+    "    four(b + spot + (FAST_B ? (k) : (k) * ldb), \\\n"
+    "         FAST_B ? last - (k) : (k) < last ? N - spot : 0)\n"
+    "#endif\n";
+
 static const char cvncl_text_tiled[] =
-    "/* While a tile is multiplied the next one is on its way to registers. Items of 32 lie 8 x\n"
-    " * 4: they read 128 bytes of b from local memory, 64 of a. Lines beyond the edge are the\n"
-    " * last ones again; k beyond K is zero. */\n"
+    "/* While a tile is multiplied the next one is on its way to registers. Items of 32 lie\n"
+    " * ACROSS x 32/ACROSS: 8 x 4 of them read 128 bytes of b from local memory, 64 of a. */\n"
     "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
     "    local float4 la[STAGES * TK * LA / 4], lb[STAGES * TK * LB / 4];\n"
-    "    const int t = get_local_id(0), m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
-    "    const int x = t / 32 % (IX / 8) * 8 + t % 8, y = t / 32 / (IX / 8) * 4 + t % 32 / 8;\n"
+    "    const int t = get_local_id(0), across = IX / ACROSS;\n"
+    "    const int tx = t / 32 % across * ACROSS + t % ACROSS;\n"
+    "    const int ty = t / 32 / across * (32 / ACROSS) + t % 32 / ACROSS;\n"
     "    float sum[WM][WN];\n"
     "    float4 fa[A4], fb[B4];\n"
-    "    int row[A4], column[B4], stage = 0;\n"
+    "    SPOT spot_a[A4];\n"
+    "    int spot_b[B4], stage = 0;\n"
     "    SETUP\n"
+    "    const int m0 = FIRST_M, n0 = FIRST_N;\n"
     "    EACH(l, A4) {\n"
-    "        const int m = min(m0 + LINE(FAST_A, t + l * ITEMS, TM), FAST_A ? M - 1 : M - VEC);\n"
-    "        row[l] = FAST_A ? m * lda : m;\n"
+    "        const int e = t + l * ITEMS;\n"
+    "        spot_a[l] = SPOT_A(m0 + LINE(FAST_A, e, TM), first + DEEP(FAST_A, e, TM));\n"
     "    }\n"
-    "    EACH(l, B4) {\n"
-    "        const int n = min(n0 + LINE(FAST_B, t + l * ITEMS, TN), FAST_B ? N - 1 : N - VEC);\n"
-    "        column[l] = FAST_B ? n * ldb : n;\n"
-    "    }\n"
+    "    EACH(l, B4) spot_b[l] = SPOT_B(n0 + LINE(FAST_B, t + l * ITEMS, TN));\n"
     "    EACH(i, WM) EACH(j, WN) sum[i][j] = 0;\n"
-    "    for (int next = 0; next < K + TK; next += TK) {\n"
+    "    for (int next = first; next < last + TK; next += TK) {\n"
     "        EACH(l, A4) {\n"
-    "            const int k = next + DEEP(FAST_A, t + l * ITEMS, TM);\n"
-    "            fa[l] = four(a + row[l] + (FAST_A ? k : k * lda),\n"
-    "                         FAST_A ? K - k : k < K ? M - row[l] : 0);\n"
+    "            const int e = t + l * ITEMS;\n"
+    "            fa[l] = QUAD_A(spot_a[l], m0 + LINE(FAST_A, e, TM), next + DEEP(FAST_A, e, TM));\n"
+    "            NEXT_A(spot_a[l]);\n"
     "        }\n"
-    "        EACH(l, B4) {\n"
-    "            const int k = next + DEEP(FAST_B, t + l * ITEMS, TN);\n"
-    "            fb[l] = four(b + column[l] + (FAST_B ? k : k * ldb),\n"
-    "                         FAST_B ? K - k : k < K ? N - column[l] : 0);\n"
-    "        }\n"
-    "        if (next > 0) {\n"
+    "        EACH(l, B4) fb[l] = QUAD_B(spot_b[l], next + DEEP(FAST_B, t + l * ITEMS, TN));\n"
+    "        if (next > first) {\n"
     "            EACH(k, TK) {\n"
     "                float ra[WM], rb[WN];\n"
     "                EACH(i4, WM / 4) {\n"
@@ -2242,53 +2394,55 @@ static const char cvncl_text_tiled[] =
     "        stage = (stage + 1) % STAGES;\n"
     "        if (STAGES == 1) barrier(CLK_LOCAL_MEM_FENCE);\n"
     "        EACH(l, A4) {\n"
-    "            const int f = t + l * ITEMS;\n"
-    "            const int at = (stage * TK + DEEP(FAST_A, f, TM)) * LA + LINE(FAST_A, f, TM);\n"
+    "            const int e = t + l * ITEMS;\n"
+    "            const int at = (stage * TK + DEEP(FAST_A, e, TM)) * LA + LINE(FAST_A, e, TM);\n"
     "            put((local float *)la + at, LA, FAST_A, fa[l]);\n"
     "        }\n"
     "        EACH(l, B4) {\n"
-    "            const int f = t + l * ITEMS;\n"
-    "            const int at = (stage * TK + DEEP(FAST_B, f, TN)) * LB + LINE(FAST_B, f, TN);\n"
+    "            const int e = t + l * ITEMS;\n"
+    "            const int at = (stage * TK + DEEP(FAST_B, e, TN)) * LB + LINE(FAST_B, e, TN);\n"
     "            put((local float *)lb + at, LB, FAST_B, fb[l]);\n"
     "        }\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
     "    EACH(j, WN) {\n"
-    "        const float v = HAS(bias) ? bias[min(n0 + COLUMN(j), N - 1)] : 0;\n"
+    "        const float v = SHIFT(min(n0 + COLUMN(j), N - 1));\n"
     "        EACH(i, WM) sum[i][j] += v;\n"
     "    }\n"
-    "    if (HAS(with))\n"
-    "        EACH(i, WM)\n"
-    "            EACH(j, WN)\n"
-    "                if (m0 + ROW(i) < M && n0 + COLUMN(j) < N)\n"
-    "                    sum[i][j] += with[PLACE(m0 + ROW(i), n0 + COLUMN(j))];\n"
-    "    EACH(i, WM) EACH(j, WN) sum[i][j] = clamped(sum[i][j], slope, most);\n"
-    "    if (((c_at | ldc | N | cz) & 3) == 0)\n"
-    "        EACH(i, WM)\n"
-    "            EACH(j4, WN / 4) {\n"
-    "                const int j = 4 * j4, m = m0 + ROW(i), n = n0 + COLUMN(j);\n"
-    "                const float4 v = (float4)(sum[i][j], sum[i][j + 1], sum[i][j + 2],\n"
-    "                                          sum[i][j + 3]);\n"
-    "                if (m < M && n < N) *(global float4 *)(c + PLACE(m, n)) = v;\n"
+    "    EACH(i, WM) {\n"
+    "        const int m = m0 + ROW(i);\n"
+    "        global const float *old = ADDED(min(m, M - 1));\n"
+    "        global float *to = TARGET(min(m, M - 1));\n"
+    "        EACH(j4, WN / 4) {\n"
+    "            const int j = 4 * j4, n = n0 + COLUMN(j);\n"
+    "            float4 v = (float4)(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);\n"
+    "            if (WHOLE(4) && m < M && n < N) {\n"
+    "                if (old) v += *(global const float4 *)(old + n);\n"
+    "                *(global float4 *)(to + n) = (float4)(LAST(v.s0), LAST(v.s1), LAST(v.s2),\n"
+    "                                                      LAST(v.s3));\n"
+    "            } else if (m < M) {\n"
+    "                EACH(l, 4)\n"
+    "                    if (n + l < N)\n"
+    "                        to[n + l] = LAST(sum[i][j + l] + (old ? old[n + l] : 0));\n"
     "            }\n"
-    "    else\n"
-    "        EACH(i, WM)\n"
-    "            EACH(j, WN)\n"
-    "                if (m0 + ROW(i) < M && n0 + COLUMN(j) < N)\n"
-    "                    c[PLACE(m0 + ROW(i), n0 + COLUMN(j))] = sum[i][j];\n"
+    "        }\n"
+    "    }\n"
     "}\n";
 
-typedef enum cvncl_kind { CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA } cvncl_kind;
+typedef enum cvncl_kind {
+    CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA, CVNCL_BY_WGMMA
+} cvncl_kind;
 
-/* How the matrices lie, a then b: along k, or m and n. The last two are MMA's products of a
- * convolution, both passes and the weights' gradient, as >>cl-conv has them. */
+/* How the matrices lie, a then b: along k, or m and n. The last two are the products of a
+ * convolution, both passes and the weights' gradient (>>cl-conv), which have their own loaders. */
 enum {
     CVNCL_GEMM_MN, CVNCL_GEMM_MK, CVNCL_GEMM_KN, CVNCL_GEMM_KK,
     CVNCL_LAYOUT_GATHER = 4 + CVNCL_GEMM_KN, CVNCL_LAYOUT_WEIGHTS = 8 + CVNCL_GEMM_MN
 };
 
-/* wide: elements of DOTS' vectors, stages of TILED and MMA; registers: at most that many an item,
- * where the compiler takes such an option. */
+/* wide: elements of DOTS' vectors, stages of the others; registers: at most that many an item,
+ * where the compiler takes such an option. WGMMA: item_m 64; item_n 64, 128 or 256; m * k and n * k
+ * are 16 elements an item, or a multiple. */
 typedef struct cvncl_way {
     cvncl_kind kind;
     cvncl_tile tile;
@@ -2298,7 +2452,8 @@ typedef struct cvncl_way {
 enum {                          /* in the order of cvncl_ways */
     CVNCL_ROWS_8X16, CVNCL_ROWS_4X16, CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16,
     CVNCL_DOTS_4X4, CVNCL_DOTS_32X32, CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X64,
-    CVNCL_TILED_32X32, CVNCL_MMA_128X128, CVNCL_MMA_64X64,
+    CVNCL_TILED_32X32, CVNCL_TILED_128X16, CVNCL_TILED_128X32, CVNCL_MMA_128X128, CVNCL_MMA_64X64,
+    CVNCL_WGMMA_128X128, CVNCL_WGMMA_64X64,
     CVNCL_STARTS
 };
 
@@ -2310,8 +2465,12 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_DOTS, { 32, 32, 1, 4, 4 }, 4, 0 }, { CVNCL_BY_TILED, { 128, 128, 16, 8, 8 }, 2, 0 },
     { CVNCL_BY_TILED, { 64, 64, 16, 8, 8 }, 2, 0 }, { CVNCL_BY_TILED, { 32, 64, 16, 4, 4 }, 2, 0 },
     { CVNCL_BY_TILED, { 32, 32, 32, 4, 4 }, 1, 0 },
+    { CVNCL_BY_TILED, { 128, 16, 16, 8, 4 }, 2, 0 },
+    { CVNCL_BY_TILED, { 128, 32, 16, 8, 4 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 128, 16, 64, 64 }, 3, 0 },
     { CVNCL_BY_MMA, { 64, 64, 16, 32, 32 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 64, 64, 32, 64, 64 }, 3, 0 },
 
     { CVNCL_BY_ROWS, { 16, 16, 1, 16, 16 }, 1, 0 }, { CVNCL_BY_ROWS, { 64, 128, 1, 8, 16 }, 1, 0 },
     { CVNCL_BY_DOTS, { 4, 4, 1, 4, 4 }, 16, 0 }, { CVNCL_BY_DOTS, { 16, 16, 1, 4, 4 }, 8, 0 },
@@ -2328,7 +2487,13 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_MMA, { 128, 64, 32, 64, 32 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 256, 16, 64, 64 }, 4, 0 },
     { CVNCL_BY_MMA, { 128, 256, 32, 64, 64 }, 3, 0 },
-    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }, { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 }
+    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }, { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
+    { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }
 };
 enum { CVNCL_WAYS = sizeof cvncl_ways / sizeof cvncl_ways[0] };
 
@@ -2379,10 +2544,10 @@ static const cvncl_vendor *cvncl_vendor_of(uint32_t vendor, int is_cpu, int loca
 static int cvncl_items(const cvncl_way *w)
 {
     return w->tile.m / w->tile.item_m * (w->tile.n / w->tile.item_n) *
-           (w->kind == CVNCL_BY_MMA ? 32 : 1);
+           (w->kind == CVNCL_BY_MMA ? 32 : w->kind == CVNCL_BY_WGMMA ? 128 : 1);
 }
 
-/* Bytes of local memory. */
+/* Bytes of local memory; twice what WGMMA takes with bf16. */
 static int cvncl_way_local(const cvncl_way *w)
 {
     const int pad = w->kind == CVNCL_BY_TILED ? 8 : 0;
@@ -2390,15 +2555,18 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of MMA's local memory the device tells too little. */
+/* Whether a way can be tried: of matrix units' local memory the device tells too little. WGMMA: a
+ * line of a tile has 128 bytes at most. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
-    if ((uint64_t)cvncl_items(w) > b->max_group || (layout > 3 && w->kind != CVNCL_BY_MMA))
-        return 0;
+    if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
     if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
     if (w->kind == CVNCL_BY_ROWS) return !b->local;
-    if (w->kind == CVNCL_BY_MMA)
-        return vector == 4 && b->precision != CVNCL_FP32 &&
+    if (w->kind == CVNCL_BY_WGMMA &&
+        (b->no_wgmma || w->tile.k * (b->precision == CVNCL_BF16 ? 2 : 4) > 128))
+        return 0;
+    if (w->kind >= CVNCL_BY_MMA)
+        return (vector == 4 || w->kind == CVNCL_BY_WGMMA) && b->precision != CVNCL_FP32 &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
 }
@@ -2423,9 +2591,11 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
                  w->registers && b->register_option ? " -cl-nv-maxrregcount=128" : "");
 }
 
-static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind,
-                                          int layout);                      /* >>cl-conv */
+static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
+                                const char **texts);                        /* >>cl-conv */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
+static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
+                                   int32_t *status);                        /* >>cl-wgmma */
 
 static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout, int vector)
 {
@@ -2439,15 +2609,14 @@ static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout
 static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector, void **program,
                                int32_t *status)
 {
-    const char *const *all = cvncl_way_texts(b, cvncl_ways[way].kind, layout);
+    const int spliced = cvncl_ways[way].kind == CVNCL_BY_WGMMA && !b->emulate;
     const char *texts[CVNCL_MAX_TEXTS];
+    const uint32_t count = cvncl_way_texts(b, cvncl_ways[way].kind, layout, texts);
     char options[400];
-    uint32_t count = 0;
     void *kernel = NULL;
-    for (; all[count]; count++) texts[count] = all[count];
     cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
-    *program = cvncl_kept_program(b, texts, count, options);
+    *program = cvncl_kept_program(b, texts, count, options, spliced);
     if (*program) kernel = b->api.CreateKernel(*program, "product", status);
     if (kernel) return kernel;
     if (*program) b->api.ReleaseProgram(*program);
@@ -2455,9 +2624,10 @@ static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector
     *program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, status);
     if (!*program) return NULL;
     *status = b->api.BuildProgram(*program, 1, &b->device, options, NULL, NULL);
+    if (*status == 0 && spliced) *program = cvncl_spliced_program(b, *program, options, status);
     if (*status == 0) kernel = b->api.CreateKernel(*program, "product", status);
 #ifndef CONVNET_NO_STDIO
-    if (kernel) cvncl_keep_program(b, *program, texts, count, options);
+    if (kernel) cvncl_keep_program(b, *program, texts, count, options, spliced);
 #endif
     return kernel;
 }
@@ -2484,59 +2654,79 @@ static cvncl_built *cvncl_get_built(cvncl_backend *b, int way, int layout, int v
     built->layout = layout;
     built->vector = vector;
     built->kernel = cvncl_way_program(b, way, layout, vector, &built->program, &status);
-    if (built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA && !cvncl_mma_works(b, built))
+    if (cvncl_ways[way].kind >= CVNCL_BY_MMA && (!built->kernel || !cvncl_mma_works(b, built)))
         cvncl_drop_built(b, built);
-    if (!built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA) cvncl_drop_built(b, built);
     built->next = b->built;
     b->built = built;
     return built;
 }
 
-static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, int M, int N, int batch)
+/* What a product is for choosing a way: a tuned choice serves all of one class. taps: of a
+ * convolution, whose channels times taps are K, of the weights' gradient M. */
+typedef struct cvncl_class {
+    int layout, vector, batch, M, N, K, taps;
+} cvncl_class;
+
+/* Rows as a way's items have them: ROWS has those of one tap together. */
+static int cvncl_way_rows(const cvncl_way *w, const cvncl_class *c)
+{
+    const int item = w->tile.item_m;
+    const int channels = c->M / cvni_max(1, c->taps);
+    if (w->kind != CVNCL_BY_ROWS || c->layout != CVNCL_LAYOUT_WEIGHTS || channels < item)
+        return c->M;
+    return c->taps * cvni_ceil_div(channels, item) * item;
+}
+
+static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, const cvncl_class *c)
 {
     const cvncl_way *w = &cvncl_ways[built->way];
     const cvncl_tile *t = &w->tile;
     const int plain = w->kind < CVNCL_BY_TILED;
+    const size_t tiles = (size_t)cvni_ceil_div(c->N, t->n) *
+                         (size_t)cvni_ceil_div(cvncl_way_rows(w, c), t->m);
     const size_t local[3] = { (size_t)(plain ? t->n / t->item_n : cvncl_items(w)),
                               (size_t)(plain ? t->m / t->item_m : 1), 1 };
-    const size_t global[3] = { (size_t)cvni_ceil_div(N, t->n) * local[0],
-                               (size_t)cvni_ceil_div(M, t->m) * local[1], (size_t)batch };
+    const size_t global[3] = { tiles * local[0], local[1], (size_t)c->batch };
     return b->api.EnqueueNDRangeKernel(b->queue, built->kernel, 3, NULL, global, local, 0, NULL,
                                        NULL);
 }
 
-/* Whether a tile suits a product: little of it unused, and enough of them. */
-static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, int M, int N, int batch)
+/* Whether a tile suits a product: little of it unused, and enough of them. The columns of a
+ * convolution are padded, so there a single item is never too wide. */
+static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, const cvncl_class *c)
 {
-    const double tiles = (double)cvni_ceil_div(M, t->m) * cvni_ceil_div(N, t->n) * batch;
-    return 4 * M >= 3 * t->m && 4 * N >= 3 * t->n && tiles >= b->units;
+    const double tiles = (double)cvni_ceil_div(c->M, t->m) * cvni_ceil_div(c->N, t->n) * c->batch;
+    const int wide = 4 * c->N >= 3 * t->n || (c->layout > 3 && t->n == t->item_n);
+    return 4 * c->M >= 3 * t->m && wide && tiles >= b->units;
 }
-
-/* What a product is for choosing a way: a tuned choice serves all of one class. */
-typedef struct cvncl_class {
-    int layout, vector, batch, M, N, K;
-} cvncl_class;
 
 static int cvncl_tuned(const cvncl_backend *b, const cvncl_class *c);       /* >>cl-tune */
 static void cvncl_tune(cvncl_backend *b, const cvncl_class *c);
+
+/* Ways on matrix units, the likely best first: for large products, for smaller ones. */
+static const int cvncl_matrix_ways[2][2] = { { CVNCL_WGMMA_128X128, CVNCL_MMA_128X128 },
+                                             { CVNCL_WGMMA_64X64, CVNCL_MMA_64X64 } };
 
 /* The i-th way to try, the likely best first; -1: none left. */
 static int cvncl_nth_way(const cvncl_backend *b, const cvncl_class *c, int i)
 {
     const cvncl_vendor *s = b->vendor;
-    int ways[8];
+    int ways[12];
     int count = 0;
     const int tuned = cvncl_tuned(b, c);
     if (tuned >= 0) ways[count++] = tuned;
-    if (b->precision != CVNCL_FP32 && c->vector == 4 && c->M >= 32 && c->N >= 32) {
-        if (cvncl_tile_suits(b, &cvncl_ways[CVNCL_MMA_128X128].tile, c->M, c->N, c->batch))
-            ways[count++] = CVNCL_MMA_128X128;
-        ways[count++] = CVNCL_MMA_64X64;
+    if (b->precision != CVNCL_FP32 && c->M >= 32 && c->N >= 32) {
+        const int *large = cvncl_matrix_ways[0], *small = cvncl_matrix_ways[1];
+        if (cvncl_tile_suits(b, &cvncl_ways[large[0]].tile, c))
+            for (int j = 0; j < 2; j++) ways[count++] = large[j];
+        for (int j = 0; j < 2; j++) ways[count++] = small[j];
     }
-    if (c->layout > 3) return i < count ? ways[i] : -1;
     if (s->dots && c->layout == CVNCL_GEMM_KK) ways[count++] = s->dots;
+    for (int j = CVNCL_TILED_128X16; j <= CVNCL_TILED_128X32 && b->local; j++)
+        if (c->N <= cvncl_ways[j].tile.n && cvncl_tile_suits(b, &cvncl_ways[j].tile, c))
+            ways[count++] = j;
     for (int j = 0; j < 2; j++)
-        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c->M, c->N, c->batch))
+        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c))
             ways[count++] = s->way[j];
     ways[count++] = s->way[2];
     return i < count ? ways[i] : -1;
@@ -2565,7 +2755,8 @@ static void cvncl_clamp(const cvni_layer *act, float *slope, float *most)
 
 /* c[z][m*ldc + n] = act(sum over k of a[z][m*am + k*ak]*b[z][k*bk + n*bn] + bias[n] +
  * with[z][m*ldc + n]), or, add, += the sum; z: `batch` of them (0: one), az, bz, cz apart. Of am
- * and ak one is 1, of bk and bn too; the layout tells which. with NULL: without. */
+ * and ak one is 1, of bk and bn too; the layout tells which. with NULL: without. slices > 1: of
+ * `length` elements of k each, summed in the work; without a batch. */
 typedef struct cvncl_product {
     int M, N, K, am, ak, bk, bn, ldc, add;
     const float *a, *b, *bias;
@@ -2573,6 +2764,7 @@ typedef struct cvncl_product {
     const cvni_layer *act;
     const float *with;
     int batch, az, bz, cz;
+    int slices, length;
 } cvncl_product;
 
 /* A product whose matrices begin at a and b, in elements. */
@@ -2583,11 +2775,12 @@ static cvncl_class cvncl_class_of(int layout, const cvncl_product *p, size_t a, 
     const int ends = (a_k ? p->am | p->K : p->ak | p->M) | (b_k ? p->bn | p->K : p->bk | p->N);
     cvncl_class c;
     c.layout = layout;
-    c.batch = cvni_max(1, p->batch);
+    c.batch = p->slices > 1 ? p->slices : cvni_max(1, p->batch);
     c.vector = (a | b | (size_t)(ends | p->az | p->bz)) & 3 ? 1 : 4;
     c.M = p->M;
     c.N = p->N;
-    c.K = p->K;
+    c.K = p->slices > 1 ? p->length : p->K;
+    c.taps = 0;
     return c;
 }
 
@@ -2620,25 +2813,49 @@ static cvn_result cvncl_run_product(cvn_net *net, const cvncl_built *built, cons
     va_start(args, format);
     status = cvncl_arguments(net, built->kernel, format, args);
     va_end(args);
-    if (status == 0) status = cvncl_run_built(cvncl_of(net), built, c->M, c->N, c->batch);
+    if (status == 0) status = cvncl_run_built(cvncl_of(net), built, c);
     return status == 0 ? CVN_OK : cvncl_fail(net, "product", status);
+}
+
+/* Slices into which K is cut where a product has too few elements for the device: no shorter ones
+ * than `least`. The same whatever way is taken, for they decide about rounding. */
+static int cvncl_slices(const cvncl_backend *b, double elements, int K, int least)
+{
+    const double wanted = (b->local || !b->is_cpu ? 32768.0 : 512.0) * b->units;
+    return cvni_max(1, cvni_min(cvni_min(K / least, 256), (int)ceil(wanted / elements)));
+}
+
+/* A sum of slices that lie in the work, into p. */
+static cvn_result cvncl_product_sum(cvn_net *net, const cvncl_product *p, float slope, float most)
+{
+    const int count = p->M * p->N;
+    return cvncl_each_sum(net, CVNCL_PRODUCT_SUM, count, "wppp" "iiii" "ff", 0, p->bias,
+                          p->add ? p->c : p->with, p->c, count, p->slices, p->N,
+                          p->ldc, (double)slope, (double)most);
 }
 
 static cvn_result cvncl_gemm(cvn_net *net, int layout, const cvncl_product *p)
 {
     const uintptr_t base = (uintptr_t)net->arena;
+    const int lda = layout / 2 ? p->am : p->ak;
+    const int ldb = layout % 2 ? p->bn : p->bk;
     const cvncl_class c = cvncl_class_of(layout, p, ((uintptr_t)p->a - base) / sizeof(float),
                                          ((uintptr_t)p->b - base) / sizeof(float));
     const cvncl_built *built;
     float slope, most;
+    cvn_result result;
     if (p->M <= 0 || p->N <= 0) return CVN_OK;
     built = cvncl_choose_built(cvncl_of(net), &c);
     if (!built) return cvncl_no_way(net, &c);
     cvncl_clamp(p->act, &slope, &most);
-    return cvncl_run_product(net, built, &c, "ppppp" "iiiiiiiii" "ff", p->a, p->b, p->bias,
-                             p->add ? p->c : p->with, p->c, p->M, p->N, p->K,
-                             layout / 2 ? p->am : p->ak, p->az, layout % 2 ? p->bn : p->bk, p->bz,
-                             p->ldc, p->cz, (double)slope, (double)most);
+    if (p->slices < 2)
+        return cvncl_run_product(net, built, &c, "ppppp" "iiiiiiiiii" "ff", p->a, p->b, p->bias,
+                                 p->add ? p->c : p->with, p->c, p->M, p->N, p->K, lda, p->az, ldb,
+                                 p->bz, p->ldc, p->cz, p->K, (double)slope, (double)most);
+    result = cvncl_run_product(net, built, &c, "ppppw" "iiiiiiiiii" "ff", p->a, p->b, NULL, NULL,
+                               0, p->M, p->N, p->K, lda, 0, ldb, 0, p->N, p->M * p->N, p->length,
+                               1.0, (double)INFINITY);
+    return result == CVN_OK ? cvncl_product_sum(net, p, slope, most) : result;
 }
 
 /* Slices into which sums over the rows of a matrix [rows, C] are cut, an item each element of
@@ -2663,14 +2880,8 @@ static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, 
     return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpii", 0, db, C, slices);
 }
 
-static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
-{
-    const cvni_dense d = cvni_dense_of(net, l);
-    return cvncl_column_work(cvncl_of(net), d.rows, d.units);
-}
-
 /* The products of a dense layer: layout by layout y, dw, dx; pointers are the caller's. */
-static cvncl_product cvncl_dense_product(const cvni_dense *d, int layout)
+static cvncl_product cvncl_dense_product(const cvncl_backend *b, const cvni_dense *d, int layout)
 {
     cvncl_product p;
     memset(&p, 0, sizeof p);
@@ -2681,74 +2892,105 @@ static cvncl_product cvncl_dense_product(const cvni_dense *d, int layout)
     p.ak = layout == CVNCL_GEMM_MN ? p.M : 1;
     p.bk = layout == CVNCL_GEMM_KK ? 1 : p.N;
     p.bn = layout == CVNCL_GEMM_KK ? p.K : 1;
+    p.length = cvni_ceil_div(p.K, cvncl_slices(b, (double)p.M * p.N, p.K, 128));
+    p.length = cvni_ceil_div(p.length, 32) * 32;        /* whole steps of all tiles */
+    p.slices = cvni_ceil_div(p.K, p.length);
     return p;
 }
 
-/* Matrix units' kernels for the passes of a convolution and, train, its weights' gradient. */
-static void cvncl_need_matrix(cvncl_backend *b, int train)
+static const int cvncl_dense_layouts[] = { CVNCL_GEMM_KK, CVNCL_GEMM_MN, CVNCL_GEMM_KN };
+
+/* Floats of work for the products of a dense layer, and the gradient of its bias. */
+static size_t cvncl_products_work(const cvncl_backend *b, const cvni_dense *d)
 {
-    static const int ways[] = { CVNCL_MMA_128X128, CVNCL_MMA_64X64 };
-    for (int i = 0; i < 2; i++)
-        for (int pass = 0; pass <= train; pass++) {
-            const int layout = pass ? CVNCL_LAYOUT_WEIGHTS : CVNCL_LAYOUT_GATHER;
-            if (cvncl_way_fits(b, &cvncl_ways[ways[i]], layout, 4))
-                cvncl_get_built(b, ways[i], layout, 4);
-        }
+    size_t work = cvncl_column_work(b, d->rows, d->units);
+    for (int i = 0; i < 3; i++) {
+        const cvncl_product p = cvncl_dense_product(b, d, cvncl_dense_layouts[i]);
+        if (p.slices > 1)
+            work = cvni_max_size(work, cvni_mul_size((size_t)p.slices,
+                                                     cvni_mul_size((size_t)p.M, (size_t)p.N)));
+    }
+    return work;
 }
 
-/* Kernels of all dense layers, tuned where that is wanted: before the first step, not in it. */
+static size_t cvncl_dense_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_dense d = cvni_dense_of(net, l);
+    return cvncl_products_work(cvncl_of(net), &d);
+}
+
+/* A kernel for a class, tuned where that is wanted: before the first step, not in it. */
+static cvn_result cvncl_need_class(cvn_net *net, const cvncl_class *c)
+{
+    cvncl_tune(cvncl_of(net), c);
+    return cvncl_choose_built(cvncl_of(net), c) ? CVN_OK : cvncl_no_way(net, c);
+}
+
+/* The same for a product of a dense layer; b: where its second matrix begins, in elements. */
+static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, int layout, size_t b)
+{
+    const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
+    const cvncl_class c = cvncl_class_of(layout, &p, 0, b);
+    return cvncl_need_class(net, &c);
+}
+
+static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train);    /* >>cl-conv */
+
 static cvn_result cvncl_need_products(cvn_net *net, int train)
 {
-    static const int layouts[] = { CVNCL_GEMM_KK, CVNCL_GEMM_MN, CVNCL_GEMM_KN };
-    cvncl_backend *b = cvncl_of(net);
-    for (int id = 1; id < net->layer_count; id++) {
+    cvn_result result = CVN_OK;
+    for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
         const cvni_layer *l = &net->layers[id];
-        cvni_dense d;
-        if (cvni_is_conv(l) && b->precision != CVNCL_FP32) cvncl_need_matrix(b, train);
+        if (cvni_is_conv(l) || cvni_outputs_second(l)) result = cvncl_need_conv(net, l, train);
         if (l->op != &cvni_op_dense) continue;
-        d = cvni_dense_of(net, l);
-        for (int i = 0; i < (train ? 3 : 1); i++) {
-            const cvncl_product p = cvncl_dense_product(&d, layouts[i]);
-            const size_t weight = net->params[l->param[0]].offset;      /* activations: aligned */
-            const cvncl_class c = cvncl_class_of(layouts[i], &p, 0,
-                                                 layouts[i] == CVNCL_GEMM_MN ? 0 : weight);
-            cvncl_tune(b, &c);
-            if (!cvncl_choose_built(b, &c)) return cvncl_no_way(net, &c);
+        for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
+            const int layout = cvncl_dense_layouts[i];      /* activations are aligned */
+            const size_t weight = layout == CVNCL_GEMM_MN ? 0 : net->params[l->param[0]].offset;
+            const cvni_dense d = cvni_dense_of(net, l);
+            result = cvncl_need_dense(net, &d, layout, weight);
         }
     }
-    return CVN_OK;
+    return result;
+}
+
+/* One of the three products; act NULL: none. */
+static cvn_result cvncl_run_dense(cvn_net *net, const cvni_dense *d, int layout, const float *a,
+                                  const float *b, const float *bias, float *c, int add,
+                                  const cvni_layer *act)
+{
+    cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
+    p.a = a;
+    p.b = b;
+    p.bias = bias;
+    p.c = c;
+    p.add = add;
+    p.act = act;
+    return cvncl_gemm(net, layout, &p);
 }
 
 static cvn_result cvncl_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_dense d = cvni_dense_of(net, l);
-    cvncl_product p = cvncl_dense_product(&d, CVNCL_GEMM_KK);
-    p.a = cvni_in(net, l, 0)->y;
-    p.b = cvni_run_weight(net, l);
-    p.bias = cvni_run_bias(net, l);
-    p.c = l->y;
-    p.act = cvni_activation(net, l);
-    return cvncl_gemm(net, CVNCL_GEMM_KK, &p);
+    return cvncl_run_dense(net, &d, CVNCL_GEMM_KK, cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
+                           cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
 }
 
 static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
 {
     const cvni_dense d = cvni_dense_of(net, l);
     cvni_layer *x = cvni_in(net, l, 0);
+    float *dw = cvni_weights_grad(net, l, 0);
     float *db = cvni_weights_grad(net, l, 1);
-    cvncl_product p = cvncl_dense_product(&d, CVNCL_GEMM_MN);
+    float *dx;
+    int add;
     cvn_result result = CVN_OK;
     if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units);
-    p.a = l->dy;
-    p.b = x->y;
-    p.c = cvni_weights_grad(net, l, 0);
-    p.add = 1;
-    if (p.c && result == CVN_OK) result = cvncl_gemm(net, CVNCL_GEMM_MN, &p);
-    p = cvncl_dense_product(&d, CVNCL_GEMM_KN);
-    p.a = l->dy;
-    p.b = cvni_weights(net, l, 0);
-    p.c = cvni_gradient_for(x, &p.add);
-    return p.c && result == CVN_OK ? cvncl_gemm(net, CVNCL_GEMM_KN, &p) : result;
+    if (dw && result == CVN_OK)
+        result = cvncl_run_dense(net, &d, CVNCL_GEMM_MN, l->dy, x->y, NULL, dw, 1, NULL);
+    dx = cvni_gradient_for(x, &add);
+    if (!dx || result != CVN_OK) return result;
+    return cvncl_run_dense(net, &d, CVNCL_GEMM_KN, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
+                           NULL);
 }
 
 /* ================================================================================================
@@ -2764,6 +3006,7 @@ static const char cvncl_text_mma_layout[] =
     "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction */\n"
     "#define ROW(i, l) (16 * (i) + (l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
+    "#define BLOCKS (WM / 16)            /* of 16 lines, of a warp */\n"
     "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
     " * reads at once lies in all banks: along k eight lines, else eight lines for four k. */\n"
     "#define ALONG_K(line, k) \\\n"
@@ -2932,20 +3175,10 @@ static const char cvncl_text_mma_fragment[] =
     "#if !CONV\n"
     "#define COPY_A(to, k) copy_tile(to, a, lda, FAST_A, TM, m0, M, k, K)\n"
     "#define COPY_B(to, k) copy_tile(to, b, ldb, FAST_B, TN, n0, N, k, K)\n"
-    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
-    "#define ADDED(m) (HAS(with) ? with + (size_t)(m) * ldc : 0)\n"
-    "#define TARGET(m) (c + (size_t)(m) * ldc)\n"
-    "#define LAST(v) clamped(v, slope, most)\n"
-    "#define EVEN (((c_at | ldc | N | cz) & 1) == 0)\n"
     "#endif\n";
 
 static const char cvncl_text_mma_conv[] =
     "/* The loaders of a convolution (>>cl-conv), whose channels are whole fours. */\n"
-    "#if CONV\n"
-    "#undef PARAMS\n"
-    "#undef SETUP\n"
-    "#undef TARGET\n"
-    "#endif\n"
     "#if CONV == 1\n"
     "/* Along k: channels of the taps of a phase, at the place of each line. */\n"
     "void copy_gather(local float *to, global const float *x, global const int *g,\n"
@@ -2963,19 +3196,8 @@ static const char cvncl_text_mma_conv[] =
     "    }\n"
     "}\n"
     "\n"
-    "#define PARAMS GATHER_PARAMS\n"
-    "#define SETUP \\\n"
-    "    const int z = get_group_id(2), first = 0; \\\n"
-    "    GATHER_SETUP \\\n"
-    "    const int last = f[6] * CI; \\\n"
-    "    (void)zeros;\n"
     "#define COPY_A(to, k) copy_gather(to, x, g, f, m0, M, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, w, PITCH, 0, TN, n0, PITCH, k, last)\n"
-    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
-    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
-    "#define ADDED(m) (add ? TARGET(m) : 0)\n"
-    "#define LAST(v) clamped(v, slope, most)\n"
-    "#define EVEN (((Y_ALL | CO) & 1) == 0)\n"
     "#elif CONV == 2\n"
     "/* Along the lines: channels of the taps, at the positions k. */\n"
     "void copy_windows(local float *to, global const float *x, global const int *g,\n"
@@ -2992,15 +3214,8 @@ static const char cvncl_text_mma_conv[] =
     "    }\n"
     "}\n"
     "\n"
-    "#define PARAMS WEIGHTS_PARAMS\n"
-    "#define SETUP const int z = get_group_id(2); WEIGHTS_SETUP\n"
     "#define COPY_A(to, k) copy_windows(to, x, g, m0, M, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, y, Y_ALL, 0, TN, n0, N, k, last)\n"
-    "#define SHIFT(n) 0\n"
-    "#define ADDED(m) 0\n"
-    "#define TARGET(m) (part + (size_t)(m) * N)\n"
-    "#define LAST(v) (v)\n"
-    "#define EVEN ((CO & 1) == 0)\n"
     "#endif\n";
 
 static const char cvncl_text_mma[] =
@@ -3014,11 +3229,11 @@ static const char cvncl_text_mma[] =
     "#endif\n"
     "    local float *la = (local float *)memory, *lb = la + STAGES * TM * TK;\n"
     "    const int t = get_local_id(0);\n"
-    "    int m0 = get_group_id(1) * TM, n0 = get_group_id(0) * TN;\n"
     "    const int wm = t / 32 / IX * WM, wn = t / 32 % IX * WN;\n"
     "    float sum[WM / 16][WN / 8][4];\n"
     "    int stage = 0;\n"
     "    SETUP\n"
+    "    int m0 = FIRST_M, n0 = FIRST_N;\n"
     "    EACH(i, WM / 16) EACH(j, WN / 8) EACH(l, 4) sum[i][j][l] = 0;\n"
     "    EACH(s, STAGES - 1) {\n"
     "        COPY_A(la + s * TM * TK, first + s * TK);\n"
@@ -3044,13 +3259,17 @@ static const char cvncl_text_mma[] =
     "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "    }\n"
     "    m0 += wm + t % 32 / 4;\n"
-    "    n0 += wn + t % 4 * 2;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+/* The end of both kernels on matrix units, whose sums lie alike: sum[i][j] has an item's four of a
+ * warp's block of 16 x 8. */
+static const char cvncl_text_mma_store[] =
     "    EACH(j, WN / 8)\n"
     "        EACH(l, 4) {\n"
     "            const float v = SHIFT(min(n0 + COLUMN(j, l), N - 1));\n"
-    "            EACH(i, WM / 16) sum[i][j][l] += v;\n"
+    "            EACH(i, BLOCKS) sum[i][j][l] += v;\n"
     "        }\n"
-    "    EACH(i, WM / 16)\n"
+    "    EACH(i, BLOCKS)\n"
     "        EACH(h, 2) {\n"
     "            const int m = m0 + ROW(i, 2 * h);\n"
     "            global const float *old = ADDED(min(m, M - 1));\n"
@@ -3061,7 +3280,7 @@ static const char cvncl_text_mma[] =
     "                if (old && m < M)\n"
     "                    v += (float2)(n < N ? old[n] : 0, n + 1 < N ? old[n + 1] : 0);\n"
     "                v = (float2)(LAST(v.s0), LAST(v.s1));\n"
-    "                if (EVEN && m < M && n < N) *(global float2 *)(to + n) = v;\n"
+    "                if (WHOLE(2) && m < M && n < N) *(global float2 *)(to + n) = v;\n"
     "                else if (m < M && n < N) {\n"
     "                    to[n] = v.s0;\n"
     "                    if (n + 1 < N) to[n + 1] = v.s1;\n"
@@ -3069,6 +3288,301 @@ static const char cvncl_text_mma[] =
     "            }\n"
     "        }\n"
     "}\n";
+
+/* ================================================================================================
+ * >>cl-wgmma   the same on Hopper's matrix units: instructions of four warps, spliced into PTX
+ * ==============================================================================================
+ *   wgmma.mma_async m64nNk8 (tf32), m64nNk16 (bf16): PTX ISA, "Asynchronous Warpgroup Level Matrix
+ *   Instructions". It takes both factors from local memory, by descriptors, and asks for sm_90a,
+ *   while the driver's OpenCL compiles for sm_90. So all that needs sm_90a is a comment there,
+ *   "//wgmma:" before the instruction, in inline assembly, which names the operands; the program's
+ *   PTX is read, made one for sm_90a by taking these marks away, and built. Sums are in registers
+ *   that the PTX declares so too: the compiler does not know them and never moves them between two
+ *   instructions. PTX that is not as expected is refused (cvncl_backend.no_wgmma): its comments
+ *   would multiply nothing. What is built is tried as in >>cl-mma.
+ *   Factors go through registers, where they are rounded, and turned where they do not lie along
+ *   k: wgmma cuts tf32 off and takes it along k alone. Two tiles are on their way.
+ *   Built with EMULATE the instruction is plain C, which finds the factors by their descriptors.
+ *   It has not run on a GPU yet.                                        tested: tests/test_cl.c */
+
+static const char cvncl_text_wgmma_layout[] =
+    "#define ITEMS (128 * IX * IY)\n"
+    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction: 32 bytes */\n"
+    "#define ROW(i, l) ((l) / 2 * 8)\n"
+    "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
+    "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
+    "#define QUADS(T) ((T) * TK / 4 / ITEMS)\n"
+    "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
+    " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
+    " * along the lines and NEAR along k: turned, their 16 bytes lie in all banks. */\n"
+    "#define NEAR (BF16 ? 8 : 4)\n"
+    "#define SQUARE(l) (t + (l) / 4 * ITEMS)\n"
+    "#define SQUARE_K(l, T) (SQUARE(l) / 2 % NEAR + SQUARE(l) / (2 * NEAR) / ((T) / 8) * NEAR)\n"
+    "#define LINE(FAST, l, T) \\\n"
+    "    (FAST ? (t + (l) * ITEMS) / (TK / 4) \\\n"
+    "          : (SQUARE(l) % 2 + SQUARE(l) / (2 * NEAR) % ((T) / 8) * 2) * 4)\n"
+    "#define DEEP(FAST, l, T) (FAST ? t % (TK / 4) * 4 : SQUARE_K(l, T) * 4 + (l) % 4)\n"
+    "#define LINE_BYTES (TK * (BF16 ? 2 : 4))\n"
+    "#define STAGE_BYTES ((TM + TN) * LINE_BYTES)\n"
+    "/* In local memory lines along k follow each other, their 16 bytes exchanged as the swizzle\n"
+    " * of LINE_BYTES has it. Descriptor: PTX ISA, \"Matrix Descriptor Format\"; the stride is\n"
+    " * that of eight lines, the leading dimension counts for nothing. Tiles begin at multiples\n"
+    " * of 1024 bytes. */\n"
+    "#define SWIZZLED(at) ((at) ^ ((at) >> 7 & (LINE_BYTES / 16 - 1)) * 16)\n"
+    "#define MODE (LINE_BYTES == 128 ? 1 : LINE_BYTES == 64 ? 2 : 3)\n"
+    "#define DESCRIBED(at) \\\n"
+    "    ((ulong)((at) >> 4 & 0x3FFF) | (ulong)1 << 16 | (ulong)(8 * LINE_BYTES / 16) << 32 | \\\n"
+    "     (ulong)MODE << 62)\n";
+
+static const char cvncl_text_wgmma_plain[] =
+    "#define BEGIN()\n"
+    "#define FENCE()\n"
+    "#define FINISH()\n"
+    "#define COMPLETE(n)\n"
+    "#define COLLECT()\n"
+    "#define PUBLISH() barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define ADDRESS 0\n"
+    "#define MULTIPLY(a, b) multiply(sum[0], (local const char *)memory, a, b)\n"
+    "\n"
+    "/* Element (line, k) of a factor, where its descriptor says. */\n"
+    "float described(local const char *memory, const ulong d, const int line, const int k)\n"
+    "{\n"
+    "    const uint width = 256u >> (uint)(d >> 62), begin = (uint)(d & 0x3FFF) * 16;\n"
+    "    uint at = begin + line / 8 * ((uint)(d >> 32) & 0x3FFF) * 16 + line % 8 * width;\n"
+    "    at += k * 32 / DEPTH;\n"
+    "    at ^= (at >> 7 & (width / 16 - 1)) * 16;\n"
+    "#if BF16\n"
+    "    return as_float((uint)*(local const ushort *)(memory + at) << 16);\n"
+    "#else\n"
+    "    return as_float(*(local const uint *)(memory + at) & 0xFFFFE000u);\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "void multiply(float (*d)[4], local const char *memory, const ulong a, const ulong b)\n"
+    "{\n"
+    "    const int t = get_local_id(0) % 128, line = t / 32 * 16 + t % 32 / 4;\n"
+    "    for (int j = 0; j < WN / 8; j++)\n"
+    "        for (int l = 0; l < 4; l++)\n"
+    "            for (int k = 0; k < DEPTH; k++)\n"
+    "                d[j][l] += described(memory, a, line + ROW(0, l), k) *\n"
+    "                           described(memory, b, t % 4 * 2 + COLUMN(j, l), k);\n"
+    "}\n";
+
+static const char cvncl_text_wgmma_ptx[] =
+    "#define MARKED(text) \"//wgmma:\" text \"\\n\"\n"
+    "#define TEXT(x) #x\n"
+    "#define NUMBER(x) TEXT(x)\n"
+    "/* f for each eight sums: their names but for the last digit, their number, what parts them\n"
+    " * from those before. */\n"
+    "#define EACH_32(f) f(\"\", 0, \"\") f(\"1\", 1, \",\") f(\"2\", 2, \",\") f(\"3\", 3, \",\")\n"
+    "#define EACH_64(f) \\\n"
+    "    EACH_32(f) f(\"4\", 4, \",\") f(\"5\", 5, \",\") f(\"6\", 6, \",\") f(\"7\", 7, \",\")\n"
+    "#if WN == 64\n"
+    "#define EACH_8(f) EACH_32(f)\n"
+    "#elif WN == 128\n"
+    "#define EACH_8(f) EACH_64(f)\n"
+    "#else\n"
+    "#define EACH_8(f) \\\n"
+    "    EACH_64(f) f(\"8\", 8, \",\") f(\"9\", 9, \",\") f(\"10\", 10, \",\") \\\n"
+    "    f(\"11\", 11, \",\") f(\"12\", 12, \",\") f(\"13\", 13, \",\") \\\n"
+    "    f(\"14\", 14, \",\") f(\"15\", 15, \",\")\n"
+    "#endif\n"
+    "#define REG(n, l) \"cvn\" n #l\n"
+    "#define NAMES(n, i, comma) \\\n"
+    "    comma REG(n, 0) \",\" REG(n, 1) \",\" REG(n, 2) \",\" REG(n, 3) \",\" \\\n"
+    "    REG(n, 4) \",\" REG(n, 5) \",\" REG(n, 6) \",\" REG(n, 7)\n"
+    "#define ZERO(n, l) MARKED(\"mov.f32 \" REG(n, l) \", 0f00000000;\")\n"
+    "#define ZEROS(n, i, comma) \\\n"
+    "    ZERO(n, 0) ZERO(n, 1) ZERO(n, 2) ZERO(n, 3) ZERO(n, 4) ZERO(n, 5) ZERO(n, 6) ZERO(n, 7)\n"
+    "#define TAKE(n, l) MARKED(\"mov.f32 %\" #l \", \" REG(n, l) \";\")\n"
+    "#define TAKES(n, i, comma) \\\n"
+    "    asm volatile(TAKE(n, 0) TAKE(n, 1) TAKE(n, 2) TAKE(n, 3) TAKE(n, 4) TAKE(n, 5) \\\n"
+    "                 TAKE(n, 6) TAKE(n, 7) \\\n"
+    "                 : \"=f\"(sum[0][2 * i][0]), \"=f\"(sum[0][2 * i][1]), \\\n"
+    "                   \"=f\"(sum[0][2 * i][2]), \"=f\"(sum[0][2 * i][3]), \\\n"
+    "                   \"=f\"(sum[0][2 * i + 1][0]), \"=f\"(sum[0][2 * i + 1][1]), \\\n"
+    "                   \"=f\"(sum[0][2 * i + 1][2]), \"=f\"(sum[0][2 * i + 1][3]));\n"
+    "#if BF16\n"
+    "#define TYPES \"k16.f32.bf16.bf16\"\n"
+    "#define ORDERS \", 0, 0\"\n"
+    "#else\n"
+    "#define TYPES \"k8.f32.tf32.tf32\"\n"
+    "#define ORDERS \"\"\n"
+    "#endif\n"
+    "#define BEGIN() \\\n"
+    "    asm volatile(MARKED(\".reg .f32 cvn<160>;\") MARKED(\".reg .pred cvn_add;\") \\\n"
+    "                 MARKED(\"setp.eq.u32 cvn_add, 0, 0;\") EACH_8(ZEROS) ::: \"memory\")\n"
+    "#define FENCE() asm volatile(MARKED(\"wgmma.fence.sync.aligned;\") ::: \"memory\")\n"
+    "#define MULTIPLY(a, b) \\\n"
+    "    asm volatile(MARKED(\"wgmma.mma_async.sync.aligned.m64n\" NUMBER(WN) TYPES \\\n"
+    "                        \" {\" EACH_8(NAMES) \"}, %0, %1, cvn_add, 1, 1\" ORDERS \";\") \\\n"
+    "                 :: \"l\"(a), \"l\"(b) : \"memory\")\n"
+    "#define FINISH() asm volatile(MARKED(\"wgmma.commit_group.sync.aligned;\") ::: \"memory\")\n"
+    "#define COMPLETE(n) \\\n"
+    "    asm volatile(MARKED(\"wgmma.wait_group.sync.aligned %0;\") :: \"n\"(n) : \"memory\")\n"
+    "#define COLLECT() EACH_8(TAKES)\n"
+    "/* What was put into local memory can be multiplied: wgmma reads it by another path. */\n"
+    "#define PUBLISH() \\\n"
+    "    asm volatile(MARKED(\"fence.proxy.async.shared::cta;\") ::: \"memory\"); \\\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define ADDRESS (uint)(size_t)memory\n";
+
+static const char cvncl_text_wgmma[] =
+    "/* Four elements along k, rounded, to a tile in local memory. */\n"
+    "void put(local char *tile, const int line, const int k, const float4 v)\n"
+    "{\n"
+    "    const int at = line * LINE_BYTES + k * (BF16 ? 2 : 4);\n"
+    "#if BF16\n"
+    "    *(local uint2 *)(tile + SWIZZLED(at)) = (uint2)(pair(v.s0, v.s1), pair(v.s2, v.s3));\n"
+    "#else\n"
+    "    *(local uint4 *)(tile + SWIZZLED(at)) =\n"
+    "        (uint4)(rounded(as_uint(v.s0)), rounded(as_uint(v.s1)), rounded(as_uint(v.s2)),\n"
+    "                rounded(as_uint(v.s3)));\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "/* A square of 4 x 4, turned. */\n"
+    "void put_square(local char *tile, const int line, const int k, const float4 *v)\n"
+    "{\n"
+    "    put(tile, line, k, (float4)(v[0].s0, v[1].s0, v[2].s0, v[3].s0));\n"
+    "    put(tile, line + 1, k, (float4)(v[0].s1, v[1].s1, v[2].s1, v[3].s1));\n"
+    "    put(tile, line + 2, k, (float4)(v[0].s2, v[1].s2, v[2].s2, v[3].s2));\n"
+    "    put(tile, line + 3, k, (float4)(v[0].s3, v[1].s3, v[2].s3, v[3].s3));\n"
+    "}\n"
+    "\n"
+    "#define PUT_TILE(tile, v, FAST, T) \\\n"
+    "    EACH(l, QUADS(T)) \\\n"
+    "        if (FAST) put(tile, LINE(FAST, l, T), DEEP(FAST, l, T), v[l]); \\\n"
+    "        else if (l % 4 == 0) put_square(tile, LINE(FAST, l, T), DEEP(FAST, l, T), v + l);\n"
+    "#define PUT(stage) \\\n"
+    "    PUT_TILE(la + (stage) * STAGE_BYTES, fa, FAST_A, TM) \\\n"
+    "    PUT_TILE(lb + (stage) * STAGE_BYTES, fb, FAST_B, TN)\n"
+    "#define LOAD(k0) \\\n"
+    "    EACH(l, QUADS(TM)) { \\\n"
+    "        fa[l] = QUAD_A(spot_a[l], m0 + LINE(FAST_A, l, TM), (k0) + DEEP(FAST_A, l, TM)); \\\n"
+    "        NEXT_A(spot_a[l]); \\\n"
+    "    } \\\n"
+    "    EACH(l, QUADS(TN)) fb[l] = QUAD_B(spot_b[l], (k0) + DEEP(FAST_B, l, TN));\n"
+    "\n"
+    "/* While a tile is multiplied the next one goes to local memory and the one after it to\n"
+    " * registers; STAGES - 1 tiles may be multiplied at a time. Four warps multiply 64 x WN. */\n"
+    "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    local float4 memory[STAGES * STAGE_BYTES / 16] __attribute__((aligned(1024)));\n"
+    "    local char *la = (local char *)memory, *lb = la + TM * LINE_BYTES;\n"
+    "    const int t = get_local_id(0);\n"
+    "    const int wm = t / 128 / IX * 64, wn = t / 128 % IX * WN;\n"
+    "    float sum[1][WN / 8][4];\n"
+    "    float4 fa[QUADS(TM)], fb[QUADS(TN)];\n"
+    "    SPOT spot_a[QUADS(TM)];\n"
+    "    int spot_b[QUADS(TN)], stage = 0;\n"
+    "    SETUP\n"
+    "    int m0 = FIRST_M, n0 = FIRST_N;\n"
+    "    EACH(j, WN / 8) EACH(l, 4) sum[0][j][l] = 0;\n"
+    "    BEGIN();\n"
+    "    EACH(l, QUADS(TM))\n"
+    "        spot_a[l] = SPOT_A(m0 + LINE(FAST_A, l, TM), first + DEEP(FAST_A, l, TM));\n"
+    "    EACH(l, QUADS(TN)) spot_b[l] = SPOT_B(n0 + LINE(FAST_B, l, TN));\n"
+    "    LOAD(first)\n"
+    "    PUT(0)\n"
+    "    LOAD(first + TK)\n"
+    "    PUBLISH();\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
+    "        const uint tile_a = ADDRESS + stage * STAGE_BYTES + wm * LINE_BYTES;\n"
+    "        const uint tile_b = ADDRESS + stage * STAGE_BYTES + (TM + wn) * LINE_BYTES;\n"
+    "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
+    "        FENCE();\n"
+    "        EACH(part, TK / DEPTH)\n"
+    "            MULTIPLY(DESCRIBED(tile_a + part * 32), DESCRIBED(tile_b + part * 32));\n"
+    "        FINISH();\n"
+    "        PUT(stage)\n"
+    "        LOAD(k0 + 2 * TK)\n"
+    "        COMPLETE(STAGES - 2);\n"
+    "        PUBLISH();\n"
+    "    }\n"
+    "    COMPLETE(0);\n"
+    "    COLLECT();\n"
+    "    m0 += wm + t % 128 / 32 * 16 + t % 32 / 4;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+#define CVNCL_MARK "//wgmma:"
+enum { CVNCL_MAX_PTX = 1 << 24 };
+
+/* Names sm_90a where the text has sm_90. Returns what is in the way, or NULL. */
+static const char *cvncl_retarget(char *text)
+{
+    static const char sm_90[] = "\n.target sm_90";
+    const char *version = strstr(text, "\n.version ");
+    char *end = strstr(text, sm_90);
+    if (!version) return "the driver gives no PTX";
+    if (strtol(version + 10, NULL, 10) < 8) return "the driver's PTX is older than 8.0";
+    if (end) end += sizeof sm_90 - 1;
+    if (!end || !strchr(",\n\r ", *end)) return "the driver's PTX is not for sm_90";
+    memmove(end + 1, end, strlen(end) + 1);
+    *end = 'a';
+    return NULL;
+}
+
+/* Takes the marks away; each kind of line has to be there. */
+static const char *cvncl_unmark(char *text)
+{
+    static const char *const lines[] = {
+        CVNCL_MARK ".reg .f32 cvn<", CVNCL_MARK ".reg .pred cvn_add;", CVNCL_MARK "setp.",
+        CVNCL_MARK "mov.f32 cvn", CVNCL_MARK "fence.proxy.async.", CVNCL_MARK "wgmma.fence.",
+        CVNCL_MARK "wgmma.mma_async.", CVNCL_MARK "wgmma.commit_group.",
+        CVNCL_MARK "wgmma.wait_group.", CVNCL_MARK "mov.f32 %"
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (!strstr(text, lines[i])) return "the driver's PTX lacks a marked line";
+    for (char *p = text; (p = strstr(p, CVNCL_MARK)) != NULL;)
+        memset(p, ' ', sizeof CVNCL_MARK - 1);
+    return NULL;
+}
+
+/* The PTX that a program's marks stand for, for CONVNET_FREE; NULL: *why not. */
+static char *cvncl_splice(const void *ptx, size_t size, size_t *length, const char **why)
+{
+    char *text = size > CVNCL_MAX_PTX ? NULL : (char *)CONVNET_MALLOC(size + 2);
+    *why = size > CVNCL_MAX_PTX ? "the driver's PTX is too long" : "memory is out";
+    if (!text) return NULL;
+    while (size && strchr(" \r\n", ((const char *)ptx)[size - 1])) size--;      /* and 0 */
+    memcpy(text, ptx, size);
+    text[size] = 0;
+    *why = strlen(text) == size ? cvncl_retarget(text) : "the driver gives no PTX";
+    if (!*why && text[size] != '}') *why = "the driver's PTX ends early";
+    if (!*why) *why = cvncl_unmark(text);
+    *length = size + 1;
+    if (!*why) return text;
+    CONVNET_FREE(text);
+    return NULL;
+}
+
+/* The program for sm_90a of one that has been built with marks, which goes; NULL: *status. */
+static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
+                                   int32_t *status)
+{
+    const char *why = "the driver gives no PTX";
+    const unsigned char *bytes;
+    size_t size;
+    unsigned char *ptx = cvncl_binary(b, program, &size);
+    char *text = ptx ? cvncl_splice(ptx, size, &size, &why) : NULL;
+    int32_t each;
+    b->api.ReleaseProgram(program);
+    CONVNET_FREE(ptx);
+    program = NULL;
+    *status = -11;              /* CL_BUILD_PROGRAM_FAILURE */
+    if (!text) {
+        b->no_wgmma = why;
+        return NULL;
+    }
+    bytes = (const unsigned char *)text;
+    program = b->api.CreateProgramWithBinary(b->context, 1, &b->device, &size, &bytes, &each,
+                                             status);
+    CONVNET_FREE(text);
+    if (program) *status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
+    return program;
+}
 
 /* ================================================================================================
  * >>cl-tune   which way is the fastest here
@@ -3085,18 +3599,20 @@ typedef struct cvncl_choice {
     int way;
 } cvncl_choice;
 
-/* Matrices for trying ways, with the plain kernel's result. */
+/* Operands for trying ways, in the order of the kernel's parameters, and the plain kernel's
+ * result. */
 typedef struct cvncl_trial {
     cvncl_class of;
-    void *memory[5];            /* a, b, bias, with, c */
+    void *memory[5];            /* a, b, bias, with, c; of convolutions: >>cl-conv */
     float *want, *got;
-    size_t count;               /* of c */
+    int out;                    /* the memory with the result, */
+    size_t count;               /* of so many elements */
 } cvncl_trial;
 
 /* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 and bf16. */
 static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind)
 {
-    if (kind != CVNCL_BY_MMA) return 1e-5;
+    if (kind < CVNCL_BY_MMA) return 1e-5;
     return b->precision == CVNCL_TF32 ? 1e-3 : 8e-3;
 }
 
@@ -3145,77 +3661,113 @@ static void cvncl_end_trial(cvncl_backend *b, cvncl_trial *t)
     memset(t, 0, sizeof *t);
 }
 
-/* A buffer of n random numbers in -1..1, from `room`. */
-static void *cvncl_random_buffer(cvncl_backend *b, float *room, size_t n, uint32_t seed)
+static void *cvncl_filled_buffer(cvncl_backend *b, const void *from, size_t bytes)
 {
     int32_t status = 0;
-    void *memory = b->api.CreateBuffer(b->context, CVNCL_READ_WRITE, n * sizeof(float), NULL,
-                                       &status);
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        room[i] = (float)(seed >> 8) / 8388608.0f - 1;
-    }
-    if (memory && b->api.EnqueueWriteBuffer(b->queue, memory, 1, 0, n * sizeof(float), room, 0,
-                                            NULL, NULL) != 0) {
+    void *memory = b->api.CreateBuffer(b->context, CVNCL_READ_WRITE, bytes, NULL, &status);
+    if (memory && b->api.EnqueueWriteBuffer(b->queue, memory, 1, 0, bytes, from, 0, NULL,
+                                            NULL) != 0) {
         b->api.ReleaseMemObject(memory);
         memory = NULL;
     }
     return memory;
 }
 
+/* A buffer of n elements: random numbers in -1..1, made in `room`, and `zeros` at the end. */
+static void *cvncl_random_buffer(cvncl_backend *b, float *room, size_t n, size_t zeros,
+                                 uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        room[i] = i + zeros < n ? (float)(seed >> 8) / 8388608.0f - 1 : 0;
+    }
+    return cvncl_filled_buffer(b, room, n * sizeof(float));
+}
+
 static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built)
 {
     const cvncl_class *c = &t->of;
-    const int32_t ints[9] = { c->M, c->N, c->K, c->layout / 2 ? c->K : c->M, c->M * c->K,
-                              c->layout % 2 ? c->K : c->N, c->N * c->K, c->N, c->M * c->N };
+    const int32_t ints[3][10] = {
+        { c->M, c->N, c->K, c->layout / 2 ? c->K : c->M, c->M * c->K, c->layout % 2 ? c->K : c->N,
+          c->N * c->K, c->N, c->M * c->N, c->K },
+        { 1, 0 },                                               /* images, add */
+        { c->batch * c->K, c->batch, c->K }                     /* positions, slices, length */
+    };
+    static const uint32_t buffers[3] = { 5, 5, 4 };
+    static const uint32_t counts[3] = { 10, 2, 3 };
     const float floats[2] = { 0.5f, 2 };
+    const int kind = c->layout / 4;
     const uint64_t at = 0;
+    uint32_t index = 0;
     int32_t status = 0;
-    for (uint32_t i = 0; i < 5 && status == 0; i++) {
-        status = b->api.SetKernelArg(built->kernel, 2 * i, sizeof(void *), &t->memory[i]);
-        if (status == 0) status = b->api.SetKernelArg(built->kernel, 2 * i + 1, sizeof at, &at);
+    for (uint32_t i = 0; i < buffers[kind] && status == 0; i++) {
+        status = b->api.SetKernelArg(built->kernel, index++, sizeof(void *), &t->memory[i]);
+        if (status == 0) status = b->api.SetKernelArg(built->kernel, index++, sizeof at, &at);
     }
-    for (uint32_t i = 0; i < 9 && status == 0; i++)
-        status = b->api.SetKernelArg(built->kernel, 10 + i, sizeof ints[i], &ints[i]);
-    for (uint32_t i = 0; i < 2 && status == 0; i++)
-        status = b->api.SetKernelArg(built->kernel, 19 + i, sizeof floats[i], &floats[i]);
-    return status == 0 ? cvncl_run_built(b, built, c->M, c->N, c->batch) : status;
+    for (uint32_t i = 0; i < counts[kind] && status == 0; i++)
+        status = b->api.SetKernelArg(built->kernel, index++, sizeof(int32_t), &ints[kind][i]);
+    for (uint32_t i = 0; i < 2 && kind < 2 && status == 0; i++)
+        status = b->api.SetKernelArg(built->kernel, index++, sizeof(float), &floats[i]);
+    return status == 0 ? cvncl_run_built(b, built, c) : status;
 }
 
-/* One run into c full of NaN, and what came. */
+/* One run into a result full of NaN, and what came. */
 static int cvncl_result_of_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built,
                                  float *to)
 {
     const size_t bytes = t->count * sizeof(float);
+    void *out = t->memory[t->out];
     for (size_t i = 0; i < t->count; i++) to[i] = NAN;
-    return b->api.EnqueueWriteBuffer(b->queue, t->memory[4], 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
+    return b->api.EnqueueWriteBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
            cvncl_run_trial(b, t, built) == 0 &&
-           b->api.EnqueueReadBuffer(b->queue, t->memory[4], 1, 0, bytes, to, 0, NULL, NULL) == 0;
+           b->api.EnqueueReadBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0;
 }
 
-/* Random matrices of a class and what the plain kernel makes of them. */
+/* Elements of a trial's memories. */
+static void cvncl_trial_sizes(const cvncl_class *c, size_t sizes[5])
+{
+    sizes[0] = (size_t)c->M * (size_t)c->K * (size_t)c->batch;
+    sizes[1] = (size_t)c->N * (size_t)c->K * (size_t)c->batch;
+    sizes[2] = (size_t)c->N;
+    sizes[3] = sizes[4] = (size_t)c->M * (size_t)c->N * (size_t)c->batch;
+}
+
+static void cvncl_conv_trial_sizes(const cvncl_class *of, size_t sizes[5]);    /* >>cl-conv */
+static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count);
+
+/* Random operands of a class and what the plain kernel makes of them. */
 static int cvncl_begin_trial(cvncl_backend *b, const cvncl_class *c, cvncl_trial *t)
 {
-    static const int plain = CVNCL_ROWS_16X16;
-    const size_t sizes[5] = { (size_t)c->M * (size_t)c->K * (size_t)c->batch,
-                              (size_t)c->N * (size_t)c->K * (size_t)c->batch, (size_t)c->N,
-                              (size_t)c->M * (size_t)c->N * (size_t)c->batch,
-                              (size_t)c->M * (size_t)c->N * (size_t)c->batch };
-    const cvncl_built *built = cvncl_get_built(b, plain, c->layout, 1);
-    float *room = (float *)CONVNET_MALLOC(cvni_max_size(cvni_max_size(sizes[0], sizes[1]),
-                                                        sizes[4]) * sizeof(float));
-    int ok = room && built && built->kernel;
+    static const int outs[3] = { 4, 3, 2 };
+    const cvncl_built *built = cvncl_get_built(b, CVNCL_ROWS_16X16, c->layout, 1);
+    const int conv = c->layout > 3;
+    size_t sizes[5], most = 0, ints = 0;
+    int *table = conv ? cvncl_conv_trial_table(c, &ints) : NULL;
+    float *room;
+    int ok;
     memset(t, 0, sizeof *t);
     t->of = *c;
-    t->count = sizes[4];
+    t->out = outs[c->layout / 4];
+    if (conv) cvncl_conv_trial_sizes(c, sizes);
+    else cvncl_trial_sizes(c, sizes);
+    for (int i = 0; i < 5; i++) most = cvni_max_size(most, sizes[i]);
+    t->count = sizes[t->out];
+    room = (float *)CONVNET_MALLOC(most * sizeof(float));
     t->want = (float *)CONVNET_MALLOC(t->count * sizeof(float));
     t->got = (float *)CONVNET_MALLOC(t->count * sizeof(float));
+    ok = built && built->kernel && room && t->want && t->got && (!conv || table);
     for (int i = 0; i < 5 && ok; i++) {
-        t->memory[i] = cvncl_random_buffer(b, room, sizes[i], (uint32_t)i + 1);
+        const int zeros = c->layout == CVNCL_LAYOUT_GATHER && i == 1 ? c->K / c->taps : 0;
+        const int is_table = conv && i == t->out + 1;
+        if (sizes[i] == 0 && !is_table) continue;
+        t->memory[i] = is_table ? cvncl_filled_buffer(b, table, ints * sizeof(int))
+                                : cvncl_random_buffer(b, room, sizes[i], (size_t)zeros,
+                                                      (uint32_t)i + 1);
         ok = t->memory[i] != NULL;
     }
+    CONVNET_FREE(table);
     CONVNET_FREE(room);
-    ok = ok && t->want && t->got && cvncl_result_of_trial(b, t, built, t->want);
+    ok = ok && cvncl_result_of_trial(b, t, built, t->want);
     if (!ok) cvncl_end_trial(b, t);
     return ok;
 }
@@ -3252,30 +3804,43 @@ static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const 
     return fmax(fmin(times[0], times[1]), fmin(fmax(times[0], times[1]), times[2]));
 }
 
-/* A kernel on matrix units against the plain one, in a batch of two with edges in all axes. */
+/* A kernel on matrix units against the plain one, products with edges in all axes, several groups
+ * for each unit: where groups share a unit, local memory that is read too early shows. */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
 {
-    const cvncl_class c = { built->layout, built->vector, 2, 140, 132, 84 };
+    static const cvncl_class shapes[3] = {
+        { 0, 4, 2, 140, 132, 84, 0 }, { 0, 4, 2, 140, 132, 108, 9 }, { 0, 4, 2, 144, 132, 84, 9 }
+    };
+    cvncl_class c = shapes[built->layout / 4];
     cvncl_trial t;
     double error;
-    if (built->layout > 3) {    /* the same instructions */
-        const cvncl_built *plain = cvncl_get_built(b, built->way, built->layout % 4, 4);
-        return plain && plain->kernel;
-    }
+    c.layout = built->layout;
+    c.vector = built->vector;
     if (!cvncl_begin_trial(b, &c, &t)) return 0;
     error = cvncl_trial_error(b, &t, built);
     cvncl_end_trial(b, &t);
     return error < cvncl_bound(b, CVNCL_BY_MMA);
 }
 
+/* Nothing that cannot be: of a convolution's channels and taps, one side is the product. */
+static void cvncl_whole_taps(cvncl_class *c)
+{
+    int *side = c->layout == CVNCL_LAYOUT_GATHER ? &c->K : &c->M;
+    const int unit = c->taps * c->vector;
+    if (c->layout > 3) *side = cvni_max(1, *side / unit) * unit;
+}
+
 /* The product that stands for a class: at most 2048 a side, and so small that a run of the plain
  * kernel takes 0.1 s at most, for a screen may hang on this device. */
 static cvncl_class cvncl_trial_class(cvncl_backend *b, const cvncl_class *c)
 {
-    const cvncl_class first = { c->layout, 1, 1, 128, 128, 128 };
     cvncl_class small = *c;
+    cvncl_class first = *c;
     cvncl_trial t;
     double rate = 1e9;
+    first.vector = first.batch = 1;
+    first.M = first.N = first.K = 128;
+    cvncl_whole_taps(&first);
     if (cvncl_begin_trial(b, &first, &t)) {
         const cvncl_built *built = cvncl_get_built(b, CVNCL_ROWS_16X16, c->layout, 1);
         rate = 128.0 * 128 * 128 / cvncl_trial_seconds(b, &t, built);
@@ -3291,6 +3856,7 @@ static cvncl_class cvncl_trial_class(cvncl_backend *b, const cvncl_class *c)
         if (small.K > *side) side = &small.K;
         *side = *side / 8 * 4;
     }
+    cvncl_whole_taps(&small);
     return small;
 }
 
@@ -3306,11 +3872,12 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 {
     const cvncl_class small = cvncl_trial_class(b, c);
     const cvncl_built *first = cvncl_choose_built(b, c);
+    const int count = b->tune == CVNCL_TUNE_FULL ? CVNCL_WAYS : CVNCL_STARTS;
     double best = HUGE_VAL;
     cvncl_trial t;
     int found = -1;
     if (!first || !cvncl_begin_trial(b, &small, &t)) return -1;
-    for (int i = -1; i < CVNCL_WAYS; i++) {     /* what goes without tuning, then all */
+    for (int i = -1; i < count; i++) {          /* what goes without tuning, then all */
         const int way = i < 0 ? first->way : i;
         const cvncl_built *built;
         double seconds;
@@ -3333,21 +3900,21 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 static void cvncl_choices_key(const cvncl_backend *b, char key[CVNCL_KEY])
 {
     static const char *const precisions[] = { "fp32", "tf32", "bf16" };
-    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways\n%s\n%s\n%s\n%s, local %d\n",
+    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways 2\n%s\n%s\n%s\n%s, local %d\n",
              b->platform_name, b->name, b->driver, precisions[b->precision], b->local);
 }
 
 /* A line: class, then the way in full, for another version's table may have another order. */
-static const char cvncl_choice_line[] = "%d %d %d %d %d %d %d %d %d %d %d %d %d %d\n";
+static const char cvncl_choice_line[] = "%d %d %d %d %d %d %d %d %d %d %d %d %d %d %d\n";
 
 static int cvncl_read_choice(cvncl_backend *b, const char *line)
 {
     cvncl_class c;
     cvncl_way w;
     int kind;
-    if (sscanf(line, cvncl_choice_line, &c.layout, &c.vector, &c.batch, &c.M, &c.N, &c.K, &kind,
-               &w.tile.m, &w.tile.n, &w.tile.k, &w.tile.item_m, &w.tile.item_n, &w.wide,
-               &w.registers) != 14)
+    if (sscanf(line, cvncl_choice_line, &c.layout, &c.vector, &c.batch, &c.M, &c.N, &c.K, &c.taps,
+               &kind, &w.tile.m, &w.tile.n, &w.tile.k, &w.tile.item_m, &w.tile.item_n, &w.wide,
+               &w.registers) != 15)
         return 0;
     for (int i = 0; i < CVNCL_WAYS; i++) {
         const cvncl_way *way = &cvncl_ways[i];
@@ -3383,9 +3950,9 @@ static void cvncl_write_choices(const cvncl_backend *b)
     for (const cvncl_choice *t = b->choices; t; t = t->next) {
         const cvncl_way *w = &cvncl_ways[t->way];
         end += snprintf(end, room - (size_t)(end - text), cvncl_choice_line, t->of.layout,
-                        t->of.vector, t->of.batch, t->of.M, t->of.N, t->of.K, (int)w->kind,
-                        w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n, w->wide,
-                        w->registers);
+                        t->of.vector, t->of.batch, t->of.M, t->of.N, t->of.K, t->of.taps,
+                        (int)w->kind, w->tile.m, w->tile.n, w->tile.k, w->tile.item_m,
+                        w->tile.item_n, w->wide, w->registers);
     }
     cvncl_choices_key(b, key);
     cvncl_cache_write(b, key, text, (size_t)(end - text));
@@ -3452,19 +4019,21 @@ static void cvncl_close_products(cvncl_backend *b)
  *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
  *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
  *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
- *   that reach it: no product by a hole. Weights are put into the order that this reads once for
- *   each step, and when the host has changed parameters: [group, tap, channel of the source,
- *   channel of the target padded to 16], the taps of a phase side by side, and behind all as many
- *   zeros as the source has channels, which stand for positions outside.
+ *   that reach it: no product by a hole. Weights are put into the order that this reads when they
+ *   have changed (a frozen layer's once): [group, tap, channel of the source, channel of the target
+ *   padded to 16], the taps of a phase side by side, and behind all as many zeros as the source has
+ *   channels, which stand for positions outside. Padding that is not zero: "down" and the weights'
+ *   gradient read at folded positions; "up" makes the gradient of the padded image in the work,
+ *   which a second kernel folds back.
  *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
  *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
  *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
-    " * groups; sizes; source positions from one grid position to the next; target positions.\n"
-    " * Phase: its grid, where it begins in the target, its taps, the first of them. Tap: what it\n"
-    " * adds on three axes, its number in the parameter. */\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions;\n"
+    " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first one.\n"
+    " * Tap: what it adds on three axes, its number in the parameter. */\n"
     "#define X_ALL g[0]\n"
     "#define Y_ALL g[1]\n"
     "#define CI g[2]\n"
@@ -3481,14 +4050,37 @@ static const char cvncl_text_conv_common[] =
     "#define YW g[13]\n"
     "#define X_STEP (g + 14)\n"
     "#define Y_STEP (g + 17)\n"
-    "#define PHASE(p) (g + 20 + 8 * (p))\n"
-    "#define TAP(t) (g + 20 + 8 * PHASES + 4 * (t))\n"
+    "#define PADS g[20]\n"
+    "#define PHASE(p) (g + 21 + 8 * (p))\n"
+    "#define TAP(t) (g + 21 + 8 * PHASES + 4 * (t))\n"
+    "/* Where place i of a padded axis of n reads: mirrored or clamped. */\n"
+    "#define FOLDED(i, n) \\\n"
+    "    (PADS == 1 ? min(max(i, -(i)), 2 * (n) - 2 - max(i, -(i))) : clamp(i, 0, (n) - 1))\n"
     "\n"
     "/* Grid position q of the batch: image, and its place on the three axes. */\n"
     "int4 grid_point(global const int *f, int q)\n"
     "{\n"
     "    const int row = q / f[2], d = row / f[1], image = d / f[0];\n"
     "    return (int4)(image, d - image * f[0], row - d * f[1], q - row * f[2]);\n"
+    "}\n"
+    "\n"
+    "/* p, step positions on, whose digits are given. */\n"
+    "int4 later_point(global const int *f, int4 p, int4 step)\n"
+    "{\n"
+    "    p += step;\n"
+    "    if (p.w >= f[2]) {\n"
+    "        p.w -= f[2];\n"
+    "        p.z++;\n"
+    "    }\n"
+    "    if (p.z >= f[1]) {\n"
+    "        p.z -= f[1];\n"
+    "        p.y++;\n"
+    "    }\n"
+    "    if (p.y >= f[0]) {\n"
+    "        p.y -= f[0];\n"
+    "        p.x++;\n"
+    "    }\n"
+    "    return p;\n"
     "}\n"
     "\n"
     "int4 next_point(global const int *f, int4 p)\n"
@@ -3503,13 +4095,33 @@ static const char cvncl_text_conv_common[] =
     "    return p;\n"
     "}\n"
     "\n"
-    "/* The source position of a grid position by a tap; -1: outside. */\n"
+    "/* What a grid position reads by tap 0, 0, 0, inside or not: number of the source position,\n"
+    " * its place on the three axes. */\n"
+    "int4 window_of(global const int *g, int4 p)\n"
+    "{\n"
+    "    const int d = p.y * X_STEP[0], h = p.z * X_STEP[1], w = p.w * X_STEP[2];\n"
+    "    return (int4)(((p.x * XD + d) * XH + h) * XW + w, d, h, w);\n"
+    "}\n"
+    "\n"
+    "/* The source position of a window by a tap; -1: outside. */\n"
+    "int within(global const int *g, int4 window, int4 tap)\n"
+    "{\n"
+    "    int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    int at = window.x + (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
+    "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
+    "    return inside ? at : -1;\n"
+    "}\n"
+    "\n"
     "int source_of(global const int *g, int4 p, int4 tap)\n"
     "{\n"
-    "    const int d = p.y * X_STEP[0] + tap.x, h = p.z * X_STEP[1] + tap.y;\n"
-    "    const int w = p.w * X_STEP[2] + tap.z;\n"
-    "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
-    "    return inside ? ((p.x * XD + d) * XH + h) * XW + w : -1;\n"
+    "    return within(g, window_of(g, p), tap);\n"
     "}\n"
     "\n"
     "int target_of(global const int *g, global const int *f, int4 p)\n"
@@ -3521,11 +4133,123 @@ static const char cvncl_text_conv_common[] =
     "void store(global float *y, float v, float bias, int add, float slope, float most)\n"
     "{\n"
     "    *y = add ? *y + v : clamped(v + bias, slope, most);\n"
+    "}\n";
+
+static const char cvncl_text_conv_gather[] =
+    "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
+    " * z: group and phase */\n"
+    "#if CONV == 1\n"
+    "#define PARAMS \\\n"
+    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int images, const int add, \\\n"
+    "    const float slope, const float most\n"
+    "#define SETUP \\\n"
+    "    const int z = get_group_id(2); \\\n"
+    "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
+    "    const int group = z / PHASES, N = CO; \\\n"
+    "    global const int *f = PHASE(z % PHASES); \\\n"
+    "    const int M = images * f[0] * f[1] * f[2], first = 0, last = f[6] * CI; \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    bias += HAS(bias) ? group * CO : 0; \\\n"
+    "    w += (size_t)(group * TAPS + f[7]) * CI * PITCH;\n"
+    "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
+    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
+    "#define ADDED(m) (add ? TARGET(m) : 0)\n"
+    "#define LAST(v) clamped(v, slope, most)\n"
+    "#define WHOLE(n) ((((int)y_at | Y_ALL | CO) & ((n) - 1)) == 0)\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_weights[] =
+    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
+    " * y; z: group and slice; g: the table of \"down\" */\n"
+    "#if CONV == 2\n"
+    "#define PARAMS \\\n"
+    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
+    "    const int length\n"
+    "#define SETUP \\\n"
+    "    const int z = get_group_id(2); \\\n"
+    "    AT(x); AT(y); AT(part); AT(g); \\\n"
+    "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
+    "    const int first = slice * length, last = min(first + length, positions); \\\n"
+    "    x += group * CI; \\\n"
+    "    y += group * CO; \\\n"
+    "    part += (size_t)(slice * GROUPS + group) * M * N;\n"
+    "#define SHIFT(n) 0\n"
+    "#define ADDED(m) 0\n"
+    "#define TARGET(m) (part + (size_t)(m) * N)\n"
+    "#define LAST(v) (v)\n"
+    "#define WHOLE(n) (((int)part_at & ((n) - 1)) == 0 && (CO & ((n) - 1)) == 0)\n"
+    "#endif\n";
+
+static const char cvncl_text_tiled_conv[] =
+    "/* The loaders of a convolution: channels of a tap at a place of the source. VEC 4: of each\n"
+    " * group there are whole fours. */\n"
+    "#if CONV\n"
+    "float4 channels(global const float *x, global const int *g, const int at, const int c)\n"
+    "{\n"
+    "    return at < 0 ? (float4)(0) : *(global const float4 *)(x + (size_t)at * X_ALL + c);\n"
+    "}\n"
+    "#endif\n"
+    "#if CONV == 1\n"
+    "/* From k on, of a window. */\n"
+    "float4 gather_four(global const float *x, global const int *g, global const int *f,\n"
+    "                   const int4 window, const int k, const int last)\n"
+    "{\n"
+    "    int t = max(min(k, last - 1), 0) / CI, c = k - t * CI;\n"
+    "#if VEC == 4\n"
+    "    const int at = within(g, window, vload4(min(f[7] + t, TAPS - 1), TAP(0)));\n"
+    "    return channels(x, g, k < last ? at : -1, c);\n"
+    "#else\n"
+    "    float v[4];\n"
+    "    for (int i = 0; i < 4; i++) {\n"
+    "        const int at = k + i < last ? within(g, window, vload4(f[7] + t, TAP(0))) : -1;\n"
+    "        v[i] = at < 0 ? 0 : x[(size_t)at * X_ALL + c];\n"
+    "        if (++c == CI) {\n"
+    "            c = 0;\n"
+    "            t++;\n"
+    "        }\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "#endif\n"
     "}\n"
     "\n"
-    "/* Four of a tensor whose innermost axis has whole fours. */\n"
-    "#define QUAD(p) (*(global const float4 *)(p))\n"
+    "#define SPOT int4\n"
+    "#define SPOT_A(m, k) window_of(g, grid_point(f, min(m, M - 1)))\n"
+    "#define QUAD_A(spot, m, k) gather_four(x, g, f, spot, k, last)\n"
+    "#define NEXT_A(spot)\n"
+    "#define SPOT_B(n) min(n, PITCH - 4)\n"
+    "#define QUAD_B(spot, k) \\\n"
+    "    ((k) < last ? *(global const float4 *)(w + (size_t)(k) * PITCH + spot) : (float4)(0))\n"
+    "#elif CONV == 2\n"
+    "/* Rows from m on, at a grid position, if it is `in` the slice. */\n"
+    "float4 weights_four(global const float *x, global const int *g, const int4 point,\n"
+    "                    const int m, const int M, const int in)\n"
+    "{\n"
+    "    const int4 window = window_of(g, point);\n"
+    "#if VEC == 4\n"
+    "    const int row = min(m, M - 4), t = row / CI;\n"
+    "    const int at = within(g, window, vload4(t, TAP(0)));\n"
+    "    return channels(x, g, in ? at : -1, row - t * CI);\n"
+    "#else\n"
+    "    float v[4];\n"
+    "    EACH(i, 4) {\n"
+    "        const int row = min(m + i, M - 1), t = row / CI;\n"
+    "        const int at = in ? within(g, window, vload4(t, TAP(0))) : -1;\n"
+    "        v[i] = at < 0 ? 0 : x[(size_t)at * X_ALL + row - t * CI];\n"
+    "    }\n"
+    "    return vload4(0, v);\n"
+    "#endif\n"
+    "}\n"
     "\n"
+    "#define SPOT int4\n"
+    "#define SPOT_A(m, k) grid_point(PHASE(0), k)\n"
+    "#define QUAD_A(spot, m, k) weights_four(x, g, spot, m, M, (k) < last)\n"
+    "#define NEXT_A(spot) spot = later_point(PHASE(0), spot, grid_point(PHASE(0), TK))\n"
+    "#define SPOT_B(n) min(n, N - VEC)\n"
+    "#define QUAD_B(spot, k) four(y + (size_t)(k) * Y_ALL + spot, (k) < last ? N - spot : 0)\n"
+    "#endif\n";
+
+static const char cvncl_text_conv_plain[] =
     "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
     " * NULL */\n"
     "void store_quad(global float *y, float4 v, global const float *bias, int left, int whole,\n"
@@ -3533,7 +4257,7 @@ static const char cvncl_text_conv_common[] =
     "{\n"
     "    float s[4];\n"
     "    if (whole && left >= 4) {\n"
-    "        const float4 old = add ? QUAD(y) : bias ? vload4(0, bias) : (float4)(0);\n"
+    "        const float4 old = add ? vload4(0, y) : bias ? vload4(0, bias) : (float4)(0);\n"
     "        v += old;\n"
     "        if (!add) {\n"
     "            v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
@@ -3546,239 +4270,41 @@ static const char cvncl_text_conv_common[] =
     "#pragma unroll\n"
     "    for (int i = 0; i < 4; i++)\n"
     "        if (i < left) store(y + i, s[i], bias ? bias[i] : 0, add, slope, most);\n"
-    "}\n";
-
-static const char cvncl_text_conv_quads[] =
-    "/* Four of A at (row m of the tile, k): for a gather four channels of one source position,\n"
-    " * for the weights' gradient four channels of a tap at position k. Rows beyond the last one\n"
-    " * read what is not stored. */\n"
-    "#if LOCAL\n"
-    "float4 gather_quad(global const float *x, global const int *g, global const int *f, int4 p,\n"
-    "                   int k, int K)\n"
-    "{\n"
-    "    float v[4] = { 0, 0, 0, 0 };\n"
-    "    int t = k / CI, c = k - t * CI;\n"
-    "    if (CI % 4 == 0) {\n"
-    "        const int at = k < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + c);\n"
-    "    }\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++) {\n"
-    "        const int at = k + i < K ? source_of(g, p, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + c];\n"
-    "        if (++c == CI) {\n"
-    "            c = 0;\n"
-    "            t++;\n"
-    "        }\n"
-    "    }\n"
-    "    return vload4(0, v);\n"
     "}\n"
     "\n"
-    "int4 row_of(global const int *g, int m)\n"
+    "#if CONV == 1\n"
+    "/* Without local memory: an item sums WM positions by WN channels at once. Outside it reads\n"
+    " * the zeros behind the weights. */\n"
+    "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
+    "void product(PARAMS)\n"
     "{\n"
-    "    return (int4)(vload4(m / CI, TAP(0)).xyz, m % CI);\n"
-    "}\n"
-    "\n"
-    "/* tap: row_of(m), m a multiple of four */\n"
-    "float4 weights_quad(global const float *x, global const int *g, int4 tap, int m, int M,\n"
-    "                    int k, int K)\n"
-    "{\n"
-    "    const int4 p = grid_point(PHASE(0), min(k, K - 1));\n"
-    "    float v[4] = { 0, 0, 0, 0 };\n"
-    "    if (CI % 4 == 0) {\n"
-    "        const int at = k < K ? source_of(g, p, tap) : -1;\n"
-    "        return at < 0 ? (float4)(0) : QUAD(x + (size_t)at * X_ALL + tap.w);\n"
-    "    }\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++) {\n"
-    "        const int at = k < K && m + i < M ? source_of(g, p, tap) : -1;\n"
-    "        if (at >= 0) v[i] = x[(size_t)at * X_ALL + tap.w];\n"
-    "        if (++tap.w == CI) tap = row_of(g, min(m + i + 1, M - 1));\n"
-    "    }\n"
-    "    return vload4(0, v);\n"
-    "}\n"
-    "\n"
-    "/* Filters n to n + 3 of small position k. */\n"
-    "float4 small_quad(global const float *y, int n, int N, int all, int k, int K)\n"
-    "{\n"
-    "    float v[4] = { 0, 0, 0, 0 };\n"
-    "    if (k >= K || n >= N) return (float4)(0);\n"
-    "    y += (size_t)k * all + n;\n"
-    "    if (N % 4 == 0) return QUAD(y);\n"
-    "#pragma unroll\n"
-    "    for (int i = 0; i < 4; i++) if (i < N - n) v[i] = y[i];\n"
-    "    return vload4(0, v);\n"
-    "}\n"
-    "#endif\n";
-
-static const char cvncl_text_conv_tile[] =
-    "/* A tile of a product through local memory, the next one read while this one is summed. */\n"
-    "#if LOCAL\n"
-    "kernel __attribute__((reqd_work_group_size(TN / WN, TM / WM, 1)))\n"
-    "void NAME(PARAMS)\n"
-    "{\n"
-    "    local float a[TK][TM + 4] __attribute__((aligned(16)));\n"
-    "    local float b[TK][TN + 4] __attribute__((aligned(16)));\n"
-    "    const int lx = get_local_id(0), ly = get_local_id(1), z = get_group_id(2);\n"
-    "    const int t = ly * (TN / WN) + lx;\n"
-    "    float4 next_a[A_QUADS], next_b[B_QUADS];\n"
-    "    int4 spot[A_QUADS];\n"
-    "    float sum[WM][WN];\n"
+    "    VECTOR sum[WM];\n"
+    "    int4 window[WM];\n"
     "    SETUP\n"
-    "    const int tiles = (N + TN - 1) / TN, tile = get_group_id(0);\n"
-    "    const int m0 = tile / tiles * TM, n0 = tile % tiles * TN;\n"
-    "    for (int i = 0; i < WM; i++) for (int j = 0; j < WN; j++) sum[i][j] = 0;\n"
-    "    for (int l = 0; l < A_QUADS; l++) spot[l] = A_SPOT(m0 + A_ROW(l));\n"
-    "    for (int l = 0; l < A_QUADS; l++)\n"
-    "        next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), first + A_K(l));\n"
-    "    for (int l = 0; l < B_QUADS; l++)\n"
-    "        next_b[l] = B_QUAD(n0 + B_COLUMN(l), first + B_K(l));\n"
-    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
-    "        for (int l = 0; l < A_QUADS; l++) {\n"
-    "#if A_FAST_K\n"
-    "            a[A_K(l)][A_ROW(l)] = next_a[l].x;\n"
-    "            a[A_K(l) + 1][A_ROW(l)] = next_a[l].y;\n"
-    "            a[A_K(l) + 2][A_ROW(l)] = next_a[l].z;\n"
-    "            a[A_K(l) + 3][A_ROW(l)] = next_a[l].w;\n"
-    "#else\n"
-    "            vstore4(next_a[l], 0, &a[A_K(l)][A_ROW(l)]);\n"
-    "#endif\n"
-    "        }\n"
-    "        for (int l = 0; l < B_QUADS; l++) vstore4(next_b[l], 0, &b[B_K(l)][B_COLUMN(l)]);\n"
-    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "        if (k0 + TK < last) {\n"
-    "            const int k = k0 + TK;\n"
-    "            for (int l = 0; l < A_QUADS; l++)\n"
-    "                next_a[l] = A_QUAD(spot[l], m0 + A_ROW(l), k + A_K(l));\n"
-    "            for (int l = 0; l < B_QUADS; l++)\n"
-    "                next_b[l] = B_QUAD(n0 + B_COLUMN(l), k + B_K(l));\n"
-    "        }\n"
-    "        for (int k = 0; k < TK; k++)\n"
-    "            for (int i = 0; i < WM; i++)\n"
-    "                for (int j = 0; j < WN; j++) sum[i][j] += a[k][ROW(i)] * b[k][COLUMN(j)];\n"
-    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "    }\n"
-    "#pragma unroll\n"
+    "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
+    "    global const float *zeros = w + (size_t)(((GROUPS - group) * TAPS - f[7]) * CI) * PITCH;\n"
+    "    w += min(n0, PITCH - WN);\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        global float *to = TARGET(min(m0 + ROW(i), M - 1));\n"
-    "        if (m0 + ROW(i) >= M) continue;\n"
-    "#pragma unroll\n"
-    "        for (int j = 0; j < WN; j += 4) STORE(to, n0 + COLUMN(j), vload4(0, sum[i] + j));\n"
-    "    }\n"
-    "}\n"
-    "#endif\n"
-    "#undef NAME\n"
-    "#undef PARAMS\n"
-    "#undef SETUP\n"
-    "#undef A_FAST_K\n"
-    "#undef A_ROW\n"
-    "#undef A_K\n"
-    "#undef A_SPOT\n"
-    "#undef A_QUAD\n"
-    "#undef B_QUAD\n"
-    "#undef TARGET\n"
-    "#undef STORE\n";
-
-static const char cvncl_text_conv_gather[] =
-    "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
-    " * z: group and phase */\n"
-    "#define GATHER_PARAMS \\\n"
-    "    IN(x), IN(w), IN(bias), MEM(y), INTS(g), const int images, const int add, \\\n"
-    "    const float slope, const float most\n"
-    "#define GATHER_SETUP \\\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
-    "    const int group = z / PHASES, N = CO; \\\n"
-    "    global const int *f = PHASE(z % PHASES); \\\n"
-    "    const int M = images * f[0] * f[1] * f[2]; \\\n"
-    "    global const float *zeros = w + (size_t)GROUPS * TAPS * CI * PITCH; \\\n"
-    "    x += group * CI; \\\n"
-    "    y += group * CO; \\\n"
-    "    bias += HAS(bias) ? group * CO : 0; \\\n"
-    "    w += (size_t)(group * TAPS + f[7]) * CI * PITCH;\n"
-    "#define A_QUADS ((TM * TK / 4 + THREADS - 1) / THREADS)\n"
-    "#define B_QUADS ((TN * TK / 4 + THREADS - 1) / THREADS)\n"
-    "#define B_COLUMN(l) ((t + (l) * THREADS) % (TN / 4) * 4)\n"
-    "#define B_K(l) ((t + (l) * THREADS) / (TN / 4))\n"
-    "#define NAME conv_gather\n"
-    "#define PARAMS GATHER_PARAMS\n"
-    "#define SETUP GATHER_SETUP const int first = 0, last = f[6] * CI; (void)zeros;\n"
-    "#define A_FAST_K 1\n"
-    "#define A_ROW(l) ((t + (l) * THREADS) / (TK / 4))\n"
-    "#define A_K(l) ((t + (l) * THREADS) % (TK / 4) * 4)\n"
-    "#define A_SPOT(m) grid_point(f, min(m, M - 1))\n"
-    "#define A_QUAD(spot, m, k) gather_quad(x, g, f, spot, k, last)\n"
-    "#define B_QUAD(n, k) \\\n"
-    "    ((n) < PITCH && (k) < last ? QUAD(w + (size_t)(k) * PITCH + (n)) : (float4)(0))\n"
-    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
-    "#define STORE(to, n, v) \\\n"
-    "    store_quad(to + (n), v, HAS(bias) ? bias + (n) : 0, N - (n), N % 4 == 0, add, slope, \\\n"
-    "               most)\n";
-
-static const char cvncl_text_conv_weights[] =
-    "/* part[slice][group][tap, channel][filter]: sums over `length` positions of the small image\n"
-    " * y; z: group and slice; g: the table of \"down\" */\n"
-    "#define WEIGHTS_PARAMS \\\n"
-    "    IN(x), IN(y), OUT(part), INTS(g), const int positions, const int slices, \\\n"
-    "    const int length\n"
-    "#define WEIGHTS_SETUP \\\n"
-    "    AT(x); AT(y); AT(part); AT(g); \\\n"
-    "    const int group = z / slices, slice = z % slices, N = CO, M = TAPS * CI; \\\n"
-    "    const int first = slice * length, last = min(first + length, positions); \\\n"
-    "    x += group * CI; \\\n"
-    "    y += group * CO; \\\n"
-    "    part += (size_t)(slice * GROUPS + group) * M * N;\n"
-    "#define NAME conv_weights\n"
-    "#define PARAMS WEIGHTS_PARAMS\n"
-    "#define SETUP WEIGHTS_SETUP\n"
-    "#define A_FAST_K 0\n"
-    "#define A_ROW(l) ((t + (l) * THREADS) % (TM / 4) * 4)\n"
-    "#define A_K(l) ((t + (l) * THREADS) / (TM / 4))\n"
-    "#define A_SPOT(m) row_of(g, min(m, (M - 1) / 4 * 4))\n"
-    "#define A_QUAD(spot, m, k) weights_quad(x, g, spot, m, M, k, last)\n"
-    "#define B_QUAD(n, k) small_quad(y, n, N, Y_ALL, k, last)\n"
-    "#define TARGET(m) (part + (size_t)(m) * N)\n"
-    "#define STORE(to, n, v) \\\n"
-    "    store_quad(to + (n), v, 0, N - (n), N % 4 == 0, 0, 1, INFINITY)\n";
-
-static const char cvncl_text_conv_plain[] =
-    "/* Without local memory: an item sums WM positions, or channels, by WN channels at once. */\n"
-    "#if !LOCAL\n"
-    "#define GLUE_(a, b) a##b\n"
-    "#define GLUE(a, b) GLUE_(a, b)\n"
-    "#define WIDE GLUE(float, WN)\n"
-    "#define LOAD GLUE(vload, WN)\n"
-    "#define PUT GLUE(vstore, WN)\n"
-    "\n"
-    "kernel void conv_gather(GATHER_PARAMS)\n"
-    "{\n"
-    "    const int z = get_global_id(2);\n"
-    "    GATHER_SETUP\n"
-    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0);\n"
-    "    const int m0 = tile / tiles * WM, n0 = tile % tiles * WN;\n"
-    "    WIDE sum[WM];\n"
-    "    int4 at[WM];\n"
-    "    w += n0;\n"
-    "    for (int i = 0; i < WM; i++) {\n"
-    "        sum[i] = (WIDE)(0);\n"
-    "        at[i] = grid_point(f, m0 + i);\n"
+    "        sum[i] = (VECTOR)(0);\n"
+    "        window[i] = window_of(g, grid_point(f, m0 + i));\n"
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
     "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
     "        global const float *row[WM];\n"
     "        for (int i = 0; i < WM; i++) {\n"
-    "            const int from = m0 + i < M ? source_of(g, at[i], tap) : -1;\n"
+    "            const int from = m0 + i < M ? within(g, window[i], tap) : -1;\n"
     "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
-    "            const WIDE b = LOAD(0, w + (size_t)c * PITCH);\n"
+    "            const VECTOR b = VLOAD(0, w + (size_t)c * PITCH);\n"
     "            for (int i = 0; i < WM; i++) sum[i] += row[i][c] * b;\n"
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        global float *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
-    "        PUT(sum[i], 0, line);\n"
+    "        global float *to = TARGET(m0 + i) + n0;\n"
+    "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
     "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
     "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
@@ -3787,7 +4313,9 @@ static const char cvncl_text_conv_plain[] =
     "#endif\n";
 
 static const char cvncl_text_conv_plain_weights[] =
-    "#if !LOCAL\n"
+    "#if CONV == 2\n"
+    "#define GLUE_(a, b) a##b\n"
+    "#define GLUE(a, b) GLUE_(a, b)\n"
     "#define INTS_WM GLUE(int, WM)\n"
     "#define ROWS GLUE(vload, WM)\n"
     "#define PUT_ROWS GLUE(vstore, WM)\n"
@@ -3800,35 +4328,44 @@ static const char cvncl_text_conv_plain_weights[] =
     "    h += tap.y;\n"
     "    w += tap.z;\n"
     "    at += (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
     "    return select((INTS_WM)(-1), at,\n"
     "                  d >= 0 & d < XD & h >= 0 & h < XH & w >= 0 & w < XW);\n"
     "}\n"
     "\n"
     "/* A vector may run into the next position, but not behind the tensor. */\n"
-    "WIDE load_left(global const float *y, int left)\n"
+    "VECTOR load_left(global const float *y, int left)\n"
     "{\n"
     "    float v[WN];\n"
-    "    if (left >= WN) return LOAD(0, y);\n"
+    "    if (left >= WN) return VLOAD(0, y);\n"
     "    for (int j = 0; j < WN; j++) v[j] = j < left ? y[j] : 0;\n"
-    "    return LOAD(0, v);\n"
+    "    return VLOAD(0, v);\n"
     "}\n"
     "\n"
-    "/* Where a tap has fewer channels than an item rows, its rows are of several taps. */\n"
-    "kernel void conv_weights(WEIGHTS_PARAMS)\n"
+    "/* Without local memory: an item sums WM rows, of one tap, by WN filters at once; where a\n"
+    " * tap has fewer channels, its rows are of several taps. */\n"
+    "kernel __attribute__((reqd_work_group_size(IX, IY, 1)))\n"
+    "void product(PARAMS)\n"
     "{\n"
-    "    const int z = get_global_id(2);\n"
-    "    WEIGHTS_SETUP\n"
-    "    const int tiles = (N + WN - 1) / WN, tile = get_global_id(0), n0 = tile % tiles * WN;\n"
-    "    const int blocks = CI < WM ? 1 : (CI + WM - 1) / WM, block = tile / tiles;\n"
+    "    VECTOR sum[WM];\n"
+    "    int c[WM], d[WM], h[WM], v[WM];\n"
+    "    SETUP\n"
+    "    const int item = FIRST_M / WM + get_local_id(1), n0 = FIRST_N + get_local_id(0) * WN;\n"
+    "    const int blocks = CI < WM ? 1 : (CI + WM - 1) / WM;\n"
+    "    const int block = min(item, (CI < WM ? (M + WM - 1) / WM : TAPS * blocks) - 1);\n"
     "    const int c0 = block % blocks * WM;\n"
     "    const int m0 = CI < WM ? block * WM : block / blocks * CI + c0;\n"
     "    const int rows = min(WM, CI < WM ? M - m0 : CI - c0);\n"
-    "    WIDE sum[WM];\n"
-    "    int c[WM], d[WM], h[WM], v[WM];\n"
     "    int4 p = grid_point(PHASE(0), first);\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        const int m = min(m0 + i, m0 + rows - 1), t = m / CI;\n"
-    "        sum[i] = (WIDE)(0);\n"
+    "        sum[i] = (VECTOR)(0);\n"
     "        c[i] = m - t * CI;\n"
     "        d[i] = TAP(t)[0];\n"
     "        h[i] = TAP(t)[1];\n"
@@ -3844,10 +4381,10 @@ static const char cvncl_text_conv_plain_weights[] =
     "        if (CI >= WM) {\n"
     "            const int from = source_of(g, p, (int4)(d[0], h[0], v[0], 0));\n"
     "            if (from < 0) continue;\n"
-    "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
+    "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
     "            for (int i = 0; i < WM; i++) sum[i] += x[(size_t)from * X_ALL + c[i]] * b;\n"
     "        } else {\n"
-    "            const WIDE b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
+    "            const VECTOR b = load_left(y + (size_t)q * Y_ALL, end - q * Y_ALL);\n"
     "            int from[WM];\n"
     "            PUT_ROWS(sources_of(g, all_at + base, all_d, all_h, all_w, place), 0, from);\n"
     "            for (int i = 0; i < WM; i++)\n"
@@ -3856,9 +4393,10 @@ static const char cvncl_text_conv_plain_weights[] =
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        float line[WN];\n"
-    "        PUT(sum[i], 0, line);\n"
+    "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j++)\n"
-    "            if (i < rows && n0 + j < N) part[(size_t)(m0 + i) * N + n0 + j] = line[j];\n"
+    "            if (item == block && i < rows && n0 + j < N)\n"
+    "                part[(size_t)(m0 + i) * N + n0 + j] = line[j];\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -3877,19 +4415,36 @@ static const char cvncl_text_conv_order[] =
     "    p[i] = group < GROUPS && o < CO ? w[(filter * (up ? CO : CI) + channel) * TAPS + t] : 0;\n"
     "}\n"
     "\n"
-    "/* dw [filter, channel of the group, tap] += the parts [slice, group, tap, channel, filter],\n"
-    " * in their order; `filters` of a group */\n"
+    "/* dw [filter, channel of the group, tap] += the sums of the parts [slice, group, tap,\n"
+    " * channel, filter]; `filters` of a group */\n"
     "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
     "                        const int channels, const int taps, const int filters)\n"
     "{\n"
-    "    const int i = get_global_id(0);\n"
-    "    float sum = 0;\n"
+    "    local float shared[WG];\n"
+    "    const int i = SLICED, row = i / filters, c = row % channels, t = row / channels % taps;\n"
+    "    const int f = row / channels / taps * filters + i % filters;\n"
     "    AT(part); AT(dw);\n"
+    "    const float sum = sum_of_slices(part, i, n, slices, shared);\n"
+    "    if (i < n && get_local_id(0) < WG / LANES) dw[(f * channels + c) * taps + t] += sum;\n"
+    "}\n"
+    "\n"
+    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
+    " * both; of each axis where the places that each position has in p begin, then those. */\n"
+    "kernel void conv_fold(IN(p), MEM(dx), INTS(g), const int n, const int C, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i % C, row = i / C;\n"
+    "    float sum = 0;\n"
+    "    AT(p); AT(dx); AT(g);\n"
     "    if (i >= n) return;\n"
-    "    const int t = i % taps, c = i / taps % channels, f = i / taps / channels;\n"
-    "    part += (size_t)((f / filters * taps + t) * channels + c) * filters + f % filters;\n"
-    "    for (int s = 0; s < slices; s++) sum += part[(size_t)s * n];\n"
-    "    dw[i] += sum;\n"
+    "    const int w = row % g[2], h = row / g[2] % g[1], d = row / g[2] / g[1] % g[0];\n"
+    "    const int image = row / g[2] / g[1] / g[0];\n"
+    "    global const int *fd = g + 6, *fh = fd + g[0] + 1 + g[3], *fw = fh + g[1] + 1 + g[4];\n"
+    "    for (int a = fd[d]; a < fd[d + 1]; a++)\n"
+    "        for (int b = fh[h]; b < fh[h + 1]; b++)\n"
+    "            for (int e = fw[w]; e < fw[w + 1]; e++)\n"
+    "                sum += p[((size_t)((image * g[3] + fd[a]) * g[4] + fh[b]) * g[5] + fw[e]) *\n"
+    "                         C + c];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
@@ -3937,51 +4492,58 @@ static const char cvncl_text_depthwise[] =
     "    part[i] = sum;\n"
     "}\n";
 
-/* The texts of a way to multiply, >>cl-gemm and >>cl-mma. */
-static const char *const *cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout)
+/* The texts of a way to multiply, >>cl-gemm, >>cl-mma and >>cl-wgmma; how many. */
+static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
+                                const char **texts)
 {
-    static const char *const plain[] = { cvncl_text_common, cvncl_text_product, cvncl_text_plain,
-                                         NULL };
-    static const char *const tiled[] = { cvncl_text_common, cvncl_text_product,
-                                         cvncl_text_tiled_load, cvncl_text_tiled, NULL };
-    static const char *const mma[2][8] = {      /* real, emulated */
-        { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout, cvncl_text_mma_ptx,
-          cvncl_text_mma_fragment, cvncl_text_mma, NULL },
-        { cvncl_text_common, cvncl_text_product, cvncl_text_mma_layout, cvncl_text_mma_plain,
-          cvncl_text_mma_fragment, cvncl_text_mma, NULL }
-    };
-    static const char *const gather[2][10] = {
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_gather,
-          cvncl_text_mma_layout, cvncl_text_mma_ptx, cvncl_text_mma_fragment, cvncl_text_mma_conv,
-          cvncl_text_mma, NULL },
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_gather,
-          cvncl_text_mma_layout, cvncl_text_mma_plain, cvncl_text_mma_fragment,
-          cvncl_text_mma_conv, cvncl_text_mma, NULL }
-    };
-    static const char *const weights[2][10] = {
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_weights,
-          cvncl_text_mma_layout, cvncl_text_mma_ptx, cvncl_text_mma_fragment, cvncl_text_mma_conv,
-          cvncl_text_mma, NULL },
-        { cvncl_text_common, cvncl_text_product, cvncl_text_conv_common, cvncl_text_conv_weights,
-          cvncl_text_mma_layout, cvncl_text_mma_plain, cvncl_text_mma_fragment,
-          cvncl_text_mma_conv, cvncl_text_mma, NULL }
-    };
-    if (kind != CVNCL_BY_MMA) return kind == CVNCL_BY_TILED ? tiled : plain;
-    return layout == CVNCL_LAYOUT_GATHER ? gather[b->emulate]
-           : layout == CVNCL_LAYOUT_WEIGHTS ? weights[b->emulate]
-                                            : mma[b->emulate];
+    uint32_t n = 0;
+    texts[n++] = cvncl_text_common;
+    texts[n++] = cvncl_text_product;
+    if (layout > 3) {
+        texts[n++] = cvncl_text_conv_common;
+        texts[n++] = cvncl_text_conv_gather;
+        texts[n++] = cvncl_text_conv_weights;
+    }
+    if (kind == CVNCL_BY_MMA) {
+        texts[n++] = cvncl_text_mma_layout;
+        texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
+        texts[n++] = cvncl_text_mma_fragment;
+        texts[n++] = cvncl_text_mma_conv;
+        texts[n++] = cvncl_text_mma;
+        texts[n++] = cvncl_text_mma_store;
+    } else if (kind == CVNCL_BY_WGMMA) {
+        texts[n++] = cvncl_text_wgmma_layout;
+        texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
+        texts[n++] = b->emulate ? cvncl_text_wgmma_plain : cvncl_text_wgmma_ptx;
+        texts[n++] = cvncl_text_tiled_load;
+        texts[n++] = cvncl_text_tiled_conv;
+        texts[n++] = cvncl_text_wgmma;
+        texts[n++] = cvncl_text_mma_store;
+    } else if (kind == CVNCL_BY_TILED) {
+        texts[n++] = cvncl_text_tiled_layout;
+        texts[n++] = cvncl_text_tiled_load;
+        texts[n++] = cvncl_text_tiled_conv;
+        texts[n++] = cvncl_text_tiled;
+    } else if (layout > 3) {
+        texts[n++] = cvncl_text_conv_plain;
+        texts[n++] = cvncl_text_conv_plain_weights;
+    } else {
+        texts[n++] = cvncl_text_plain;
+    }
+    return n;
 }
 
 /* Table of a gather, "down" or "up", as the kernels read it. */
 static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
 {
     const cvni_axis *a = c->axis;
-    int step[3], phases = 1;
+    int step[3], phases = 1, ints = 21 + 4 * c->taps;
     for (int i = 0; i < 3; i++) {
-        step[i] = up ? cvni_min(a[i].stride, a[i].big) : 1;
+        step[i] = up ? cvni_axis_phases(&a[i]) : 1;
         phases *= step[i];
     }
-    if (!g) return 20 + 8 * phases + 4 * c->taps;
+    ints += 8 * phases;
+    if (!g) return ints;
     g[0] = up ? c->M : c->C;
     g[1] = up ? c->C : c->M;
     g[2] = up ? c->MG : c->CG;
@@ -3992,70 +4554,119 @@ static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
     g[7] = c->G;
     for (int i = 0; i < 3; i++) {
         g[8 + i] = up ? a[i].small : a[i].big;
-        g[11 + i] = up ? a[i].big : a[i].small;
+        g[11 + i] = up ? a[i].back : a[i].small;
         g[14 + i] = up ? 1 : a[i].stride;
         g[17 + i] = step[i];
     }
+    g[20] = up || !c->d ? CVN_PAD_ZERO : (int)c->d->pad_mode;
     for (int p = 0, slot = 0; p < phases; p++) {
         const int origin[3] = { p / step[2] / step[1], p / step[2] % step[1], p % step[2] };
-        int *f = g + 20 + 8 * p;
+        int *f = g + 21 + 8 * p;
         f[7] = slot;
         for (int i = 0; i < 3; i++) {
-            f[i] = up ? cvni_ceil_div(a[i].big - origin[i], a[i].stride) : a[i].small;
+            f[i] = up ? cvni_ceil_div(a[i].back - origin[i], a[i].stride) : a[i].small;
             f[3 + i] = origin[i];
         }
         for (int t = 0; t < c->taps; t++) {
             int tap[4] = { 0, 0, 0, t };
             int rest = t, hit = 1;
             for (int i = 2; i >= 0; rest /= a[i].kernel, i--) {
-                const int r = rest % a[i].kernel * a[i].dilation - a[i].pad;
+                const int r = rest % a[i].kernel * a[i].dilation - (up ? a[i].offset : a[i].pad);
                 hit = hit && (!up || (origin[i] - r) % a[i].stride == 0);
                 tap[i] = up ? (origin[i] - r) / a[i].stride : r;
             }
-            if (hit) memcpy(g + 20 + 8 * phases + 4 * slot++, tap, sizeof tap);
+            if (hit) memcpy(g + 21 + 8 * phases + 4 * slot++, tap, sizeof tap);
         }
         f[6] = slot - f[7];
     }
-    return 20 + 8 * phases + 4 * c->taps;
+    return ints;
 }
 
-/* Both gathers, "down" first. */
+static void cvncl_sort(const int *key, int step, int count, int in, int from, int *begins,
+                       int *list, int list_step);                       /* >>cl-gather */
+
+/* Which places of the padded image fold back to each position, as conv_fold reads it; behind it
+ * room for the keys. */
+static int cvncl_fold_table(const cvni_conv *c, int *g)
+{
+    int at = 6;
+    int most = 0;
+    for (int i = 0; i < 3; i++) {
+        at += c->axis[i].big + 1 + c->axis[i].back;
+        most = cvni_max(most, c->axis[i].back);
+    }
+    if (!g) return at + most;
+    for (int i = 0, to = 6; i < 3; i++) {
+        const cvni_axis *a = &c->axis[i];
+        for (int p = 0; p < a->back; p++)
+            g[at + p] = cvni_pad_index(p - a->pad, a->big, c->d->pad_mode);
+        g[i] = a->big;
+        g[3 + i] = a->back;
+        cvncl_sort(g + at, 1, a->back, a->big, a->big + 1, g + to, g + to + a->big + 1, 1);
+        to += a->big + 1 + a->back;
+    }
+    return at + most;
+}
+
+/* The gradient of the image is that of a larger one, folded back. */
+static int cvncl_is_padded(const cvni_conv *c) { return c->BH != c->H || c->BW != c->W; }
+
+/* Both gathers, "down" first; the folding where there is some. */
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const int down = cvncl_conv_places(&c, 0, NULL);
     const int both = down + cvncl_conv_places(&c, 1, NULL);
-    if (!g) return both;
-    memset(g, 0, (size_t)both * sizeof *g);
+    const int all = both + (cvncl_is_padded(&c) ? cvncl_fold_table(&c, NULL) : 0);
+    if (!g) return all;
+    memset(g, 0, (size_t)all * sizeof *g);
     cvncl_conv_places(&c, 0, g);
     cvncl_conv_places(&c, 1, g + down);
-    return both;
+    if (all > both) cvncl_fold_table(&c, g + both);
+    return all;
 }
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* Slices of the sums for the weights' gradient: enough tiles for the device, no short ones. */
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Without local
+ * memory packed weights are faster than those along k. */
+static int cvncl_is_pointwise(const cvni_conv *c) { return c->plain && c->G == 1; }
+
+static int cvncl_reads_parameter(const cvncl_backend *b, const cvni_conv *c, int up)
+{
+    return cvncl_is_pointwise(c) && (b->local || up);
+}
+
+static cvni_dense cvncl_pointwise(const cvni_conv *c)
+{
+    cvni_dense d;
+    d.rows = c->N * c->OH * c->OW;
+    d.in = c->C;
+    d.units = c->M;
+    return d;
+}
+
+/* Slices of the sums for the weights' gradient. */
 static int cvncl_conv_slices(const cvncl_backend *b, const cvni_conv *c)
 {
-    const int size = cvncl_tile_size(b, c->K, c->MG, c->G);
-    const double tiles = cvncl_is_depthwise(c)
-                         ? (double)c->M * c->taps / 1024
-                         : (double)cvni_ceil_div(c->MG, b->tile[size].n) *
-                           cvni_ceil_div(c->K, b->tile[size].m) * c->G;
-    const double positions = (double)c->N * c->OH * c->OW;
-    double slices = ceil(4.0 * b->units / tiles);
-    if (slices > ceil(positions / 512)) slices = ceil(positions / 512);
-    return slices > 64 ? 64 : (int)slices;
+    const double elements = (double)c->M * c->K;        /* depthwise: an item has one of them */
+    return cvncl_slices(b, cvncl_is_depthwise(c) ? 64 * elements : elements, c->N * c->OH * c->OW,
+                        512);
 }
 
 static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
 {
     const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
+    const cvni_dense d = cvncl_pointwise(&c);
     const int rows = (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]);
+    const size_t sums = cvncl_column_work(b, rows, l->shape.dim[1]);
     const size_t parts = cvni_mul_size((size_t)cvncl_conv_slices(b, &c),
                                        cvni_mul_size((size_t)c.M, (size_t)c.K));
-    return cvni_max_size(parts, cvncl_column_work(b, rows, l->shape.dim[1]));
+    const size_t padded = cvni_mul_size(cvni_mul_size((size_t)c.N, (size_t)c.C),
+                                        cvni_mul_size((size_t)c.BH, (size_t)c.BW));
+    const size_t image = cvncl_is_padded(&c) ? cvni_max_size(parts, padded) : parts;
+    return cvni_max_size(sums, cvncl_is_pointwise(&c) ? cvncl_products_work(b, &d) : image);
 }
 
 /* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
@@ -4066,19 +4677,11 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     size_t rows;
     if (!cvni_is_conv(l) && !cvni_outputs_second(l)) return 0;
     c = cvni_conv_of(net, l);
-    if (cvncl_is_depthwise(&c)) return 0;
+    if (cvncl_is_depthwise(&c) || cvncl_reads_parameter(cvncl_of(net), &c, up)) return 0;
     from = up ? c.MG : c.CG;
     to = cvni_ceil_div(up ? c.CG : c.MG, 16) * 16;
     rows = cvni_mul_size(cvni_mul_size((size_t)c.G, (size_t)c.taps), (size_t)from);
     return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
-}
-
-/* The gradient of a padded image would have to be folded back. */
-static int cvncl_conv_can(const cvn_net *net, const cvni_layer *l)
-{
-    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
-    (void)net;
-    return d->pad_mode == CVN_PAD_ZERO;
 }
 
 /* The weights in the order of a gather, made anew where they have changed; `at`: where. */
@@ -4089,51 +4692,136 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
     const int n = (int)cvncl_packed_floats(net, l, up);
     *at = p->at;
-    if (p->version == d->version && !l->spectral) return CVN_OK;
-    p->version = d->version;
+    if (p->fresh && !l->spectral) return CVN_OK;
+    p->fresh = 1;
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
-/* Z products of [M x N], which kernels see in a row, tiles of one row of tiles together: some
- * devices have few groups on the second axis. */
-static cvn_result cvncl_conv_tiles(cvn_net *net, int kernel, int M, int N, int Z,
-                                   const char *format, ...)
+/* A pass, "down" or "up", and the weights' gradient as products. The class has the mean of the
+ * phases' taps. */
+static cvncl_class cvncl_pass_class(const cvni_conv *c, int up)
 {
-    const cvncl_backend *b = cvncl_of(net);
-    const int size = cvncl_tile_size(b, M, N, Z);
-    const cvncl_tile *t = &b->tile[size];
-    size_t global[3], local[3];
-    cvn_result result;
-    va_list args;
-    local[0] = b->local ? (size_t)(t->n / t->item_n) : 1;
-    local[1] = b->local ? (size_t)(t->m / t->item_m) : 1;
-    local[2] = 1;
-    global[0] = (size_t)cvni_ceil_div(N, t->n) * (size_t)cvni_ceil_div(M, t->m) * local[0];
-    global[1] = local[1];
-    global[2] = (size_t)Z;
-    va_start(args, format);
-    result = cvncl_enqueue(net, kernel, size, 3, global, local, format, args);
-    va_end(args);
-    return result;
+    cvncl_class of;
+    int phases = 1;
+    of.layout = CVNCL_LAYOUT_GATHER;
+    of.vector = (up ? c->M | c->MG : c->C | c->CG) & 3 ? 1 : 4;
+    of.M = c->N;
+    of.N = up ? c->CG : c->MG;
+    for (int i = 0; i < 3; i++) {
+        const cvni_axis *a = &c->axis[i];
+        of.M *= up ? cvni_ceil_div(a->back, a->stride) : a->small;
+        phases *= up ? cvni_axis_phases(a) : 1;
+    }
+    of.batch = c->G * phases;
+    of.taps = cvni_ceil_div(c->taps, phases);
+    of.K = of.taps * (up ? c->MG : c->CG);
+    return of;
 }
 
-/* The kernel for matrix units, if one may and can do Z products [M x N] of a convolution: channels
- * and the place of the weights in the packed ones have to be multiples of 4. */
-typedef struct cvncl_matrix { cvncl_class of; const cvncl_built *built; } cvncl_matrix;
-
-static cvncl_matrix cvncl_conv_matrix(cvn_net *net, int layout, int M, int N, int Z, int channels,
-                                      int place)
+static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *c)
 {
-    cvncl_backend *b = cvncl_of(net);
-    cvncl_matrix m;
-    m.of.layout = layout;
-    m.of.vector = (channels | place) & 3 ? 1 : 4;
-    m.of.batch = Z;
-    m.of.M = M;
-    m.of.N = N;
-    m.of.K = 0;
-    m.built = b->precision == CVNCL_FP32 ? NULL : cvncl_choose_built(b, &m.of);
-    return m;
+    const int slices = cvncl_conv_slices(b, c);
+    cvncl_class of;
+    of.layout = CVNCL_LAYOUT_WEIGHTS;
+    of.vector = (c->C | c->CG | c->M | c->MG) & 3 ? 1 : 4;
+    of.batch = c->G * slices;
+    of.M = c->K;
+    of.N = c->MG;
+    of.K = cvni_ceil_div(c->N * c->OH * c->OW, slices);
+    of.taps = c->taps;
+    return of;
+}
+
+static cvn_result cvncl_need_pass(cvn_net *net, const cvni_layer *l, const cvni_conv *c, int up)
+{
+    const cvni_dense d = cvncl_pointwise(c);
+    const cvncl_class of = cvncl_pass_class(c, up);
+    if (!cvncl_reads_parameter(cvncl_of(net), c, up)) return cvncl_need_class(net, &of);
+    return cvncl_need_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK,
+                            net->params[l->param[0]].offset);
+}
+
+static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const cvni_dense d = cvncl_pointwise(&c);
+    const cvncl_class weights = cvncl_weights_class(cvncl_of(net), &c);
+    const int transposed = cvni_outputs_second(l);
+    cvn_result result;
+    if (cvncl_is_depthwise(&c)) return CVN_OK;
+    result = cvncl_need_pass(net, l, &c, transposed);
+    if (train && result == CVN_OK) result = cvncl_need_pass(net, l, &c, !transposed);
+    if (!train || result != CVN_OK) return result;
+    return cvncl_is_pointwise(&c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
+                                  : cvncl_need_class(net, &weights);
+}
+
+/* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
+ * groups where a gather has a batch. */
+static cvni_conv cvncl_trial_conv(const cvncl_class *of)
+{
+    const int gather = of->layout == CVNCL_LAYOUT_GATHER;
+    const int positions = gather ? of->M : of->batch * of->K;
+    const int square = (int)(sqrt((double)of->taps) + 0.5);
+    cvni_conv c;
+    int width = 32;
+    while (positions % width) width /= 2;
+    memset(&c, 0, sizeof c);
+    c.N = 1;
+    c.G = gather ? of->batch : 1;
+    c.taps = of->taps;
+    c.K = gather ? of->K : of->M;
+    c.CG = c.K / c.taps;
+    c.MG = of->N;
+    c.C = c.G * c.CG;
+    c.M = c.G * c.MG;
+    for (int i = 0; i < 3; i++) {
+        cvni_axis *a = &c.axis[i];
+        a->stride = a->dilation = 1;
+        a->kernel = i == 0 ? 1 : square * square == c.taps ? square : i == 1 ? 1 : c.taps;
+        a->pad = (a->kernel - 1) / 2;
+        a->small = i == 0 ? 1 : i == 1 ? positions / width : width;
+        a->big = a->back = a->small + a->kernel - 1 - 2 * a->pad;
+    }
+    return c;
+}
+
+/* x, w, bias, y, table; or x, y, part, table: the table is counted in ints, elsewhere. */
+static void cvncl_conv_trial_sizes(const cvncl_class *of, size_t sizes[5])
+{
+    const cvni_conv c = cvncl_trial_conv(of);
+    const size_t small = (size_t)c.axis[1].small * (size_t)c.axis[2].small * (size_t)c.M;
+    memset(sizes, 0, 5 * sizeof *sizes);
+    sizes[0] = (size_t)c.axis[1].big * (size_t)c.axis[2].big * (size_t)c.C;
+    if (of->layout == CVNCL_LAYOUT_GATHER) {
+        sizes[1] = (size_t)c.G * (size_t)c.K * (size_t)(cvni_ceil_div(c.MG, 16) * 16) +
+                   (size_t)c.CG;
+        sizes[2] = (size_t)c.M;
+        sizes[3] = small;
+    } else {
+        sizes[1] = small;
+        sizes[2] = (size_t)of->batch * (size_t)of->M * (size_t)of->N;
+    }
+}
+
+/* The table of "down", to be freed; NULL: memory is out. */
+static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count)
+{
+    const cvni_conv c = cvncl_trial_conv(of);
+    int *table;
+    *count = (size_t)cvncl_conv_places(&c, 0, NULL);
+    table = (int *)CONVNET_MALLOC(*count * sizeof *table);
+    if (table) cvncl_conv_places(&c, 0, table);
+    return table;
+}
+
+/* The kernel for operands that begin at a and b. */
+static const cvncl_built *cvncl_conv_built(cvn_net *net, cvncl_class *of, const float *a,
+                                           const float *b)
+{
+    const uintptr_t base = (uintptr_t)net->arena;
+    if ((((uintptr_t)a - base) | ((uintptr_t)b - base)) & 15) of->vector = 1;
+    return cvncl_choose_built(cvncl_of(net), of);
 }
 
 /* From one image to the other; act NULL: none. */
@@ -4142,34 +4830,30 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
                                   const cvni_layer *act)
 {
     const cvni_conv c = cvni_conv_of(net, l);
-    const cvni_axis *a = c.axis;
+    const cvni_dense d = cvncl_pointwise(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       (up ? cvncl_conv_places(&c, 0, NULL) : 0);
-    int grid = c.N, phases = 1, packed;
-    cvncl_matrix m;
+    cvncl_class of = cvncl_pass_class(&c, up);
+    const cvncl_built *built;
+    int packed;
     float slope, most;
     cvn_result result;
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
-        const int n = c.N * (up ? c.C * c.H * c.W : c.M * c.OH * c.OW);
+        const int n = c.N * (up ? c.C * c.BH * c.BW : c.M * c.OH * c.OW);
         return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
-    for (int i = 0; i < 3; i++) {
-        grid *= up ? cvni_ceil_div(a[i].big, a[i].stride) : a[i].small;
-        phases *= up ? cvni_min(a[i].stride, a[i].big) : 1;
-    }
+    if (cvncl_reads_parameter(cvncl_of(net), &c, up))
+        return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
+                               act);
+    if (of.M <= 0) return CVN_OK;
     result = cvncl_conv_pack(net, l, up, w, table, &packed);
     if (result != CVN_OK) return result;
-    m = cvncl_conv_matrix(net, CVNCL_LAYOUT_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
-                          up ? c.M | c.MG : c.C | c.CG,
-                          packed | (int)(((uintptr_t)from - (uintptr_t)net->arena) / 4 & 3));
-    if (m.built)
-        return cvncl_run_product(net, m.built, &m.of, "pkpptiiff", from, packed, bias, to, table,
-                                 c.N, add, (double)slope, (double)most);
-    return cvncl_conv_tiles(net, CVNCL_CONV_GATHER, grid, up ? c.CG : c.MG, c.G * phases,
-                            "pkpptiiff", from, packed, bias, to, table, c.N, add, (double)slope,
-                            (double)most);
+    built = cvncl_conv_built(net, &of, from, from);
+    if (!built) return cvncl_no_way(net, &of);
+    return cvncl_run_product(net, built, &of, "pkpptiiff", from, packed, bias, to, table, c.N, add,
+                             (double)slope, (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
@@ -4177,31 +4861,28 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
 {
     const cvncl_backend *b = cvncl_of(net);
     const cvni_conv c = cvni_conv_of(net, l);
+    const cvni_dense d = cvncl_pointwise(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
     const int positions = c.N * c.OH * c.OW;
     const int slices = cvncl_conv_slices(b, &c);
     const int length = cvni_ceil_div(positions, slices);
     const int n = c.M * c.K;
-    const int item = b->tile[0].m;
-    const int rows = b->local || c.CG < item ? c.K : c.taps * cvni_ceil_div(c.CG, item) * item;
-    cvncl_matrix m;
     cvn_result result;
-    memset(&m, 0, sizeof m);
-    if (!cvncl_is_depthwise(&c))
-        m = cvncl_conv_matrix(net, CVNCL_LAYOUT_WEIGHTS, c.K, c.MG, c.G * slices,
-                              c.C | c.CG | c.M | c.MG, 0);
-    if (cvncl_is_depthwise(&c))
+    if (cvncl_is_pointwise(&c))
+        return cvncl_run_dense(net, &d, CVNCL_GEMM_MN, small, big, NULL, dw, 1, NULL);
+    if (cvncl_is_depthwise(&c)) {
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "ppwtiii", big, small, 0,
                             table, positions, n * slices, length);
-    else if (m.built)
-        result = cvncl_run_product(net, m.built, &m.of, "ppwtiii", big, small, 0, table, positions,
+    } else {
+        cvncl_class of = cvncl_weights_class(b, &c);
+        const cvncl_built *built = cvncl_conv_built(net, &of, big, small);
+        if (!built) return cvncl_no_way(net, &of);
+        result = cvncl_run_product(net, built, &of, "ppwtiii", big, small, 0, table, positions,
                                    slices, length);
-    else
-        result = cvncl_conv_tiles(net, CVNCL_CONV_WEIGHTS, rows, c.MG, c.G * slices, "ppwtiii",
-                                  big, small, 0, table, positions, slices, length);
+    }
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
-                      cvncl_is_depthwise(&c) ? c.M : c.MG);
+    return cvncl_each_sum(net, CVNCL_CONV_REDUCE, n, "wpiiiii", 0, dw, n, slices, c.CG, c.taps,
+                          cvncl_is_depthwise(&c) ? c.M : c.MG);
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
@@ -4209,6 +4890,21 @@ static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
     const int up = ((const cvni_conv_desc *)l->desc)->transposed;
     return cvncl_conv_pass(net, l, up, cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
                            cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
+}
+
+/* dx (+)= the gradient; that of a padded image goes to the work, and from there folded back. */
+static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, int add)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const int n = c.N * c.C * c.H * c.W, padded = cvncl_is_padded(&c);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
+                      cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
+    const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, l->dy,
+                                              cvni_weights(net, l, 0), NULL,
+                                              padded ? cvncl_work_at(net) : dx, add && !padded,
+                                              NULL);
+    if (!padded || result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_CONV_FOLD, n, "wptiii", 0, dx, table, n, c.C, add);
 }
 
 static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
@@ -4228,9 +4924,7 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
                                      (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]),
                                      l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
-    if (!dx || result != CVN_OK) return result;
-    return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
-                           NULL);
+    return dx && result == CVN_OK ? cvncl_conv_dx(net, l, dx, add) : result;
 }
 
 /* ================================================================================================
@@ -5299,7 +5993,8 @@ static const char cvncl_text_operations[] =
     "    }\n"
     "}\n"
     "\n"
-    "/* y = a where the condition q is not 0, else b; g: tables of q with a, of q with b */\n"
+    "/* y = a where the condition q is not 0, else b; g: tables of q with a, and 38 behind of q\n"
+    " * with b */\n"
     "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
     "                   const int nq, const int na, const int nb)\n"
     "{\n"
@@ -5308,7 +6003,7 @@ static const char cvncl_text_operations[] =
     "    if (i >= n) return;\n"
     "    const int s = i / ny, p = i % ny;\n"
     "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
-    "                                           : b[s * nb + place(g + 19, p, 1)];\n"
+    "                                           : b[s * nb + place(g + 38, p, 1)];\n"
     "}\n";
 
 static const char cvncl_text_binary[] =
@@ -5439,16 +6134,17 @@ static const char cvncl_text_philox[] =
     "uint word_of(uint4 r, uint k) { return k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w; }\n";
 
 static const char cvncl_text_dropout[] =
-    "/* Elements that share a draw lie `group` together; first: number of the first four draws;\n"
-    " * id, low and high: the counter behind that. */\n"
-    "kernel void dropout(MEM(x), MEM(y), const int n, const int group, const int limit,\n"
-    "                    const float scale, const uint first, const uint id, const uint low,\n"
-    "                    const uint high, const uint k0, const uint k1, const int add)\n"
+    "/* Elements that share a draw lie `group` together in the host's order; x has blocks [S, C].\n"
+    " * first: number of the first four draws; id, low and high: the counter behind that. */\n"
+    "kernel void dropout(MEM(x), MEM(y), const int n, const int C, const int S,\n"
+    "                    const int group, const int limit, const float scale, const uint first,\n"
+    "                    const uint id, const uint low, const uint high, const uint k0,\n"
+    "                    const uint k1, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const uint draw = i / group;\n"
+    "    const uint draw = turned(i, C, S) / group;\n"
     "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
     "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
     "    y[i] = add ? y[i] + v : v;\n"
@@ -5534,10 +6230,36 @@ static int cvncl_broadcast_table(cvn_shape y, cvn_shape a, cvn_shape b, int *tab
     return 19;
 }
 
+/* The axes of an image that lies channels last. */
+static cvn_shape cvncl_last_shape(cvn_shape s)
+{
+    const int C = s.rank > 2 ? s.dim[1] : 1;
+    for (int i = 1; s.rank > 2 && i < s.rank - 1; i++) s.dim[i] = s.dim[i + 1];
+    if (s.rank > 2) s.dim[s.rank - 1] = C;
+    return s;
+}
+
+/* Inputs a and b of a layer in the host's order, then channels last. */
+static int cvncl_pair_table(const cvn_net *net, const cvni_layer *l, int a, int b, int *table)
+{
+    const cvn_shape y = l->shape, x = cvni_in(net, l, a)->shape, z = cvni_in(net, l, b)->shape;
+    cvncl_broadcast_table(y, x, z, table);
+    cvncl_broadcast_table(cvncl_last_shape(y), cvncl_last_shape(x), cvncl_last_shape(z),
+                          table ? table + 19 : NULL);
+    return 38;
+}
+
+/* Where the table of such a pair is; number: of the layer's pairs. */
+static int cvncl_pair_at(const cvn_net *net, const cvni_layer *l, int number)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const int id = cvni_id(net, l);
+    return d->table_at[id] + 38 * number + (d->last[id] ? 19 : 0);
+}
+
 static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
-    return cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape,
-                                 table);
+    return cvncl_pair_table(net, l, 0, 1, table);
 }
 
 enum { CVNCL_OPERATIONS = 6 };          /* of the kernels' kinds the first of cvni_operation */
@@ -5561,10 +6283,9 @@ static cvn_result cvncl_binary_forward(cvn_net *net, cvni_layer *l)
     float slope, most;
     cvncl_clamp(cvni_activation(net, l), &slope, &most);
     return cvncl_each(net, CVNCL_BINARY, n, "ppptiiiiiff", a->y, b->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), (int)cvni_sample_elements(a->shape),
-                      (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), (double)slope,
-                      (double)most);
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
+                      (int)cvni_sample_elements(a->shape), (int)cvni_sample_elements(b->shape),
+                      cvncl_binary_kind(l), (double)slope, (double)most);
 }
 
 /* An operand's gradient may lie where dy lies: that of a sum, which is dy. */
@@ -5580,8 +6301,7 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
         float *dx = cvni_gradient_for(x, &add);
         if (!dx || dx == l->dy) continue;
         result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", a->y, b->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                            (int)cvni_sample_elements(l->shape),
+                            cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
                             (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), side, add);
     }
@@ -5592,9 +6312,8 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
 static int cvncl_where_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     for (int i = 0; i < 2; i++)
-        cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1 + i)->shape,
-                              table ? table + 19 * i : NULL);
-    return 38;
+        cvncl_pair_table(net, l, 0, 1 + i, table ? table + 38 * i : NULL);
+    return 76;
 }
 
 static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
@@ -5607,8 +6326,8 @@ static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
         size[i] = (int)cvni_sample_elements(x[i]->shape);
     }
     return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), size[0], size[1], size[2]);
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape), size[0],
+                      size[1], size[2]);
 }
 
 static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
@@ -5622,8 +6341,7 @@ static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
         float *dx = cvni_gradient_for(x, &add);
         if (!dx) continue;
         result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)] + 19 * i, n,
-                            (int)cvni_sample_elements(l->shape),
+                            cvncl_pair_at(net, l, i), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(q->shape),
                             (int)cvni_sample_elements(x->shape),
                             CVNCL_OPERATIONS + (int)(i ? CVNI_LEFT : CVNI_TAKEN), 1, add);
@@ -5668,12 +6386,13 @@ static cvncl_key cvncl_key_of(const cvn_net *net, int id)
     return k;
 }
 
-/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`. */
+/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`; o: the
+ * order of both. */
 static cvn_result cvncl_drop(cvn_net *net, const cvni_layer *l, float p, int group, unsigned first,
-                             const float *in, float *out, int n, int add)
+                             const float *in, float *out, int n, cvncl_order o, int add)
 {
     const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
-    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuuui", in, out, n, group,
+    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiiiifuuuuuui", in, out, n, o.C, o.S, group,
                       (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)), first, k.id, k.low,
                       k.high, k.k0, k.k1, add);
 }
@@ -5684,7 +6403,7 @@ static cvn_result cvncl_dropout_run(cvn_net *net, cvni_layer *l, const float *in
     const int n = (int)cvni_elements(l->shape);
     if (!net->training) return cvncl_copy(net, in, out, n, add, 1);
     return cvncl_drop(net, l, ((const cvni_dropout_desc *)l->desc)->p, (int)cvni_dropout_group(l),
-                      0, in, out, n, add);
+                      0, in, out, n, cvncl_net_of(net)->order[cvni_id(net, l)], add);
 }
 
 static cvn_result cvncl_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -6147,10 +6866,15 @@ static const char cvncl_text_attention[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] = fmax(part[0], part[i]);\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] = fmax(part[t], part[t + n]);\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -6831,10 +7555,11 @@ static cvn_result cvncl_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
 static cvn_result cvncl_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
                                  const float *in, float *out)
 {
+    const cvncl_order plain = { 1, 1 };
     const int n = (int)cvni_elements(l->shape);
     if (!net->training || !(r->desc->d.dropout > 0)) return CVN_OK;
     return cvncl_drop(net, l, r->desc->d.dropout, 1, (unsigned)layer * (((unsigned)n + 3) / 4), in,
-                      out, n, 0);
+                      out, n, plain, 0);
 }
 
 static cvn_result cvncl_rnn_set_state(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
@@ -7495,6 +8220,95 @@ static const char cvncl_text_places[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
+static const char cvncl_text_nms[] =
+    "/* Places of maxima in their planes as numbers that count through the sample; by columns: H\n"
+    " * below each other */\n"
+    "kernel void places(INTS(index), OUT(y), const int n, const int outs, const int planes,\n"
+    "                   const int H, const int W, const int by_columns)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int p = index[i];\n"
+    "    y[i] = i / outs % planes * (H * W) + (by_columns ? p % W * H + p / W : p);\n"
+    "}\n"
+    "\n"
+    "/* Do two boxes cover each other by more than iou? */\n"
+    "int covers(global const float *a, global const float *b, int centers, float iou)\n"
+    "{\n"
+    "    float both = 1, one = 1, other = 1;\n"
+    "    for (int i = 0; i < 2; i++) {\n"
+    "        const float a0 = centers ? a[i] - a[i + 2] / 2 : fmin(a[i], a[i + 2]);\n"
+    "        const float a1 = centers ? a[i] + a[i + 2] / 2 : fmax(a[i], a[i + 2]);\n"
+    "        const float b0 = centers ? b[i] - b[i + 2] / 2 : fmin(b[i], b[i + 2]);\n"
+    "        const float b1 = centers ? b[i] + b[i + 2] / 2 : fmax(b[i], b[i + 2]);\n"
+    "        both *= fmax(fmin(a1, b1) - fmax(a0, b0), 0.0f);\n"
+    "        one *= a1 - a0;\n"
+    "        other *= b1 - b0;\n"
+    "    }\n"
+    "    return both > 0 ? both > iou * (one + other - both) : 0 > iou;\n"
+    "}\n"
+    "\n"
+    "/* work: [tasks, most] boxes that are kept, [tasks] how many, [tasks, S] those that are out.\n"
+    " * A group a class of an image; of all that are left the best one is kept, and puts out those\n"
+    " * that cover it. Each item looks after its own boxes. */\n"
+    "kernel void nms(IN(boxes), IN(scores), global int *work, const ulong work_at,\n"
+    "                const int tasks, const int S, const int classes, const int most,\n"
+    "                const int centers, const float least, const float iou)\n"
+    "{\n"
+    "    local float top[WG];\n"
+    "    local int number[WG];\n"
+    "    const int task = get_group_id(0), t = get_local_id(0);\n"
+    "    int best = 0, count = 0;\n"
+    "    AT(boxes); AT(scores); AT(work);\n"
+    "    global int *kept = work + task * most, *out = work + tasks * (most + 1) + task * S;\n"
+    "    boxes += (size_t)(task / classes) * S * 4;\n"
+    "    scores += (size_t)task * S;\n"
+    "    for (int s = t; s < S; s += WG) out[s] = !(scores[s] > least);\n"
+    "    while (best >= 0 && count < most) {\n"
+    "        best = -1;\n"
+    "        for (int s = t; s < S; s += WG)\n"
+    "            if (!out[s] && (best < 0 || scores[s] > scores[best])) best = s;\n"
+    "        number[t] = best;\n"
+    "        top[t] = best < 0 ? -INFINITY : scores[best];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        for (int n = WG / 2; n > 0; n /= 2) {\n"
+    "            const int o = t + n, other = t < n ? number[o] : -1, own = number[t];\n"
+    "            if (other >= 0 && (own < 0 || top[o] > top[t] ||\n"
+    "                               (top[o] == top[t] && other < own))) {\n"
+    "                number[t] = other;\n"
+    "                top[t] = top[o];\n"
+    "            }\n"
+    "            barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        }\n"
+    "        best = number[0];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (best >= 0 && t == 0) kept[count] = best;\n"
+    "        if (best >= 0) count++;\n"
+    "        for (int s = t; best >= 0 && s < S; s += WG)\n"
+    "            if (s == best || covers(boxes + 4 * s, boxes + 4 * best, centers, iou))\n"
+    "                out[s] = 1;\n"
+    "    }\n"
+    "    if (t == 0) work[tasks * most + task] = count;\n"
+    "}\n"
+    "\n"
+    "/* y [N, rows, 3]: image, class, box of those that are kept, then -1; each: tasks of a\n"
+    " * sample */\n"
+    "kernel void nms_rows(INTS(work), OUT(y), const int n, const int rows, const int each,\n"
+    "                     const int classes, const int images, const int most)\n"
+    "{\n"
+    "    const int i = get_global_id(0), first = i / rows * each;\n"
+    "    int row = i % rows, task = first;\n"
+    "    AT(work); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *counts = work + n / rows * each * most;\n"
+    "    while (task < first + each && row >= counts[task]) row -= counts[task++];\n"
+    "    const int found = task < first + each;\n"
+    "    y[3 * i] = found ? task / classes % images : -1;\n"
+    "    y[3 * i + 1] = found ? task % classes : -1;\n"
+    "    y[3 * i + 2] = found ? work[task * most + row] : -1;\n"
+    "}\n";
+
 static const char cvncl_text_roi[] =
     "/* Weights of the cells of an axis of a box (convnet.h, >>roi): [cells, n], then the first\n"
     " * and the last + 1 of those that are not 0, [cells, 2]; an item a cell. A box has the table\n"
@@ -7671,37 +8485,57 @@ static const char cvncl_text_grid[] =
     "#define TAPS(p) (p.taps * p.taps * (axes == 3 ? p.taps : 1))\n";
 
 static const char cvncl_text_grid_sample[] =
-    "kernel void grid_sample(IN(x), OUT(y), GRID_PARAMS)\n"
+    "/* table [tap][place, weight][n points], for all channels; place -1: nowhere, of weight 0,\n"
+    " * or NAN of a point that is lost */\n"
+    "kernel void grid_taps(global int *table, const ulong table_at, GRID_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / points / C, at = i % points;\n"
-    "    AT(x); AT(y); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    float weight;\n"
+    "    AT(table); AT(grid);\n"
     "    if (i >= n) return;\n"
-    "    const point p = GRID_POINT(s * points + at);\n"
-    "    float sum = p.lost ? NAN : 0, weight;\n"
+    "    const point p = GRID_POINT(i);\n"
+    "    for (int k = 0; k < TAPS(p); k++) {\n"
+    "        const int place = p.lost ? -1 : tap(&p, axes, k, -1, &weight);\n"
+    "        table[(size_t)2 * k * n + i] = place;\n"
+    "        table[(size_t)(2 * k + 1) * n + i] = as_int(place >= 0 ? weight : p.lost ? NAN : 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* all: points of the batch */\n"
+    "#define TABLE_PARAMS \\\n"
+    "    INTS(table), const int n, const int C, const int plane, const int points, \\\n"
+    "    const int all, const int taps\n"
+    "kernel void grid_sample(IN(x), OUT(y), TABLE_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(table);\n"
+    "    if (i >= n) return;\n"
+    "    const int t = i / points / C * points + i % points;\n"
+    "    float sum = 0;\n"
     "    x += (size_t)(i / points) * plane;\n"
-    "    for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "        const int place = tap(&p, axes, k, -1, &weight);\n"
-    "        if (place >= 0) sum += weight * x[place];\n"
+    "    for (int k = 0; k < taps; k++) {\n"
+    "        const size_t at = 2 * (size_t)k * all + t;\n"
+    "        const int place = table[at];\n"
+    "        const float weight = as_float(table[at + all]), v = x[max(place, 0)];\n"
+    "        sum += place < 0 ? weight : weight * v;\n"
     "    }\n"
     "    y[i] = sum;\n"
     "}\n"
     "\n"
     "/* an item a plane of x, of which there are n, point after point */\n"
-    "kernel void grid_back(IN(dy), MEM(dx), GRID_PARAMS)\n"
+    "kernel void grid_back(IN(dy), MEM(dx), TABLE_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / C;\n"
-    "    AT(dy); AT(dx); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(dy); AT(dx); AT(table);\n"
     "    if (i >= n) return;\n"
     "    dx += (size_t)i * plane;\n"
     "    dy += (size_t)i * points;\n"
-    "    for (int t = 0; t < points; t++) {\n"
-    "        const point p = GRID_POINT(s * points + t);\n"
-    "        float weight;\n"
-    "        for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "            const int place = tap(&p, axes, k, -1, &weight);\n"
-    "            if (place >= 0) dx[place] += weight * dy[t];\n"
+    "    table += i / C * points;\n"
+    "    for (int t = 0; t < points; t++)\n"
+    "        for (int k = 0; k < taps; k++) {\n"
+    "            const size_t at = 2 * (size_t)k * all + t;\n"
+    "            if (table[at] >= 0) dx[table[at]] += as_float(table[at + all]) * dy[t];\n"
     "        }\n"
-    "    }\n"
     "}\n"
     "\n"
     "/* an item a point, of which there are n */\n"
@@ -8082,6 +8916,52 @@ static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
 }
 #endif
 
+#ifndef CONVNET_NO_ONNX
+static cvn_result cvncl_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_PLACES, n, "ppiiiiii", index->y, l->y, n,
+                      n / (x.dim[0] * x.dim[1]), l->samples * x.dim[1],
+                      x.rank == 3 ? 1 : x.dim[2], x.dim[x.rank - 1],
+                      ((const cvni_places_desc *)l->desc)->by_columns);
+}
+#endif
+
+/* ---- boxes that cover no better one ---- */
+
+/* Classes of all images, in each of which boxes are chosen. */
+static int cvncl_nms_tasks(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    return (int)(cvni_elements(scores) / (size_t)scores.dim[scores.rank - 1]);
+}
+
+static size_t cvncl_nms_work(cvn_net *net, const cvni_layer *l)
+{
+    const size_t most = (size_t)((const cvni_nms_desc *)l->desc)->most;
+    return cvni_add_size(cvni_mul_size((size_t)cvncl_nms_tasks(net, l), most + 1),
+                         cvni_elements(cvni_in(net, l, 1)->shape));
+}
+
+static cvn_result cvncl_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_nms_desc *d = (const cvni_nms_desc *)l->desc;
+    const cvni_layer *boxes = cvni_in(net, l, 0);
+    const cvni_layer *scores = cvni_in(net, l, 1);
+    const cvn_shape s = scores->shape;
+    const int tasks = cvncl_nms_tasks(net, l), rows = l->shape.dim[1];
+    const int classes = s.dim[s.rank - 2];
+    const cvn_result result = cvncl_groups(net, CVNCL_NMS, tasks, "ppwiiiiiff", boxes->y,
+                                           scores->y, 0, tasks, s.dim[s.rank - 1], classes,
+                                           d->most, d->d.centers, (double)d->d.score,
+                                           (double)d->d.iou);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_NMS_ROWS, s.dim[0] * rows, "wpiiiiii", 0, l->y, s.dim[0] * rows,
+                      rows, tasks / s.dim[0], classes, s.rank == 4 ? s.dim[1] : 1, d->most);
+}
+
 /* ---- max unpooling, local response ---- */
 
 static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
@@ -8202,12 +9082,36 @@ static int cvncl_grid_pad(const cvni_grid_desc *d)
     return d->pad_mode == CVN_PAD_ZERO ? 0 : d->pad_mode == CVN_PAD_REFLECT ? 1 : 2;
 }
 
-static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+static int cvncl_grid_taps(const cvni_grid_job *j)
+{
+    const int each = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    return each * each * (j->axes == 3 ? each : 1);
+}
+
+static size_t cvncl_grid_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_grid_job j = cvni_grid_job_of(net, (cvni_layer *)l);
+    return cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
+                         cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+}
+
+/* The table, then the kernel that reads it: n items, tensors `from` and `to`. */
+static cvn_result cvncl_grid_run(cvn_net *net, cvni_layer *l, int kernel, const float *from,
+                                 float *to, int n)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, l);
-    const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "pp" CVNCL_GRID, j.x, j.y,
-                      CVNCL_GRID_ARGUMENTS(j, n));
+    const int all = l->shape.dim[0] * (int)j.points;
+    const cvn_result result = cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0,
+                                         CVNCL_GRID_ARGUMENTS(j, all));
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, kernel, n, "ppwiiiiii", from, to, 0, n, j.C, (int)j.plane,
+                      (int)j.points, all, cvncl_grid_taps(&j));
+}
+
+static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_grid_run(net, l, CVNCL_GRID_SAMPLE, cvni_in(net, l, 0)->y, l->y,
+                          (int)cvni_elements(l->shape));
 }
 
 static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
@@ -8221,8 +9125,7 @@ static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = CVN_OK;
     if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
     if (d && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_GRID_BACK, planes, "pp" CVNCL_GRID, j.dy, d,
-                            CVNCL_GRID_ARGUMENTS(j, planes));
+        result = cvncl_grid_run(net, l, CVNCL_GRID_BACK, l->dy, d, planes);
     d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
     if (!d) return result;
     return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
@@ -9272,6 +10175,254 @@ static cvn_result cvncl_ctc_backward(cvn_net *net, cvni_layer *l)
                       j.d->zero_infinity, add);
 }
 
+/* ---- heads of detectors: convnet.h, >>yolo-loss ---- */
+
+static const char cvncl_text_yolo[] =
+    "/* g: heads, classes, boxes of a sample; sides of the image, `ignore`, the factors of box,\n"
+    " * object, no_object, classes. A head: rows, columns, anchors, its first box; softmax; where\n"
+    " * its anchors are, in pixels; scale_x_y, pixels a cell. */\n"
+    "#define HEADS g[0]\n"
+    "#define CLASSES g[1]\n"
+    "#define BOXES g[2]\n"
+    "#define VALUE(i) as_float(g[i])\n"
+    "#define HEAD(h) (g + 10 + 9 * (h))\n"
+    "#define ANCHOR(f, a, axis) VALUE(f[5] + 2 * (a) + (axis))\n"
+    "\n"
+    "/* The box of a sample that each truth [n, 5] belongs to; -1: it is none. */\n"
+    "kernel void yolo_home(IN(truth), global int *home, const ulong home_at, INTS(g),\n"
+    "                      const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int at = -1;\n"
+    "    float best = -1;\n"
+    "    AT(truth); AT(home); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const float *v = truth + 5 * i;\n"
+    "    const float w = v[3] * VALUE(3), h = v[4] * VALUE(4);\n"
+    "    for (int k = 0; v[0] >= 0 && k < HEADS; k++) {\n"
+    "        global const int *f = HEAD(k);\n"
+    "        const int column = min((int)(v[1] * f[1]), f[1] - 1);\n"
+    "        const int row = min((int)(v[2] * f[0]), f[0] - 1);\n"
+    "        for (int a = 0; a < f[2]; a++) {\n"
+    "            const float aw = ANCHOR(f, a, 0), ah = ANCHOR(f, a, 1);\n"
+    "            const float both = fmin(w, aw) * fmin(h, ah);\n"
+    "            const float fit = both / (w * h + aw * ah - both);\n"
+    "            if (fit <= best) continue;\n"
+    "            best = fit;\n"
+    "            at = f[3] + (a * f[0] + row) * f[1] + column;\n"
+    "        }\n"
+    "    }\n"
+    "    home[i] = at;\n"
+    "}\n"
+    "\n"
+    "/* A box of head f: its anchor, cell and tx, the other values `step` apart; its truth, or 0;\n"
+    " * of a softmax over its classes the largest and the sum. */\n"
+    "typedef struct {\n"
+    "    global const int *f;\n"
+    "    global const float *x, *v;\n"
+    "    int anchor, row, column, step;\n"
+    "    float top, sum;\n"
+    "} spot;\n"
+    "\n"
+    "/* box b of sample s in head f; mark: number of its truth, from 1; soft: with top and sum */\n"
+    "spot spot_of(global const int *g, global const int *f, global const float *x,\n"
+    "             global const float *truth, int s, int b, int mark, int soft)\n"
+    "{\n"
+    "    const int cells = f[0] * f[1], cell = b % cells;\n"
+    "    spot p = { f, x, mark > 0 ? truth + 5 * (mark - 1) : 0, b / cells, cell / f[1],\n"
+    "               cell % f[1], cells, 0, 0 };\n"
+    "    p.x += (size_t)(s * f[2] + p.anchor) * (5 + CLASSES) * cells + cell;\n"
+    "    if (!f[4] || !soft) return p;\n"
+    "    p.top = p.x[5 * cells];\n"
+    "    for (int k = 1; k < CLASSES; k++) p.top = fmax(p.top, p.x[(5 + k) * cells]);\n"
+    "    for (int k = 0; k < CLASSES; k++) p.sum += exp(p.x[(5 + k) * cells] - p.top);\n"
+    "    return p;\n"
+    "}\n"
+    "\n"
+    "float2 logistic(float z, float target, float factor)\n"
+    "{\n"
+    "    return factor * (float2)(fmax(z, 0.0f) - z * target + log1p(exp(-fabs(z))),\n"
+    "                             1 / (1 + exp(-z)) - target);\n"
+    "}\n"
+    "\n"
+    "/* Value and slope of the term of tx, ty, tw, th, to or class k - 5. */\n"
+    "float2 yolo_term(global const int *g, const spot *p, int k)\n"
+    "{\n"
+    "    const float z = p->x[k * p->step];\n"
+    "    global const float *v = p->v;\n"
+    "    if (k == 4) return logistic(z, v ? 1 : 0, VALUE(v ? 7 : 8));\n"
+    "    if (k > 4) {\n"
+    "        const float is = k - 5 == (int)v[0] ? 1 : 0;\n"
+    "        if (!p->f[4]) return logistic(z, is, VALUE(9));\n"
+    "        return VALUE(9) * (float2)(is * (log(p->sum) + p->top - z),\n"
+    "                                   exp(z - p->top) / p->sum - is);\n"
+    "    }\n"
+    "    const float factor = VALUE(6) * (2 - v[3] * v[4]);\n"
+    "    if (k < 2) {\n"
+    "        const float scale = as_float(p->f[6]);\n"
+    "        const float offset = k ? fma(v[2], (float)p->f[0], -(float)p->row)\n"
+    "                               : fma(v[1], (float)p->f[1], -(float)p->column);\n"
+    "        return logistic(z, clamp((offset + (scale - 1) / 2) / scale, 0.0f, 1.0f), factor);\n"
+    "    }\n"
+    "    const float d = z - log(v[1 + k] * VALUE(1 + k) / ANCHOR(p->f, p->anchor, k - 2));\n"
+    "    return factor * (float2)(d * d / 2, d);\n"
+    "}\n";
+
+static const char cvncl_text_yolo_loss[] =
+    "/* Does what the net says of a box cover a truth by more than `ignore`? */\n"
+    "int yolo_covers(global const int *g, const spot *p, global const float *truth, int truths)\n"
+    "{\n"
+    "    const float k = as_float(p->f[6]);\n"
+    "    float side[2], at[2];\n"
+    "    for (int a = 0; a < 2; a++) {\n"
+    "        const float z = 1 / (1 + exp(-p->x[a * p->step])) * k - (k - 1) / 2;\n"
+    "        at[a] = ((a ? p->row : p->column) + z) * as_float(p->f[7 + a]);\n"
+    "        side[a] = exp(p->x[(2 + a) * p->step]) * ANCHOR(p->f, p->anchor, a);\n"
+    "    }\n"
+    "    for (global const float *v = truth; v < truth + 5 * truths; v += 5) {\n"
+    "        float both[2];\n"
+    "        if (!(v[0] >= 0)) continue;\n"
+    "        for (int a = 0; a < 2; a++) {\n"
+    "            const float t = v[1 + a] * VALUE(3 + a), s = v[3 + a] * VALUE(3 + a);\n"
+    "            both[a] = fmin(at[a] + side[a] / 2, t + s / 2) -\n"
+    "                      fmax(at[a] - side[a] / 2, t - s / 2);\n"
+    "        }\n"
+    "        const float I = both[0] > 0 && both[1] > 0 ? both[0] * both[1] : 0;\n"
+    "        const float own = v[3] * VALUE(3) * (v[4] * VALUE(4));\n"
+    "        if (I > VALUE(5) * (side[0] * side[1] + own - I)) return 1;\n"
+    "    }\n"
+    "    return 0;\n"
+    "}\n"
+    "\n"
+    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h,\n"
+    " * >>yolo-loss) and its loss; each: entries of x a sample weight */\n"
+    "#define YOLO_PARAMS \\\n"
+    "    INTS(g), const int n, const int h, const int truths, const int each\n"
+    "kernel void yolo_loss(IN(x), IN(truth), INTS(home), IN(samples), OUT(part),\n"
+    "                      global int *marks, const ulong marks_at, YOLO_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int mark = 0;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(home); AT(samples); AT(part); AT(marks); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int own = f[0] * f[1] * f[2], s = i / own, b = i % own;\n"
+    "    const int at = s * BOXES + f[3] + b;\n"
+    "    truth += 5 * s * truths;\n"
+    "    for (int t = 0; t < truths; t++) if (home[s * truths + t] == f[3] + b) mark = t + 1;\n"
+    "    const spot p = spot_of(g, f, x, truth, s, b, mark, mark);\n"
+    "    if (!mark && yolo_covers(g, &p, truth, truths)) mark = -1;\n"
+    "    if (mark >= 0) sum = yolo_term(g, &p, 4).x;\n"
+    "    for (int k = 0; mark > 0 && k < 5 + CLASSES; k++)\n"
+    "        if (k != 4) sum += yolo_term(g, &p, k).x;\n"
+    "    marks[at] = mark;\n"
+    "    part[at] = sum * (HAS(samples) ? samples[s / each] : 1);\n"
+    "}\n"
+    "\n"
+    "/* an item each value of head h; N: samples of the batch */\n"
+    "kernel void yolo_back(IN(x), IN(truth), INTS(marks), IN(samples), IN(dy), MEM(dx),\n"
+    "                      YOLO_PARAMS, const int N, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(marks); AT(samples); AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int cells = f[0] * f[1], k = i / cells % (5 + CLASSES);\n"
+    "    const int box = i / cells / (5 + CLASSES), s = box / f[2];\n"
+    "    const int b = box % f[2] * cells + i % cells, mark = marks[s * BOXES + f[3] + b];\n"
+    "    if (mark > 0 || (mark == 0 && k == 4)) {\n"
+    "        const spot p = spot_of(g, f, x, truth + 5 * s * truths, s, b, mark, k > 4);\n"
+    "        sum = dy[0] / N * (HAS(samples) ? samples[s / each] : 1) * yolo_term(g, &p, k).y;\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static int cvncl_yolo_can(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_loss *d = (const cvni_yolo_loss *)l->desc;
+    return (cvni_in(net, l, d->heads)->op->flags & CVNI_SOURCE) != 0;   /* the host checks it */
+}
+
+static void cvncl_put_float(int *table, float value) { memcpy(table, &value, sizeof value); }
+
+static int cvncl_yolo_table(const cvn_net *net, const cvni_layer *l, int *g)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of((cvn_net *)net, (cvni_layer *)l);
+    const cvn_yolo_loss_desc *d = &j.d->d;
+    const float values[7] = { j.width, j.height, d->ignore, d->box, d->object, d->no_object,
+                              d->classes };
+    int at = 10 + 9 * j.d->heads;
+    for (int i = 0; g && i < 7; i++) cvncl_put_float(g + 3 + i, values[i]);
+    if (g) {
+        g[0] = j.d->heads;
+        g[1] = j.grid[0].d->classes;
+        g[2] = (int)j.boxes;
+    }
+    for (int h = 0; h < j.d->heads; h++) {
+        const cvni_yolo_grid *k = &j.grid[h];
+        const int head[6] = { k->H, k->W, k->d->boxes, (int)k->first, k->d->softmax, at };
+        for (int a = 0; g && a < 2 * k->d->boxes; a++)
+            cvncl_put_float(g + at + a, cvni_yolo_anchor(k, a / 2, a % 2));
+        at += 2 * k->d->boxes;
+        if (!g) continue;
+        memcpy(g + 10 + 9 * h, head, sizeof head);
+        cvncl_put_float(g + 10 + 9 * h + 6, k->d->scale_x_y);
+        cvncl_put_float(g + 10 + 9 * h + 7, k->sx);
+        cvncl_put_float(g + 10 + 9 * h + 8, k->sy);
+    }
+    return at;
+}
+
+/* The losses of the boxes, then the homes of the truths. */
+static size_t cvncl_yolo_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, (cvni_layer *)l);
+    const size_t samples = (size_t)j.grid[0].x->shape.dim[0];
+    return cvni_mul_size(samples, (size_t)j.boxes + (size_t)j.truths);
+}
+
+static cvn_result cvncl_yolo_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    cvni_layer *truth = cvni_in(net, l, j.d->heads);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    const int N = j.grid[0].x->shape.dim[0], all = N * (int)j.boxes;
+    cvn_result result = cvni_fetch(net, truth);
+    for (int n = 0; n < N && result == CVN_OK; n++) result = cvni_yolo_check(&j, n);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_YOLO_HOME, N * j.truths, "pwti", truth->y, all, table,
+                            N * j.truths);
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        const int n = N * j.grid[h].d->boxes * (int)j.grid[h].cells;
+        result = cvncl_each(net, CVNCL_YOLO_LOSS, n, "ppwpwptiiii", j.grid[h].x->y, truth->y, all,
+                            cvncl_sample_weights(net), 0, l->saved, table, n, h, j.truths,
+                            j.grid[0].x->samples);
+    }
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, all, 1, (double)N);
+}
+
+static cvn_result cvncl_yolo_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    cvn_result result = CVN_OK;
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        cvni_layer *x = cvni_in(net, l, h);
+        const int n = (int)cvni_elements(x->shape);
+        int add;
+        float *dx = cvni_gradient_for(x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_YOLO_BACK, n, "pppppptiiiiii", x->y,
+                            cvni_in(net, l, j.d->heads)->y, l->saved, cvncl_sample_weights(net),
+                            l->dy, dx, table, n, h, j.truths, j.grid[0].x->samples,
+                            x->shape.dim[0], add);
+    }
+    return result;
+}
+
 /* ================================================================================================
  * >>cl-optim   clipping, one step of an optimizer, averages
  * ============================================================================================== */
@@ -9461,7 +10612,7 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
     double momentum = (double)o->momentum;
     double dampening = 0;
     int flag = o->amsgrad;
-    cvncl_net_of(net)->version++;
+    cvncl_changed(net, (size_t)((unsigned char *)u->w - net->arena), u->count * sizeof(float));
     if (o->kind == CVN_LAMB) return cvncl_lamb(net, u);
     if (o->kind == CVN_SGD) {           /* v begins as the gradient */
         c1 = momentum;
@@ -10129,7 +11280,7 @@ struct cvncl_row {
 };
 
 #define CVNCL_CONV_ROW(i) { &cvni_op_conv[i], CVNCL_PROGRAM_CONV, cvncl_conv_forward, \
-                            cvncl_conv_backward, cvncl_conv_can, cvncl_conv_table, cvncl_conv_work }
+                            cvncl_conv_backward, NULL, cvncl_conv_table, cvncl_conv_work }
 #define CVNCL_POOL_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_POOL, cvncl_##kind##_forward, \
                                    cvncl_##kind##_backward, NULL, cvncl_pool_table, NULL }
 #define CVNCL_MAP_ROW(op) { &cvni_op_##op, CVNCL_PROGRAM_MAP, cvncl_map_forward, \
@@ -10245,6 +11396,8 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
     CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
     CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work),
+    { &cvni_op_yolo_loss, CVNCL_PROGRAM_LOSSES, cvncl_yolo_forward, cvncl_yolo_backward,
+      cvncl_yolo_can, cvncl_yolo_table, cvncl_yolo_work },
     CVNCL_SELECT_ROW(slice_step), CVNCL_SELECT_ROW(tile), CVNCL_SELECT_ROW(pad_axes),
     CVNCL_SELECT_ROW(index_select), CVNCL_SELECT_ROW(interpolate_nearest),
     CVNCL_ROW(interpolate, GATHER, resample, resample, cvncl_resample_table, NULL),
@@ -10258,11 +11411,15 @@ static const cvncl_row cvncl_rows[] = {
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
     { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
 #endif
+#ifndef CONVNET_NO_ONNX
+    { &cvni_op_places, CVNCL_PROGRAM_GATHER, cvncl_places_forward, NULL, NULL, NULL, NULL },
+#endif
+    { &cvni_op_nms, CVNCL_PROGRAM_GATHER, cvncl_nms_forward, NULL, NULL, NULL, cvncl_nms_work },
     CVNCL_LAYER_ROW(yolo, view),
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
     CVNCL_ROW(roi_align, PLACES, roi, roi, NULL, cvncl_roi_work),
-    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, NULL),
+    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, cvncl_grid_work),
     CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
     CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
     CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
@@ -10281,30 +11438,28 @@ static const cvncl_row cvncl_rows[] = {
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
 /* Does a layer work in either order, that of its inputs (>>cl-memory)? Pools, elementwise
- * functions, prelu, resizing; arithmetic of equal shapes; concat of channels. */
+ * functions, prelu, resizing, dropout, arithmetic, where; concat of channels. */
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
 {
     const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
     if (l->is_int) return 0;
     if (l->op == &cvni_op_concat) return ((const cvni_concat_desc *)l->desc)->axis == 1;
-    if (row->forward == cvncl_binary_forward)
-        return cvni_same_shape(cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
     return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
-           row->forward == cvncl_resize_forward;
+           row->forward == cvncl_resize_forward || row->forward == cvncl_dropout_forward ||
+           row->forward == cvncl_binary_forward || row->forward == cvncl_where_forward;
 }
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
     { "gemm", 0, { NULL } },            /* kernel by kernel: cvncl_get_built */
-    { "conv", 1, { cvncl_text_common, cvncl_text_gemm_tiles, cvncl_text_conv_common,
-                   cvncl_text_conv_quads, cvncl_text_conv_gather, cvncl_text_conv_tile,
-                   cvncl_text_conv_weights, cvncl_text_conv_tile, cvncl_text_conv_plain,
-                   cvncl_text_conv_plain_weights, cvncl_text_conv_order, cvncl_text_depthwise } },
+    { "conv", 0, { cvncl_text_common, cvncl_text_slices, cvncl_text_conv_common,
+                   cvncl_text_conv_order, cvncl_text_depthwise } },
     { "pool", 0, { cvncl_text_common, cvncl_text_pool, cvncl_text_avgpool, cvncl_text_lppool } },
     { "norm", 0, { cvncl_text_common, cvncl_text_norm, cvncl_text_norm_back, cvncl_text_gnorm,
                    cvncl_text_l2norm } },
     { "map", 0, { cvncl_text_common, cvncl_text_functions, cvncl_text_map, cvncl_text_map_slope,
                   cvncl_text_prelu } },
-    { "layers", 0, { cvncl_text_common, cvncl_text_copy, cvncl_text_place, cvncl_text_operations,
+    { "layers", 0, { cvncl_text_common, cvncl_text_slices, cvncl_text_product_sum,
+                     cvncl_text_copy, cvncl_text_place, cvncl_text_operations,
                      cvncl_text_binary, cvncl_text_softmax, cvncl_text_philox,
                      cvncl_text_dropout } },
     { "shape", 0, { cvncl_text_common, cvncl_text_resize, cvncl_text_permute, cvncl_text_place,
@@ -10324,9 +11479,9 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                        cvncl_text_noise } },
     { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
-                     cvncl_text_ctc_back } },
+                     cvncl_text_ctc_back, cvncl_text_yolo, cvncl_text_yolo_loss } },
     { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
-                     cvncl_text_gather, cvncl_text_places } },
+                     cvncl_text_gather, cvncl_text_places, cvncl_text_nms } },
     { "places", 0, { cvncl_text_common, cvncl_text_roi, cvncl_text_grid,
                      cvncl_text_grid_sample } },
     { "spectral", 0, { cvncl_text_common, cvncl_text_spectral } }

@@ -230,20 +230,27 @@ static cvn_node build_direct(cvn_net *net, const cvn_node *x, const layer_case *
     return cvn_conv2d_ex(net, x[0], &c->conv);
 }
 
-static void sweep(void)
+static cvn_node build_lanes(cvn_net *net, const cvn_node *x, const layer_case *c)
+{
+    net->conv_way = "lanes";
+    return cvn_conv2d_ex(net, x[0], &c->conv);
+}
+
+/* lanes: of one group, not strided along rows; batches of up to two blocks of images. */
+static void sweep_way(int lanes)
 {
     unsigned state = 4242;
     for (int done = 0; done < SWEEP;) {
-        const int groups = ref_below(&state, 3) ? 1 : 1 + ref_below(&state, 3);
+        const int groups = lanes || ref_below(&state, 3) ? 1 : 1 + ref_below(&state, 3);
         static const int few[5] = { 1, 3, 5, 17, 2 };
         cvn_conv2d_desc *d;
         int reach_h, reach_w;
         layer_case c;
         memset(&c, 0, sizeof c);
         d = &c.conv;
-        c.n = 1 + ref_below(&state, 4);
+        c.n = 1 + ref_below(&state, lanes && done % 4 == 0 ? 20 : 4);
         c.inputs = 1;
-        c.build = build_direct;
+        c.build = lanes ? build_lanes : build_direct;
         c.forward = ref_conv2d;
         c.x[0] = ref_shape(4, c.n, groups * few[ref_below(&state, 5)], 1 + ref_below(&state, 9),
                            1 + ref_below(&state, 9));
@@ -252,7 +259,7 @@ static void sweep(void)
         d->kernel_h = 1 + ref_below(&state, 5);
         d->kernel_w = 1 + ref_below(&state, 5);
         d->stride_h = 1 + ref_below(&state, 3);
-        d->stride_w = 1 + ref_below(&state, 4);
+        d->stride_w = lanes ? 1 : 1 + ref_below(&state, 4);
         d->dilation_h = 1 + ref_below(&state, 2);
         d->dilation_w = 1 + ref_below(&state, 2);
         d->pad_top = ref_below(&state, 4);
@@ -273,6 +280,9 @@ static void sweep(void)
         done++;
     }
 }
+
+static void sweep(void) { sweep_way(0); }
+static void sweep_lanes(void) { sweep_way(1); }
 
 /* batch, channels, h, w, filters, kernel, stride, pad, groups, transposed: several groups of
  * images, blocks of rows and of columns, chunks of channels, blocks of lines, phases of strides,
@@ -396,6 +406,7 @@ int main(void)
     RUN(tiles);
     RUN(stores);
     RUN(sweep);
+    RUN(sweep_lanes);
     RUN(large_shapes);
     return test_done();
 }

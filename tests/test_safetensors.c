@@ -975,6 +975,12 @@ static void resume_sgd_with_best(void)
 
 int main(void)
 {
+    FILE *file = fopen(WEIGHTS, "wb");
+    if (!file) {
+        printf("test_safetensors: cannot write " WEIGHTS "; is there a folder build/?\n");
+        return 1;
+    }
+    fclose(file);
     RUN(round_trip);
     RUN(header_text);
     RUN(escaped_name);
