@@ -9638,7 +9638,7 @@ static void cvni_lanes_run(cvni_conv_job *j, cvni_pass pass, double cost)
 CVNI_SMALL_END
 
 static const cvni_conv_way cvni_way_lanes = { "lanes", cvni_lanes_takes, cvni_lanes_needs,
-                                              cvni_lanes_pack, cvni_lanes_run };
+                                              cvni_lanes_pack, cvni_lanes_run, NULL };
 
 /* ================================================================================================
  * >>conv-weights   gradient of the weights and the bias, without patches
