@@ -4175,6 +4175,17 @@ static int cvni_default_threads(const cvn_desc *desc)
     return 1;
 }
 
+/* A batch of N is cut into slices for sums that are added in order. */
+enum { CVNI_SLICES = 16 };
+
+static int cvni_slices(int N) { return cvni_min(N, CVNI_SLICES); }
+
+/* First sample of a slice. */
+static int cvni_slice_at(int N, int slices, int slice)
+{
+    return (int)((int64_t)N * slice / slices);
+}
+
 static void *cvni_scratch(const cvn_net *net, int worker)
 {
     return net->scratch + net->scratch_bytes * (size_t)worker;
@@ -7842,6 +7853,8 @@ typedef struct cvni_conv_way {
     void (*needs)(const cvn_net *net, const cvni_conv *c, cvni_pass pass, cvni_conv_needs *n);
     void (*pack)(cvni_conv_job *j, cvni_pass pass, float *packed);  /* NULL: nothing to pack */
     void (*run)(cvni_conv_job *j, cvni_pass pass, double cost);
+    /* both gradients, `pass` makes dx; 0: the way does not do so. NULL: never */
+    int (*backward)(cvni_conv_job *dw, cvni_conv_job *dx, cvni_pass pass, double cost);
 } cvni_conv_way;
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c,
@@ -8225,7 +8238,7 @@ static cvn_result cvni_conv_shape(cvn_net *net, cvni_layer *l)
     dw = cvni_conv_needs_of(net, &c, CVNI_WEIGHTS);
     l->packed_bytes = forward.packed;
     l->work_forward_bytes = forward.work;
-    l->work_backward_bytes = cvni_max_size(cvni_add_size(dx.packed, dx.work), dw.work);
+    l->work_backward_bytes = cvni_add_size(dx.packed, cvni_max_size(dx.work, dw.work));
     l->scratch_bytes = cvni_max_size(forward.scratch, cvni_max_size(dx.scratch, dw.scratch));
     return CVN_OK;
 }
@@ -8571,7 +8584,7 @@ static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
-                                             cvni_conv_gemm_pack, cvni_conv_gemm_run };
+                                             cvni_conv_gemm_pack, cvni_conv_gemm_run, NULL };
 
 /* ================================================================================================
  * >>frames   padded copies of images in which every tap finds its positions side by side
@@ -9516,7 +9529,7 @@ static void cvni_direct_run(cvni_conv_job *j, cvni_pass pass, double cost)
 }
 
 static const cvni_conv_way cvni_way_direct = { "direct", cvni_direct_takes, cvni_direct_needs,
-                                               cvni_direct_pack, cvni_direct_run };
+                                               cvni_direct_pack, cvni_direct_run, NULL };
 
 /* ================================================================================================
  * >>conv-lanes   direct convolution with an image in each lane: down and up of small images
@@ -9845,7 +9858,7 @@ static void cvni_lanes_run(cvni_conv_job *j, cvni_pass pass, double cost)
 CVNI_SMALL_END
 
 static const cvni_conv_way cvni_way_lanes = { "lanes", cvni_lanes_takes, cvni_lanes_needs,
-                                              cvni_lanes_pack, cvni_lanes_run };
+                                              cvni_lanes_pack, cvni_lanes_run, NULL };
 
 /* ================================================================================================
  * >>conv-weights   gradient of the weights and the bias, without patches
@@ -10442,7 +10455,7 @@ static void cvni_conv_weights_run(cvni_conv_job *j, cvni_pass pass, double cost)
 
 static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_takes,
                                                 cvni_conv_weights_needs, NULL,
-                                                CVNI_TRAIN(cvni_conv_weights_run) };
+                                                CVNI_TRAIN(cvni_conv_weights_run), NULL };
 
 /* ================================================================================================
  * >>winograd   3x3 of stride 1: 36 products where 16 outputs would take 144
@@ -10471,9 +10484,11 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
  *
  *     by tiles     few weights: pack() makes U; a task is as many tiles as leave V and M in the
  *                  cache
- *     by filters   many, and the weights' gradient: rounds over some tiles. V of a round is made
- *                  first; a task is some filters, whose U (or dU) never leaves the cache: U of all
- *                  would be 4 times the weights, and slower to read than to make
+ *     by images    the gradient of few weights, together with dx: a task is a slice of the batch,
+ *                  which has a dU of its own; dy is read from the cache the second time
+ *     by filters   many weights: rounds over some tiles. V of a round is made first; a task is some
+ *                  filters, whose U (or dU) never leaves the cache: U of all would be 4 times the
+ *                  weights, and slower to read than to make
  *
  *   Taken from 16 channels and filters and 8 tiles a batch on, by tiles from 4 (64@8, one image: 11
  *   us, direct 22). GFLOP/s of the direct count on one core of an AVX-512 machine whose FMA peak is
@@ -10500,7 +10515,9 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
 #define CVNI_WINO_SCRATCH (12 * CVNI_WINO_ROW)
 #define CVNI_WINO_KC 128                /* channels of a packed panel, times 48: stays in L1 */
 #define CVNI_WINO_CACHE 1500000         /* bytes of V and M of a task, about, */
-#define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round */
+#define CVNI_WINO_ROUND 2500000         /* of V and A dy A^T of a round, */
+#define CVNI_WINO_GROUP 450000          /* of some images */
+#define CVNI_WINO_FEW 1024              /* weights of a tap whose gradient goes by images */
 #define CVNI_WINO_KEPT 20000            /* floats of a point of U that is made beforehand */
 #define CVNI_WINO_CHANNELS 30000        /* of a group at most: sums of sizes fit an int */
 #define CVNI_WINO_WIDE 48               /* by filters: filters of a task; */
@@ -10560,7 +10577,8 @@ static cvni_wino cvni_wino_of(const cvni_conv *c, cvni_pass pass)
     w.cols = cvni_ceil_div(w.out.W, 4);
     w.tiles = c->N * w.rows * w.cols;
     w.point = (ptrdiff_t)w.in.channels * cvni_round_up(w.out.channels, CVNI_LINE) + CVNI_LINE;
-    w.by_filters = pass == CVNI_WEIGHTS || w.point > CVNI_WINO_KEPT;
+    w.by_filters = pass == CVNI_WEIGHTS ? c->G > 1 || c->C * c->M > CVNI_WINO_FEW
+                                        : w.point > CVNI_WINO_KEPT;
     w.pass = pass;
     return w;
 }
@@ -10879,30 +10897,35 @@ static float *cvni_wino_to(const cvni_wino *w, int g)
                                             : cvni_conv_small_at(c, 0, g));
 }
 
+/* Tiles of group g of a pass down or up; v: room for V and M. */
+static void cvni_wino_make(const cvni_wino *w, int g, int first, int tiles, float *v,
+                           float *scratch)
+{
+    const cvni_conv_job *j = w->job;
+    const cvni_kernels *kern = j->net->k;
+    const ptrdiff_t v_point = cvni_wino_plane(kern, w->group, w->in.pitch);
+    const ptrdiff_t m_point = cvni_wino_plane(kern, w->group, w->out.pitch);
+    float *m = v + CVNI_WINO_POINTS * v_point;
+    for (int c = 0; c < w->in.channels; c += CVNI_LINE)
+        cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
+                       scratch);
+    cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
+                       j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
+    for (int f = 0; f < w->out.channels; f += CVNI_LINE)
+        cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles, cvni_wino_to(w, g),
+                        scratch);
+}
+
 /* Images of a pass down or up; tasks are tiles of a group. */
 static void cvni_wino_tile_part(void *context, int begin, int end, int worker)
 {
     const cvni_wino *w = (const cvni_wino *)context;
-    const cvni_conv_job *j = w->job;
-    const cvni_kernels *kern = j->net->k;
     const int groups = cvni_ceil_div(w->tiles, w->group);
-    const ptrdiff_t v_point = cvni_wino_plane(kern, w->group, w->in.pitch);
-    const ptrdiff_t m_point = cvni_wino_plane(kern, w->group, w->out.pitch);
-    float *scratch = (float *)cvni_scratch(j->net, worker);
-    float *v = scratch + CVNI_WINO_SCRATCH;
-    float *m = v + CVNI_WINO_POINTS * v_point;
+    float *scratch = (float *)cvni_scratch(w->job->net, worker);
     for (int t = begin; t < end; t++) {
-        const int g = t / groups;
         const int first = t % groups * w->group;
-        const int tiles = cvni_min(w->group, w->tiles - first);
-        for (int c = 0; c < w->in.channels; c += CVNI_LINE)
-            cvni_wino_read(kern, w, &w->in, cvni_wino_from(w, g), c, first, tiles, v + c, v_point,
-                           scratch);
-        cvni_wino_products(w, j->packed + g * CVNI_WINO_POINTS * w->point, v, v_point,
-                           j->bias ? j->bias + g * w->out.channels : NULL, tiles, m, m_point);
-        for (int f = 0; f < w->out.channels; f += CVNI_LINE)
-            cvni_wino_write(kern, w, m + f, m_point, w->out.pitch, f, first, tiles,
-                            cvni_wino_to(w, g), scratch);
+        cvni_wino_make(w, t / groups, first, cvni_min(w->group, w->tiles - first),
+                       scratch + CVNI_WINO_SCRATCH, scratch);
     }
 }
 
@@ -10973,17 +10996,14 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
     }
 }
 
-/* dw += G^T dU G of one filter, channels [c0, c0 + cs); u: its lines. */
+/* dw += G^T dU G of `cs` channels of a filter; u: their lines. */
 CVNI_HOT
-static void cvni_wino_unweight(const cvni_wino *w, int f, int c0, int cs, const float *u,
-                               ptrdiff_t point, float *half)
+static void cvni_wino_unweight(const cvni_kernels *kern, int cs, const float *u, ptrdiff_t point,
+                               float *dw, float *half)
 {
-    const cvni_conv *c = &w->job->c;
-    const cvni_kernels *kern = w->job->net->k;
     const int n = cvni_ceil_div(cs, CVNI_LINE);
     float *taps = half + CVNI_WINO_DEEP * 18;                   /* half: [lines][3][6] */
     float *part = taps + CVNI_WINO_DEEP * 9;
-    float *dw = w->job->to + ((ptrdiff_t)w->g * c->MG + f) * c->K + 9 * c0;
     cvni_lines v;
     for (int i = 0; i < 6; i++) {
         v = cvni_lines_of(n, u + i * point, 6 * point, CVNI_LINE, half + i * CVNI_LINE,
@@ -11039,8 +11059,101 @@ static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
             }
         }
         for (int f = 0; f < filters; f++)
-            cvni_wino_unweight(w, f0 + f, c0, cvni_min(c1, w->in.channels) - c0,
-                               u + f * CVNI_WINO_DEEP, point, scratch);
+            cvni_wino_unweight(kern, cvni_min(c1, w->in.channels) - c0, u + f * CVNI_WINO_DEEP,
+                               point, w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + f) * c->K +
+                                   9 * c0, scratch);
+    }
+}
+
+/* Floats of a point of dU: [filters][channels]. */
+static ptrdiff_t cvni_wino_point(const cvni_wino *w)
+{
+    return (ptrdiff_t)w->out.channels * cvni_round_up(w->in.channels, CVNI_LINE) + CVNI_LINE;
+}
+
+/* dU (+)= (A dy A^T)^T V over some tiles. u: [36][filters][channels], v: room for V and A dy A^T */
+static void cvni_wino_add_tiles(const cvni_wino *w, int first, int tiles, int add, float *u,
+                                float *v, float *scratch)
+{
+    const cvni_kernels *kern = w->job->net->k;
+    const ptrdiff_t v_point = cvni_wino_plane(kern, w->group, w->in.pitch);
+    const ptrdiff_t d_point = cvni_wino_plane(kern, w->group, w->out.pitch);
+    const int width = cvni_round_up(w->in.channels, CVNI_LINE);
+    const ptrdiff_t point = cvni_wino_point(w);
+    float *d = v + CVNI_WINO_POINTS * v_point;
+    cvni_tile t;
+    memset(&t, 0, sizeof t);
+    t.k = tiles;
+    t.add = add;
+    t.a_line = 1;
+    t.a_k = w->out.pitch;
+    t.b_k = w->in.pitch;
+    t.ldc = width;
+    for (int c = 0; c < w->in.channels; c += CVNI_LINE)
+        cvni_wino_read(kern, w, &w->in, w->job->big, c, first, tiles, v + c, v_point, scratch);
+    for (int f = 0; f < w->out.channels; f += CVNI_LINE)
+        cvni_wino_read(kern, w, &w->out, w->job->small, f, first, tiles, d + f, d_point, scratch);
+    for (int i = 0; i < CVNI_WINO_POINTS; i++)
+        cvni_wino_tiles(kern, &t, w->out.channels, width, d + i * d_point, v + i * v_point,
+                        u + i * point, 0, 0);
+}
+
+/* Both gradients of a convolution, or one of them, image by image. */
+typedef struct cvni_wino_pair {
+    cvn_net *net;
+    cvni_wino dw, dx;           /* job NULL: not asked for */
+    int slices;                 /* of the batch */
+    int images;                 /* that are worked on at once */
+} cvni_wino_pair;
+
+/* The tiles of images [n, stop) in groups as even as they come. */
+static void cvni_wino_images(const cvni_wino *w, int n, int stop, int add, float *u, float *v,
+                             float *scratch)
+{
+    const int tiles = w->rows * w->cols;
+    const int groups = cvni_ceil_div((stop - n) * tiles, w->group);
+    const int some = cvni_ceil_div((stop - n) * tiles, groups);
+    for (int first = n * tiles; first < stop * tiles; first += some) {
+        const int count = cvni_min(some, stop * tiles - first);
+        if (w->pass == CVNI_WEIGHTS) cvni_wino_add_tiles(w, first, count, add, u, v, scratch);
+        else for (int g = 0; g < w->job->c.G; g++) cvni_wino_make(w, g, first, count, v, scratch);
+        add = 1;
+    }
+}
+
+/* Bias += sums of images [n, stop) of S. */
+static void cvni_wino_bias(const cvni_conv_job *j, int n, int stop, float *bias)
+{
+    const int plane = j->c.OH * j->c.OW;
+    for (; n < stop; n++)
+        for (int f = 0; f < j->c.M; f++)
+            bias[f] += j->net->k->sum(plane, j->small + ((ptrdiff_t)n * j->c.M + f) * plane);
+}
+
+/* Tasks are slices of the batch, each with its gradients: weights [M][K], bias [M]. */
+static void cvni_wino_slice_part(void *context, int begin, int end, int worker)
+{
+    const cvni_wino_pair *p = (const cvni_wino_pair *)context;
+    const cvni_conv_job *j = p->dw.job;
+    const cvni_conv *c = &(j ? j : p->dx.job)->c;
+    const ptrdiff_t weights = (ptrdiff_t)c->M * c->K;
+    float *scratch = (float *)cvni_scratch(p->net, worker);
+    float *u = scratch + CVNI_WINO_SCRATCH;
+    float *v = u + (j ? CVNI_WINO_POINTS * cvni_wino_point(&p->dw) : 0);
+    for (int s = begin; s < end; s++) {
+        const int first = cvni_slice_at(c->N, p->slices, s);
+        const int last = cvni_slice_at(c->N, p->slices, s + 1);
+        float *dw = j ? (float *)j->work + s * (weights + c->M) : NULL;
+        if (j) cvni_zero(dw, (size_t)(weights + c->M));
+        for (int n = first; n < last; n += p->images) {
+            const int stop = cvni_min(n + p->images, last);
+            if (j) cvni_wino_images(&p->dw, n, stop, n > first, u, v, scratch);
+            if (j && j->bias_to) cvni_wino_bias(j, n, stop, dw + weights);
+            if (p->dx.job) cvni_wino_images(&p->dx, n, stop, 0, u, v, scratch);
+        }
+        for (int f = 0; j && f < c->M; f++)
+            cvni_wino_unweight(p->net->k, c->C, u + f * cvni_round_up(c->C, CVNI_LINE),
+                               cvni_wino_point(&p->dw), dw + (ptrdiff_t)f * c->K, scratch);
     }
 }
 
@@ -11082,7 +11195,8 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
     if (!can || cvni_max(c->CG, c->MG) > CVNI_WINO_CHANNELS) return CVNI_CANNOT;
     w = cvni_wino_of(c, pass);
     return c->CG >= 16 && c->MG >= 16 &&
-                   w.rows * w.cols >= cvni_ceil_div(w.by_filters ? 8 : 4, c->most)
+                   w.rows * w.cols >=
+                       cvni_ceil_div(w.by_filters || pass == CVNI_WEIGHTS ? 8 : 4, c->most)
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
@@ -11091,7 +11205,8 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
 static int cvni_wino_most(const cvni_wino *w)
 {
     const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
-    const int cache = w->by_filters ? CVNI_WINO_ROUND : CVNI_WINO_CACHE;
+    const int cache = w->by_filters ? CVNI_WINO_ROUND
+                                    : w->pass == CVNI_WEIGHTS ? CVNI_WINO_GROUP : CVNI_WINO_CACHE;
     const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
     const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
                                    : cvni_min(cvni_max(fit, 32), 96);
@@ -11103,12 +11218,13 @@ static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pa
 {
     const cvni_wino w = cvni_wino_of(c, pass);
     const int most = cvni_wino_most(&w);
+    const int weights = pass == CVNI_WEIGHTS;
     const ptrdiff_t v = cvni_wino_plane(net->k, most, w.in.pitch);
-    const ptrdiff_t m = cvni_wino_plane(net->k, most, w.by_filters && pass != CVNI_WEIGHTS
-                                                           ? CVNI_WINO_WIDE : w.out.pitch);
+    const ptrdiff_t m = cvni_wino_plane(net->k, most, w.by_filters && !weights ? CVNI_WINO_WIDE
+                                                                               : w.out.pitch);
     const size_t points = CVNI_WINO_POINTS * sizeof(float);
     n->scratch = CVNI_WINO_SCRATCH * sizeof(float);
-    if (pass == CVNI_WEIGHTS) {
+    if (weights && w.by_filters) {
         n->scratch += points * (CVNI_WINO_TALL * CVNI_WINO_DEEP + CVNI_LINE);
         n->work = points * (size_t)(v + m);
     } else if (w.by_filters) {
@@ -11116,14 +11232,47 @@ static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pa
         n->work = points * (size_t)v;
     } else {
         n->scratch += points * (size_t)(v + m);
-        n->packed = points * (size_t)w.point * (size_t)c->G;
+        if (!weights) n->packed = points * (size_t)w.point * (size_t)c->G;
     }
+    if (weights && !w.by_filters) {             /* the scratch of dx lies behind dU */
+        cvni_conv_needs dx;
+        cvni_wino_needs(net, c, c->d->transposed ? CVNI_DOWN : CVNI_UP, &dx);
+        n->scratch = cvni_max_size(n->scratch, dx.scratch) + points * (size_t)cvni_wino_point(&w);
+        n->work = (size_t)cvni_slices(c->N) * (size_t)c->M * ((size_t)c->K + 1) * sizeof(float);
+    }
+}
+
+/* Both gradients, or one of them (the other NULL), where that of the weights goes by images and
+ * dx by tiles; 0: nothing done. */
+static int cvni_wino_backward(cvni_conv_job *dw, cvni_conv_job *dx, cvni_pass pass, double cost)
+{
+    cvni_conv_job *const one = dw ? dw : dx;
+    cvni_wino_pair p;
+    memset(&p, 0, sizeof p);
+    p.net = one->net;
+    p.dw = cvni_wino_of(&one->c, CVNI_WEIGHTS);
+    p.dx = cvni_wino_of(&one->c, pass);
+    if (p.dw.by_filters || (dx && p.dx.by_filters)) return 0;
+    p.dw.job = dw;
+    p.dx.job = dx;
+    p.dw.group = cvni_wino_most(&p.dw);
+    p.dx.group = cvni_wino_most(&p.dx);
+    p.slices = cvni_slices(one->c.N);
+    p.images = cvni_max(1, p.dw.group / (p.dw.rows * p.dw.cols));
+    cvni_parallel_for(p.net, p.slices, cost, cvni_wino_slice_part, &p);
+    if (!dw) return 1;
+    dw->slices = p.slices;
+    cvni_parallel_for(p.net, dw->c.M, (double)p.slices * dw->c.M * dw->c.K,
+                      cvni_conv_add_slices_part, dw);
+    dw->bias_to = NULL;
+    return 1;
 }
 
 static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     cvni_wino w = cvni_wino_of(&j->c, pass);
     int groups = cvni_ceil_div(w.tiles, cvni_wino_most(&w));
+    if (pass == CVNI_WEIGHTS && cvni_wino_backward(j, NULL, pass, cost)) return;
     if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
     w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
@@ -11133,7 +11282,8 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
 }
 
 static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cvni_wino_needs,
-                                                 cvni_wino_pack, cvni_wino_run };
+                                                 cvni_wino_pack, cvni_wino_run,
+                                                 CVNI_TRAIN(cvni_wino_backward) };
 
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
@@ -11825,7 +11975,8 @@ static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
-                                                  cvni_depthwise_needs, NULL, cvni_depthwise_run };
+                                                  cvni_depthwise_needs, NULL, cvni_depthwise_run,
+                                                  NULL };
 
 /* ================================================================================================
  * >>conv-layer   which way a convolution goes; the layer and its calls
@@ -11940,24 +12091,32 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
 
 static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_conv_job j = cvni_conv_job_of(net, l);
-    const double cost = 2 * l->macs * j.c.N;
+    cvni_conv_job dw = cvni_conv_job_of(net, l);
+    const double cost = 2 * l->macs * dw.c.N;
     cvni_layer *x = cvni_in(net, l, 0);
-    const int transposed = j.c.d->transposed;
+    const int transposed = dw.c.d->transposed;
+    const cvni_pass pass = transposed ? CVNI_DOWN : CVNI_UP;
     float *bias = cvni_weights_grad(net, l, 1);
-    j.big = transposed ? l->dy : x->y;
-    j.small = transposed ? x->y : l->dy;
-    j.bias_to = transposed ? NULL : bias;
-    j.to = cvni_weights_grad(net, l, 0);
-    if (j.to) cvni_conv_run(&j, CVNI_WEIGHTS, l->work_backward, cost);
-    if (transposed) j.bias_to = bias;
-    if (j.bias_to)
+    const cvni_conv_way *way = cvni_conv_way_of(net, &dw.c, pass);
+    cvni_conv_job dx;
+    dw.big = transposed ? l->dy : x->y;
+    dw.small = transposed ? x->y : l->dy;
+    dx = dw;
+    dw.bias_to = transposed ? NULL : bias;
+    dw.to = cvni_weights_grad(net, l, 0);
+    dx.to = cvni_gradient_for(x, &dx.add);
+    dx.weight = cvni_weights(net, l, 0);
+    if (dx.to) cvni_conv_ready(&dx, way, pass, l->work_backward);
+    if (dw.to && dx.to && way == cvni_conv_way_of(net, &dw.c, CVNI_WEIGHTS) && way->backward) {
+        dw.work = dx.work;
+        if (way->backward(&dw, &dx, pass, 2 * cost)) dw.to = dx.to = NULL;
+    }
+    if (dx.to) way->run(&dx, pass, cost);
+    if (dw.to) cvni_conv_run(&dw, CVNI_WEIGHTS, l->work_backward, cost);
+    if (transposed) dw.bias_to = bias;
+    if (dw.bias_to)
         cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
-                          cvni_conv_bias_part, &j);
-    j.to = cvni_gradient_for(x, &j.add);
-    if (!j.to) return;
-    j.weight = cvni_weights(net, l, 0);
-    cvni_conv_run(&j, transposed ? CVNI_DOWN : CVNI_UP, l->work_backward, cost);
+                          cvni_conv_bias_part, &dw);
 }
 
 /* By axes; the transposed ones behind. */

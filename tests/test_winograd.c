@@ -68,13 +68,14 @@ static void sweep(void)
     }
 }
 
-/* Rows longer than a strip of tiles, more tiles than a task has, more channels than a panel. */
+/* Rows longer than a strip of tiles, more tiles than a task has, more channels than a panel, slices
+ * of the batch that are several groups of several images. */
 static void large(void)
 {
     static const int shapes[][5] = { { 1, 3, 5, 150, 4 }, { 2, 20, 41, 39, 50 },
-                                     { 3, 160, 9, 7, 131 } };
+                                     { 3, 160, 9, 7, 131 }, { 70, 17, 14, 15, 18 } };
     static const int pad[4] = { 1, 1, 1, 1 };
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         layer_case c;
         CHECK(make_case(&c, shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], shapes[i][4],
                         pad));
