@@ -3245,8 +3245,6 @@ typedef struct cvni_buffer {
     int inside;                 /* 1 + index of the buffer that it is a part of, or 0 */
     size_t part;                /* bytes from the beginning of that one */
     int narrow;                 /* on the device its numbers have 16 bits */
-    int inside;                 /* 1 + index of the buffer that it is a part of, or 0 */
-    size_t part;                /* bytes from the beginning of that one */
 } cvni_buffer;
 
 typedef struct cvni_plan {
@@ -5410,7 +5408,6 @@ static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begi
     b->end = end;
     b->inside = 0;
     b->narrow = 0;
-    b->inside = 0;
     return plan->count++;
 }
 
