@@ -75,7 +75,9 @@
  * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
- * its loss and output, which the host reads while the backward pass runs.
+ * its loss and output, which the host reads while the backward pass runs. Other inputs go by pinned
+ * memory of the host, room for a batch: cvn_train_batch waits for its loss alone, if it is asked
+ * for, cvn_evaluate for the numbers of the batch before.
  * Threads. The nets of one backend belong to one thread.
  */
 #ifndef CONVNET_CL_H
