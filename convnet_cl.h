@@ -3350,8 +3350,8 @@ static const char cvncl_text_wgmma_layout[] =
     "     (ulong)MODE << 62)\n";
 
 static const char cvncl_text_wgmma_plain[] =
-    "/* The instruction in plain C. Nothing is multiplied before COMPLETE has to have it done: what\n"
-    " * changes a tile that is still in use shows. */\n"
+    "/* The instruction in plain C. Nothing is multiplied before COMPLETE has to have it done:\n"
+    " * what changes a tile that is still in use shows. */\n"
     "#define BEGIN() ulong waiting[STAGES][TK / DEPTH][2]; int begun = 0, done = 0\n"
     "#define FENCE()\n"
     "#define MULTIPLY(a, b) \\\n"
