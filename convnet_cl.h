@@ -3382,48 +3382,61 @@ static const char cvncl_text_mma_fragment[] =
     "}\n"
     "\n"
     "#if !CONV\n"
+    "#define BEGIN_A\n"
     "#define COPY_A(to, k) copy_tile(to, a, lda, FAST_A, TM, m0, M, k, K)\n"
     "#define COPY_B(to, k) copy_tile(to, b, ldb, FAST_B, TN, n0, N, k, K)\n"
     "#endif\n";
 
 static const char cvncl_text_mma_conv[] =
     "/* The loaders of a convolution (>>cl-conv), whose channels are whole fours. */\n"
+    "#define SPOTS (TM * TK / 4 / ITEMS)\n"
     "#if CONV == 1\n"
-    "/* Along k: channels of the taps of a phase, at the place of each line. */\n"
+    "/* Along k: channels of the taps of a phase, each line a window, which an item keeps. */\n"
+    "__attribute__((always_inline))\n"
     "void copy_gather(local float *to, global const float *x, global const int *g,\n"
-    "                 global const int *f, const int line0, const int lines, const int k0,\n"
-    "                 const int K)\n"
+    "                 global const int *f, const int4 *windows, const int k0, const int last)\n"
     "{\n"
-    "    EACH(l, TM * TK / 4 / ITEMS) {\n"
-    "        const int i = (int)get_local_id(0) + l * ITEMS, line = i / (TK / 4);\n"
-    "        const int k = i % (TK / 4) * 4, tap = (k0 + k) / CI;\n"
-    "        const int in = line0 + line < lines && k0 + k < K;\n"
-    "        const int from = in ? source_of(g, grid_point(f, line0 + line),\n"
-    "                                        vload4(f[7] + tap, TAP(0))) : -1;\n"
-    "        copy16(to + ALONG_K(line, k),\n"
-    "               x + (from < 0 ? 0 : (size_t)from * X_ALL + k0 + k - tap * CI), from >= 0);\n"
+    "    const int t = get_local_id(0), k = t % (TK / 4) * 4;\n"
+    "    const int tap = max(min(k0 + k, last - 1), 0) / CI, c = k0 + k - tap * CI;\n"
+    "    const int4 place = vload4(min(f[7] + tap, TAPS - 1), TAP(0));\n"
+    "    EACH(l, SPOTS) {\n"
+    "        const int line = (t + l * ITEMS) / (TK / 4), at = within(g, windows[l], place);\n"
+    "        const int in = at >= 0 && k0 + k < last;\n"
+    "        copy16(to + ALONG_K(line, k), x + (in ? (size_t)at * X_ALL + c : 0), in);\n"
     "    }\n"
     "}\n"
     "\n"
-    "#define COPY_A(to, k) copy_gather(to, x, g, f, m0, M, k, last)\n"
+    "#define BEGIN_A \\\n"
+    "    int4 spot[SPOTS]; \\\n"
+    "    EACH(l, SPOTS) \\\n"
+    "        spot[l] = window_of(g, grid_point(f, min(m0 + (t + l * ITEMS) / (TK / 4), M - 1)));\n"
+    "#define COPY_A(to, k) copy_gather(to, x, g, f, spot, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, w, PITCH, 0, TN, n0, PITCH, k, last)\n"
     "#elif CONV == 2\n"
-    "/* Along the lines: channels of the taps, at the positions k. */\n"
+    "/* Along the lines: channels of the taps, at the positions k, which an item keeps. */\n"
+    "__attribute__((always_inline))\n"
     "void copy_windows(local float *to, global const float *x, global const int *g,\n"
-    "                  const int line0, const int lines, const int k0, const int K)\n"
+    "                  int4 *points, const int4 step, const int line0, const int lines,\n"
+    "                  const int k0, const int last)\n"
     "{\n"
-    "    EACH(l, TM * TK / 4 / ITEMS) {\n"
-    "        const int i = (int)get_local_id(0) + l * ITEMS, line = i % (TM / 4) * 4;\n"
-    "        const int k = i / (TM / 4), m = line0 + line, tap = m / CI;\n"
-    "        const int in = m < lines && k0 + k < K;\n"
-    "        const int from = in ? source_of(g, grid_point(PHASE(0), k0 + k),\n"
-    "                                        vload4(tap, TAP(0))) : -1;\n"
+    "    const int t = get_local_id(0), line = t % (TM / 4) * 4;\n"
+    "    const int m = min(line0 + line, lines - 4), tap = m / CI;\n"
+    "    const int4 place = vload4(tap, TAP(0));\n"
+    "    EACH(l, SPOTS) {\n"
+    "        const int k = (t + l * ITEMS) / (TM / 4);\n"
+    "        const int at = within(g, window_of(g, points[l]), place);\n"
+    "        const int in = at >= 0 && k0 + k < last;\n"
     "        copy16(to + ALONG_LINES(TM, line, k),\n"
-    "               x + (from < 0 ? 0 : (size_t)from * X_ALL + m - tap * CI), from >= 0);\n"
+    "               x + (in ? (size_t)at * X_ALL + m - tap * CI : 0), in);\n"
+    "        points[l] = later_point(PHASE(0), points[l], step);\n"
     "    }\n"
     "}\n"
     "\n"
-    "#define COPY_A(to, k) copy_windows(to, x, g, m0, M, k, last)\n"
+    "#define BEGIN_A \\\n"
+    "    int4 spot[SPOTS]; \\\n"
+    "    EACH(l, SPOTS) \\\n"
+    "        spot[l] = grid_point(PHASE(0), first + (t + l * ITEMS) / (TM / 4));\n"
+    "#define COPY_A(to, k) copy_windows(to, x, g, spot, tile_k, m0, M, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, y, Y_ALL, 0, TN, n0, N, k, last)\n"
     "#endif\n";
 
@@ -3443,6 +3456,7 @@ static const char cvncl_text_mma[] =
     "    int stage = 0;\n"
     "    SETUP\n"
     "    int m0 = FIRST_M, n0 = FIRST_N;\n"
+    "    BEGIN_A\n"
     "    EACH(i, WM / 16) EACH(j, WN / 8) EACH(l, 4) sum[i][j][l] = 0;\n"
     "    EACH(s, STAGES - 1) {\n"
     "        COPY_A(la + s * TM * TK, first + s * TK);\n"
@@ -3510,9 +3524,10 @@ static const char cvncl_text_mma_store[] =
  *   instructions. PTX that is not as expected is refused (cvncl_backend.no_wgmma): its comments
  *   would multiply nothing. What is built is tried as in >>cl-mma.
  *   Factors go through registers, where they are rounded, and turned where they do not lie along
- *   k: wgmma cuts tf32 off and takes it along k alone. Two tiles are on their way.
+ *   k: wgmma cuts tf32 off and takes it along k alone, and cp.async cannot make bf16. The loaders
+ *   are those of the tiled kernels. Two tiles are on their way.
  *   Built with EMULATE the instruction is plain C, which finds the factors by their descriptors.
- *   It has not run on a GPU yet.                                        tested: tests/test_cl.c */
+ *   It has not run on a GPU yet.                      tested: tests/test_cl.c, tests/ptx_cl.sh */
 
 static const char cvncl_text_wgmma_layout[] =
     "#define ITEMS (128 * IX * IY)\n"
@@ -3544,14 +3559,22 @@ static const char cvncl_text_wgmma_layout[] =
     "     (ulong)MODE << 62)\n";
 
 static const char cvncl_text_wgmma_plain[] =
-    "#define BEGIN()\n"
+    "/* The instruction in plain C. Nothing is multiplied before COMPLETE has to have it done:\n"
+    " * what changes a tile that is still in use shows. */\n"
+    "#define BEGIN() ulong waiting[STAGES][TK / DEPTH][2]; int begun = 0, done = 0\n"
     "#define FENCE()\n"
-    "#define FINISH()\n"
-    "#define COMPLETE(n)\n"
+    "#define MULTIPLY(a, b) \\\n"
+    "    waiting[begun % STAGES][part][0] = a; \\\n"
+    "    waiting[begun % STAGES][part][1] = b\n"
+    "#define FINISH() begun++\n"
+    "#define COMPLETE(n) \\\n"
+    "    for (; done < begun - (n); done++) \\\n"
+    "        for (int part = 0; part < TK / DEPTH; part++) \\\n"
+    "            multiply(sum[0], (local const char *)memory, waiting[done % STAGES][part][0], \\\n"
+    "                     waiting[done % STAGES][part][1])\n"
     "#define COLLECT()\n"
     "#define PUBLISH() barrier(CLK_LOCAL_MEM_FENCE)\n"
     "#define ADDRESS 0\n"
-    "#define MULTIPLY(a, b) multiply(sum[0], (local const char *)memory, a, b)\n"
     "\n"
     "/* Element (line, k) of a factor, where its descriptor says. */\n"
     "float described(local const char *memory, const ulong d, const int line, const int k)\n"
@@ -3702,8 +3725,9 @@ static const char cvncl_text_wgmma[] =
     "        const uint tile_b = ADDRESS + stage * STAGE_BYTES + (TM + wn) * LINE_BYTES;\n"
     "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "        FENCE();\n"
-    "        EACH(part, TK / DEPTH)\n"
+    "        EACH(part, TK / DEPTH) {\n"
     "            MULTIPLY(DESCRIBED(tile_a + part * 32), DESCRIBED(tile_b + part * 32));\n"
+    "        }\n"
     "        FINISH();\n"
     "        PUT(stage)\n"
     "        LOAD(k0 + 2 * TK)\n"
@@ -4014,18 +4038,19 @@ static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const 
     return fmax(fmin(times[0], times[1]), fmin(fmax(times[0], times[1]), times[2]));
 }
 
-/* A kernel on matrix units against the plain one, products with edges in all axes, several groups
- * for each unit: where groups share a unit, local memory that is read too early shows. */
+/* A kernel on matrix units against the plain one: edges in all axes, all stages more than once, and
+ * several groups for each unit: where these share a unit, local memory read too early shows. */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
 {
     static const cvncl_class shapes[3] = {
-        { 0, 4, 2, 140, 132, 84, 0 }, { 0, 4, 2, 140, 132, 108, 9 }, { 0, 4, 2, 144, 132, 84, 9 }
+        { 0, 4, 2, 140, 132, 244, 0 }, { 0, 4, 2, 140, 132, 252, 9 }, { 0, 4, 2, 144, 132, 244, 9 }
     };
     cvncl_class c = shapes[built->layout / 4];
     cvncl_trial t;
     double error;
     c.layout = built->layout;
     c.vector = built->vector;
+    if (built->layout < 4) c.batch = cvni_max(2, cvni_min(b->units, 256));
     if (!cvncl_begin_trial(b, &c, &t)) return 0;
     error = cvncl_trial_error(b, &t, built);
     cvncl_end_trial(b, &t);
@@ -4384,7 +4409,8 @@ static const char cvncl_text_conv_weights[] =
     "    const int first = slice * length, last = min(first + length, positions); \\\n"
     "    x += group * CI; \\\n"
     "    y += group * CO; \\\n"
-    "    part += (size_t)(slice * GROUPS + group) * M * N;\n"
+    "    part += (size_t)(slice * GROUPS + group) * M * N; \\\n"
+    "    const int4 tile_k = grid_point(PHASE(0), TK);\n"
     "#define SHIFT(n) 0\n"
     "#define ADDED(m) 0\n"
     "#define TARGET(m) (part + (size_t)(m) * N)\n"
@@ -4456,7 +4482,7 @@ static const char cvncl_text_tiled_conv[] =
     "#define SPOT int4\n"
     "#define SPOT_A(m, k) grid_point(PHASE(0), k)\n"
     "#define QUAD_A(spot, m, k) weights_four(x, g, spot, m, M, (k) < last)\n"
-    "#define NEXT_A(spot) spot = later_point(PHASE(0), spot, grid_point(PHASE(0), TK))\n"
+    "#define NEXT_A(spot) spot = later_point(PHASE(0), spot, tile_k)\n"
     "#define SPOT_B(n) min(n, N - VEC)\n"
     "#define QUAD_B(spot, k) four(y + (size_t)(k) * Y_ALL + spot, (k) < last ? N - spot : 0)\n"
     "#endif\n";
