@@ -3524,9 +3524,10 @@ static const char cvncl_text_mma_store[] =
  *   instructions. PTX that is not as expected is refused (cvncl_backend.no_wgmma): its comments
  *   would multiply nothing. What is built is tried as in >>cl-mma.
  *   Factors go through registers, where they are rounded, and turned where they do not lie along
- *   k: wgmma cuts tf32 off and takes it along k alone. Two tiles are on their way.
+ *   k: wgmma cuts tf32 off and takes it along k alone, and cp.async cannot make bf16. The loaders
+ *   are those of the tiled kernels. Two tiles are on their way.
  *   Built with EMULATE the instruction is plain C, which finds the factors by their descriptors.
- *   It has not run on a GPU yet.                                        tested: tests/test_cl.c */
+ *   It has not run on a GPU yet.                      tested: tests/test_cl.c, tests/ptx_cl.sh */
 
 static const char cvncl_text_wgmma_layout[] =
     "#define ITEMS (128 * IX * IY)\n"
@@ -3558,8 +3559,8 @@ static const char cvncl_text_wgmma_layout[] =
     "     (ulong)MODE << 62)\n";
 
 static const char cvncl_text_wgmma_plain[] =
-    "/* The instruction in plain C. Nothing is multiplied before COMPLETE has to have it done: what\n"
-    " * changes a tile that is still in use shows. */\n"
+    "/* The instruction in plain C. Nothing is multiplied before COMPLETE has to have it done:\n"
+    " * what changes a tile that is still in use shows. */\n"
     "#define BEGIN() ulong waiting[STAGES][TK / DEPTH][2]; int begun = 0, done = 0\n"
     "#define FENCE()\n"
     "#define MULTIPLY(a, b) \\\n"
