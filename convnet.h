@@ -74,7 +74,8 @@
  *     linear algebra  >>gemm
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-lanes >>conv-weights
  *                     >>winograd >>depthwise >>conv-layer
- *     layers          >>dense >>pool >>roi >>norm >>layernorm >>act >>softmax >>gated >>dropout
+ *     layers          >>dense >>pool >>strips >>roi >>norm >>layernorm >>act >>softmax >>gated
+ *                     >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
  *                     >>gather >>resample
@@ -2984,6 +2985,16 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
     #endif
 #endif
 
+#if defined(__linux__)
+    #define CVNI_LARGE_PAGE ((size_t)1 << 21)   /* bytes, and how madvise is asked for them */
+    #define CVNI_LARGE_PAGES 14
+    #ifdef __cplusplus
+        #include <sys/mman.h>
+    #else
+int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
+    #endif
+#endif
+
 #if defined(__GNUC__) || defined(__clang__)
     #define CVNI_PRINTF(text, first) __attribute__((format(printf, text, first)))
     #define CVNI_RESTRICT __restrict__
@@ -3010,7 +3021,11 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
         no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
-        no "tree-loop-optimize", no "ssa-phiopt", no "forward-propagate", \
+        no "tree-loop-optimize", no "tree-fre", no "tree-copy-prop", no "tree-reassoc", \
+        no "tree-phiprop", no "tree-loop-im", no "tree-scev-cprop", no "tree-tail-merge", \
+        no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
+        no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
+        no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
         no "guess-branch-probability"
     #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
                                              "unswitch-loops", CVNI_PASSES(""))))
@@ -3036,7 +3051,7 @@ inline cvn_result cvn_fit(cvn_net *net, const cvn_data &train, const cvn_data &v
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
                                "no-code-hoisting", "no-expensive-optimizations", \
-                               "no-schedule-insns2"
+                               "no-schedule-insns2", "no-ipa-icf"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_PRAGMA(text) _Pragma(#text)
     #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
@@ -3154,6 +3169,10 @@ typedef struct cvni_place {
     int activation;             /* id of the activation done on this layer's store, or 0 */
     int residual;               /* id of the layer added on this batch norm's store, or 0 */
     int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
+    int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
+    int strips_of;              /* id of the convolution that this layer does as well, strip by
+                                 * strip, or 0 */
+    int stripped;               /* is such a one */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -3223,6 +3242,8 @@ typedef struct cvni_param {
 typedef struct cvni_buffer {
     size_t bytes, offset;
     int begin, end;             /* steps of the timeline in which it is in use, both included */
+    int inside;                 /* 1 + index of the buffer that it is a part of, or 0 */
+    size_t part;                /* bytes from the beginning of that one */
 } cvni_buffer;
 
 typedef struct cvni_plan {
@@ -3430,6 +3451,16 @@ typedef struct cvni_kernels {
      * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
      * winner may be NULL */
     void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
+    /* dx[2*rows][2*cols] = dy where y > 0, else slope*dy, at its winner, 0 elsewhere; y NULL: dy */
+    void (*maxpool2_grad)(int rows, int cols, const int *winner, const float *y, float slope,
+                          const float *dy, float *dx);
+    /* y[r*cols + c] = mean of x[2r][2c], x[2r + 1][2c], x[2r][2c + 1], x[2r + 1][2c + 1], W floats
+     * a row */
+    void (*avgpool2)(int rows, int cols, const float *x, int W, float *y);
+    /* dx[2r + i][2c + k] = dy[r*cols + c]/4 * (f[0] + x*(f[1] + f[2]*x)), 2*cols floats a row;
+     * x NULL: dy/4 */
+    void (*avgpool2_grad)(int rows, int cols, const float *x, const float f[3], const float *dy,
+                          float *dx);
     void (*maxpool)(const cvni_windows *s);
     int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
@@ -3722,6 +3753,22 @@ static void *cvni_alloc(cvn_net *net, size_t bytes)
 static void cvni_free(cvn_net *net, void *pointer)
 {
     cvni_free_to(&net->desc.allocator, pointer);
+}
+
+/* Large pages where Linux gives them on request, for a block that is read again and again: else each
+ * 4 kB of weights that are read once a pass are a miss of the TLB and stop the prefetcher. */
+static void cvni_ask_large_pages(void *block, size_t bytes)
+{
+#ifdef CVNI_LARGE_PAGE
+    const size_t over = (size_t)((uintptr_t)block % CVNI_LARGE_PAGE);
+    const size_t first = over ? CVNI_LARGE_PAGE - over : 0;
+    if (bytes < first + CVNI_LARGE_PAGE) return;
+    madvise((char *)block + first, (bytes - first) / CVNI_LARGE_PAGE * CVNI_LARGE_PAGE,
+            CVNI_LARGE_PAGES);
+#else
+    (void)block;
+    (void)bytes;
+#endif
 }
 
 /* A piece of memory on a list, or NULL; cvni_free_records gives all of it back that came after
@@ -5301,6 +5348,11 @@ static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu
 static float cvni_most(const cvni_layer *l);
 static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
 static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
+static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
+static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
+static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
+                                  const cvni_layer *l);     /* >>strips; 0: better apart */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -5346,9 +5398,10 @@ static int cvni_add_buffer(cvn_net *net, cvni_plan *plan, size_t bytes, int begi
         return -2;
     b = &plan->buffers[plan->count];
     b->bytes = cvni_align(bytes);
-    b->offset = 0;
+    b->offset = b->part = 0;
     b->begin = begin;
     b->end = end;
+    b->inside = 0;
     return plan->count++;
 }
 
@@ -5456,6 +5509,27 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
+/* Pairs of layers for >>strips: nobody else reads what lies between. */
+static void cvni_plan_strips(const cvni_planner *p)
+{
+    cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        cvni_layer *l = &net->layers[id];
+        int x = l->inputs == 1 ? l->input[0] : 0;
+        size_t scratch;
+        if (!p->live[id]) continue;
+        while (x && places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
+            x = net->layers[x].input[0];
+        if (!x || p->readers[x] != 1 || cvni_is_kept(net, x)) continue;
+        scratch = cvni_strips_scratch(net, &net->layers[x], l);
+        if (!scratch) continue;
+        l->scratch_bytes = cvni_max_size(l->scratch_bytes, scratch);
+        places[id].strips_of = x;
+        places[x].stripped = 1;
+    }
+}
+
 /* May the layer that computes x do layer `id`, which reads x, as well? */
 static int cvni_may_join(const cvni_planner *p, int id, int x)
 {
@@ -5464,6 +5538,37 @@ static int cvni_may_join(const cvni_planner *p, int id, int x)
     return p->readers[x] == 1 && !cvni_is_kept(net, x) && !net->layers[x].want_grad &&
            !net->layers[id].want_grad && places[id].grad == places[x].grad &&
            places[id].segment == places[x].segment && places[id].again == places[x].again;
+}
+
+/* A pool applies the slope of the activation in front of it to the gradient that it writes. That
+ * then is the gradient of the activation's input, whose memory it shares: cvni_share_gradient. */
+static void cvni_plan_gates(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count && p->train && !net->backend; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int x = l->inputs == 1 ? l->input[0] : 0;
+        int from;
+        if (!x || !places[id].grad || places[id].segment || places[x].by ||
+            !cvni_pool_gates(net, l) || !cvni_may_join(p, id, x))
+            continue;
+        from = net->layers[x].input[0];
+        if (places[from].grad && p->readers[from] == 1 && !net->layers[from].want_grad &&
+            net->layers[from].loss_weight == 0)
+            places[x].gate = id;
+    }
+}
+
+/* Does the backward pass of a layer read its value? A pool that gates reads its own instead of the
+ * relu's. */
+static int cvni_uses_y(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    const cvni_place *places = p->plan->places;
+    const int gate = places[id].gate;
+    if (gate && cvni_is_maxpool(&p->net->layers[gate])) return 0;
+    return l->op->flags & CVNI_USES_Y || (l->inputs == 1 && places[l->input[0]].gate == id);
 }
 
 /* Does a layer between `first` and `last` read x? */
@@ -5515,7 +5620,7 @@ static int cvni_may_overwrite(const cvni_planner *p, int id, int x)
     for (;;) {
         const cvni_layer *l = &net->layers[x];
         if (cvni_is_kept(net, x) || l->op->flags & CVNI_SOURCE || p->readers[x] != 1) return 0;
-        if (p->train && places[x].grad && l->op->flags & CVNI_USES_Y) return 0;
+        if (p->train && places[x].grad && cvni_uses_y(p, x)) return 0;
         if (places[id].again && !places[x].again) return 0;     /* it is read again */
         if (!p->alias[x]) return 1;
         x = p->alias[x];
@@ -5533,8 +5638,7 @@ static int cvni_last_use(const cvni_planner *p, int id, int again)
     int last = again ? p->again[id] : p->forward[id];
     const int by = places[id].by;
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y)
-        last = p->backward[by ? by : id];
+    if (backward && places[id].grad && cvni_uses_y(p, id)) last = p->backward[by ? by : id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
@@ -5726,6 +5830,43 @@ static int cvni_plan_values(const cvni_planner *p)
     return 1;
 }
 
+/* A convolution done in strips has no value of its own; what it reads is read later. */
+static void cvni_plan_strip_values(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    for (int id = 1; id < net->layer_count; id++) {
+        const int x = plan->places[id].strips_of;
+        if (!x) continue;
+        plan->buffers[plan->places[x].y].bytes = 0;
+        cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id], p->forward[id]);
+    }
+}
+
+/* Prediction of one sample: what >>concat puts together and nobody reads later is computed in its
+ * place there. */
+static void cvni_plan_parts(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        size_t at = 0;
+        int outer, length, inner;
+        if (!p->live[id] || !cvni_concat_axis(l)) continue;
+        cvni_split_axis(l->shape, cvni_concat_axis(l), &outer, &length, &inner);
+        for (int i = 0; outer == 1 && i < l->inputs; i++) {
+            const cvni_layer *x = &net->layers[l->input[i]];
+            const size_t bytes = cvni_elements(x->shape) * sizeof(float);
+            cvni_buffer *b = &p->plan->buffers[p->plan->places[l->input[i]].y];
+            if (b->end == p->forward[id] && !b->inside && b->bytes == cvni_align(bytes)) {
+                b->inside = p->plan->places[id].y + 1;
+                b->part = at;
+            }
+            at += bytes;
+        }
+    }
+}
+
 /* First step of the backward pass that writes the gradient of `id`. */
 static int cvni_first_gradient(const cvni_planner *p, int id)
 {
@@ -5821,10 +5962,15 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
     cvni_buffer **near_ones = order + plan->count;
     const size_t base = plan->persistent_bytes;
     size_t total = 0;
+    int count = 0;
     if (!order) return SIZE_MAX;
-    for (int i = 0; i < plan->count; i++) order[i] = &plan->buffers[i];
-    qsort(order, (size_t)plan->count, sizeof *order, cvni_compare_buffers);
-    for (int i = 0; i < plan->count; i++) {
+    for (int i = 0; i < plan->count; i++) {     /* parts come before what they are parts of */
+        cvni_buffer *b = &plan->buffers[i];
+        if (b->inside) cvni_extend(plan, b->inside - 1, b->begin, b->end);
+        else order[count++] = b;
+    }
+    qsort(order, (size_t)count, sizeof *order, cvni_compare_buffers);
+    for (int i = 0; i < count; i++) {
         cvni_buffer *b = order[i];
         int found = 0;
         size_t offset = cvni_in_piece(net, base, b->bytes) - base;
@@ -5840,6 +5986,10 @@ static size_t cvni_place_buffers(cvn_net *net, cvni_plan *plan)
         }
         b->offset = offset;
         total = cvni_max_size(total, cvni_add_size(offset, b->bytes));
+    }
+    for (int i = plan->count - 1; i >= 0; i--) {
+        cvni_buffer *b = &plan->buffers[i];
+        if (b->inside) b->offset = plan->buffers[b->inside - 1].offset + b->part;
     }
     cvni_free(net, order);
     return total;
@@ -5926,9 +6076,14 @@ static int cvni_plan_layers(cvni_planner *p)
             p->readers[net->layers[id].input[i]]++;
     if (p->train) cvni_plan_again(p);
     else cvni_plan_fusion(p);
+    if (!p->train && !net->backend) cvni_plan_strips(p);
     cvni_plan_norms(p);
+    cvni_plan_gates(p);
     cvni_plan_steps(p);
-    return cvni_plan_values(p) && (!p->train || cvni_plan_node_gradients(p));
+    if (!cvni_plan_values(p)) return 0;
+    if (!p->train) cvni_plan_strip_values(p);
+    if (!p->train && !net->backend) cvni_plan_parts(p);
+    return !p->train || cvni_plan_node_gradients(p);
 }
 
 /* Plans into an empty plan, for the shapes that the layers have; segment: by layer. */
@@ -6175,6 +6330,7 @@ static cvn_result cvni_rebuild(cvn_net *net, int batch, int mode, void *buffer, 
             result = cvni_fail(net, CVN_ERROR_MEMORY,
                                "no memory for the arena of %lu bytes; a smaller batch needs less",
                                (unsigned long)size);
+        else if (mode == CVN_INFER) cvni_ask_large_pages(block, size);
     }
     if (result == CVN_OK) {
         cvni_take_plan(net, &plan, device, block, size, !buffer, batch, mode);
@@ -6534,10 +6690,12 @@ static cvn_result cvni_check_filled(cvn_net *net, int losses)
 static void cvni_spectral_forward(cvn_net *net, cvni_layer *l);     /* >>spectral */
 static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
 
+static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l);     /* >>strips */
+
 static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed && !net->again) cvni_spectral_forward(net, l);    /* again: with the first one */
-    return l->op->forward(net, l);
+    return l->place.strips_of ? cvni_strips_forward(net, l) : l->op->forward(net, l);
 }
 
 static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
@@ -6604,7 +6762,9 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
-        if (l->place.skip || !l->op->forward || (!losses && !l->place.predict)) continue;
+        if (l->place.skip || l->place.stripped || !l->op->forward ||
+            (!losses && !l->place.predict))
+            continue;
         result = cvni_run_layer(net, l);
         if (result != CVN_OK) return result;
     }
@@ -8132,31 +8292,39 @@ static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *pa
     return o;
 }
 
+/* The product down of one image and group. */
+static cvni_gemm cvni_conv_product(const cvni_conv_job *j, int n, int g,
+                                   const cvni_patches *patches)
+{
+    const cvni_conv *c = &j->c;
+    cvni_gemm p;
+    memset(&p, 0, sizeof p);
+    p.m = c->MG;
+    p.n = c->OH * c->OW;
+    p.k = c->K;
+    p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
+    p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
+    p.b = cvni_conv_operand(c, patches);
+    p.c = j->to + cvni_conv_small_at(c, n, g);
+    p.ldc = p.n;
+    p.add = j->add;
+    p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
+    p.activate = j->act != NULL;
+    p.slope = j->act ? cvni_relu_slope(j->act) : 0;
+    p.most = j->most;
+    return p;
+}
+
 static void cvni_conv_down_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
     const int blocks = j->blocks.rows * j->blocks.cols;
-    const int positions = c->OH * c->OW;
     for (int t = begin; t < end; t++) {
         const int n = t / blocks / c->G;
         const int g = t / blocks % c->G;
         const cvni_patches patches = cvni_conv_patches(c, j->big + cvni_conv_big_at(c, n, g));
-        cvni_gemm p;
-        memset(&p, 0, sizeof p);
-        p.m = c->MG;
-        p.n = positions;
-        p.k = c->K;
-        p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
-        p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
-        p.b = cvni_conv_operand(c, &patches);
-        p.c = j->to + cvni_conv_small_at(c, n, g);
-        p.ldc = positions;
-        p.add = j->add;
-        p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
-        p.activate = j->act != NULL;
-        p.slope = j->act ? cvni_relu_slope(j->act) : 0;
-        p.most = j->most;
+        const cvni_gemm p = cvni_conv_product(j, n, g, &patches);
         cvni_gemm_task(j->net, &p, &j->blocks, t % blocks, worker);
     }
 }
@@ -9210,13 +9378,14 @@ static cvni_direct_fetch cvni_direct_fetch_of(const float *p, ptrdiff_t image_st
     return f;
 }
 
-/* What the tiles of a task fetch: nothing where both images stay in the cache. */
+/* What the tiles of a task fetch: nothing where both images stay in the cache; next: NULL for
+ * none. */
 static void cvni_direct_fetches(const cvni_direct_task *t, const cvni_direct_task *next,
                                 cvni_direct_fetch fetch[2])
 {
     const cvni_direct *d = t->d;
     const cvni_conv *c = &t->j->c;
-    const cvni_frame_axis *h = &next->f.h;
+    const cvni_frame_axis *h = next ? &next->f.h : &t->f.h;
     const int rows = d->up ? c->OH : c->H;
     const int cols = d->up ? c->OW : c->W;
     const int width = d->turned ? t->j->net->k->mr : t->j->net->k->nr;
@@ -9224,7 +9393,7 @@ static void cvni_direct_fetches(const cvni_direct_task *t, const cvni_direct_tas
     const int first = cvni_min(rows, cvni_max(0, h->first * h->stride - h->pad));
     const int made = t->f.h.first * d->stride_h;
     memset(fetch, 0, 2 * sizeof *fetch);
-    if ((double)c->N * ((double)c->C * c->H * c->W + (double)c->M * c->OH * c->OW) <
+    if (!next || (double)c->N * ((double)c->C * c->H * c->W + (double)c->M * c->OH * c->OW) <
         CVNI_DIRECT_CACHED)
         return;
     fetch[0] = cvni_direct_fetch_of(cvni_direct_plane(t, 0, 0) - (ptrdiff_t)made * d->width,
@@ -9273,6 +9442,30 @@ static void cvni_direct_part(void *context, int begin, int end, int worker)
         const cvni_direct_task next = cvni_direct_task_of(j, cvni_min(i + 1, end - 1));
         cvni_direct_task t = cvni_direct_task_of(j, i);
         cvni_direct_run_task(&t, &next, worker);
+    }
+}
+
+/* Rows [h0, h1) of lines [line0, line0 + lines) of image n to planes of so many rows. */
+static void cvni_direct_strip(const cvni_conv_job *job, const cvni_direct *plan, int n, int line0,
+                              int lines, int h0, int h1, float *planes, int worker)
+{
+    cvni_conv_job j = *job;
+    cvni_direct d = *plan;
+    d.height = h1 - h0;
+    j.work = &d;
+    j.to = planes - (((ptrdiff_t)n * d.lines + line0) * d.height + h0) * d.width;
+    for (int h = h0; h < h1; h += d.rows) {
+        cvni_direct_task t;
+        memset(&t, 0, sizeof t);
+        t.j = &j;
+        t.d = &d;
+        t.f = d.f;
+        t.n0 = n;
+        t.line0 = line0;
+        t.lines = lines;
+        cvni_frame_cut(&t.f, 1, h, cvni_min(d.rows, h1 - h), 0, d.width);
+        t.positions = (int)cvni_frame_positions(&t.f);
+        cvni_direct_run_task(&t, NULL, worker);
     }
 }
 
@@ -11792,30 +11985,31 @@ static void cvni_conv_most_part(void *context, int begin, int end, int worker)
         cvni_at_most(j->net->k, (int)plane, j->most, j->to + t * plane);
 }
 
-/* Weights as the way reads them. work: shared memory that the plan gave the pass, with room for
- * them unless the plan keeps them. */
-static const cvni_conv_way *cvni_conv_begin_pass(cvni_conv_job *j, cvni_pass pass, void *work)
+/* The packed weights of a pass. work: shared memory that the plan gave it, with room for them
+ * unless the plan keeps them. */
+static void cvni_conv_ready(cvni_conv_job *j, const cvni_conv_way *way, cvni_pass pass, void *work)
 {
-    const cvni_conv_way *way = cvni_conv_way_of(j->net, &j->c, pass);
     const uint64_t version = cvni_weights_version(j->net);
     cvni_layer *l = j->l;
     j->work = work;
-    if (way->pack && pass != CVNI_WEIGHTS && l->packed) {
+    if (!way->pack || pass == CVNI_WEIGHTS) return;
+    if (l->packed) {
         if (l->packed_version != version) way->pack(j, pass, l->packed);
         l->packed_version = version;
         j->packed = l->packed;
-    } else if (way->pack && pass != CVNI_WEIGHTS) {
+    } else {
         const size_t bytes = cvni_conv_needs_of(j->net, &j->c, pass).packed;
         way->pack(j, pass, (float *)work);
         j->packed = (const float *)work;
         j->work = (char *)work + bytes;
     }
-    return way;
 }
 
 static void cvni_conv_run(cvni_conv_job *j, cvni_pass pass, void *work, double cost)
 {
-    cvni_conv_begin_pass(j, pass, work)->run(j, pass, cost);
+    const cvni_conv_way *way = cvni_conv_way_of(j->net, &j->c, pass);
+    cvni_conv_ready(j, way, pass, work);
+    way->run(j, pass, cost);
 }
 
 /* db += the sums of dy over the batch and the positions; tasks are channels of y. The ways of a
@@ -11845,16 +12039,22 @@ static cvni_conv_job cvni_conv_job_of(cvn_net *net, cvni_layer *l)
     return j;
 }
 
-static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
+static cvni_conv_job cvni_conv_forward_job(cvn_net *net, cvni_layer *l)
 {
     cvni_conv_job j = cvni_conv_job_of(net, l);
-    const double cost = 2 * l->macs * j.c.N;
     j.to = l->y;
     j.weight = cvni_run_weight(net, l);
     j.bias = cvni_run_bias(net, l);
     j.act = cvni_activation(net, l);
     j.most = j.act ? cvni_most(j.act) : 0;
     j.big = j.small = cvni_in(net, l, 0)->y;
+    return j;
+}
+
+static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_conv_job j = cvni_conv_forward_job(net, l);
+    const double cost = 2 * l->macs * j.c.N;
     cvni_conv_run(&j, j.c.d->transposed ? CVNI_UP : CVNI_DOWN, l->work_forward, cost);
     if (j.most > 0 && !j.kept)
         cvni_parallel_for(net, j.c.N * j.c.M, (double)cvni_elements(l->shape),
@@ -11870,7 +12070,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     const int transposed = dw.c.d->transposed;
     const cvni_pass pass = transposed ? CVNI_DOWN : CVNI_UP;
     float *bias = cvni_weights_grad(net, l, 1);
-    const cvni_conv_way *way = NULL;
+    const cvni_conv_way *way = cvni_conv_way_of(net, &dw.c, pass);
     cvni_conv_job dx;
     dw.big = transposed ? l->dy : x->y;
     dw.small = transposed ? x->y : l->dy;
@@ -11879,8 +12079,8 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     dw.to = cvni_weights_grad(net, l, 0);
     dx.to = cvni_gradient_for(x, &dx.add);
     dx.weight = cvni_weights(net, l, 0);
-    if (dx.to) way = cvni_conv_begin_pass(&dx, pass, l->work_backward);
-    if (dw.to && way && way == cvni_conv_way_of(net, &dw.c, CVNI_WEIGHTS) && way->backward) {
+    if (dx.to) cvni_conv_ready(&dx, way, pass, l->work_backward);
+    if (dw.to && dx.to && way == cvni_conv_way_of(net, &dw.c, CVNI_WEIGHTS) && way->backward) {
         dw.work = dx.work;
         if (way->backward(&dw, &dx, pass, 2 * cost)) dw.to = dx.to = NULL;
     }
@@ -12485,6 +12685,8 @@ typedef struct cvni_pool_job {
     float *y, *dx;                      /* y NULL: not wanted */
     int *winner;                        /* NULL: not wanted */
     const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
+    const float *gate;                  /* y or x: by it dx gets an activation's slope; or NULL */
+    float f[3];                         /* of relu: slope */
     cvni_pool_axis h, w;
     int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
@@ -12569,6 +12771,12 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
 {
     return a->kernel == 2 && a->stride == 2 && a->dilation == 1 && !a->pad0 &&
            2 * a->out <= a->n;
+}
+
+/* And nothing is left over? */
+static int cvni_pool_quarters(const cvni_pool_axis *h, const cvni_pool_axis *w)
+{
+    return cvni_pool_halves(h) && cvni_pool_halves(w) && 2 * h->out == h->n && 2 * w->out == w->n;
 }
 
 /* The largest element under one window, a NaN before numbers. */
@@ -12662,40 +12870,20 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 static void cvni_maxpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const int quarters = !j->add && cvni_pool_quarters(&j->h, &j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         const int *winner = j->winner + t * j->outputs;
         float *dx = j->dx + t * j->plane;
+        if (quarters) {
+            j->net->k->maxpool2_grad(j->h.out, j->w.out, winner,
+                                     j->gate ? j->gate + t * j->outputs : NULL, j->f[0], dy, dx);
+            continue;
+        }
         if (!j->add) cvni_zero(dx, (size_t)j->plane);
         for (ptrdiff_t o = 0; o < j->outputs; o++) dx[winner[o]] += dy[o];
     }
-}
-
-/* The means of n windows of two by two, from the rows at x and W behind. */
-CVNI_HOT
-static void cvni_avgpool2_row(int n, const float *CVNI_RESTRICT x, int W, float *CVNI_RESTRICT y)
-{
-    const float *below = x + W;
-    for (int i = 0; i < n; i++)
-        y[i] = 0.25f * ((x[2 * i] + x[2 * i + 1]) + (below[2 * i] + below[2 * i + 1]));
-}
-
-CVNI_HOT
-static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, int add,
-                                   float *CVNI_RESTRICT dx)
-{
-    float *below = dx + W;
-    if (add)
-        for (int i = 0; i < n; i++) {
-            const float g = 0.25f * dy[i];
-            dx[2 * i] += g;
-            dx[2 * i + 1] += g;
-            below[2 * i] += g;
-            below[2 * i + 1] += g;
-        }
-    else for (int i = 0; i < n; i++)
-            dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
 }
 
 /* The elements under a window; rows of the whole width at once, as many as a sum of floats may
@@ -12724,13 +12912,9 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const float *plane = j->x + t * j->plane;
         float *y = j->y + t * j->outputs;
-        for (int oh = 0; oh < j->h.out; oh++) {
+        if (halves) j->net->k->avgpool2(j->h.out, j->w.out, plane, j->w.n, y);
+        for (int oh = 0; oh < j->h.out && !halves; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
-            if (halves) {
-                cvni_avgpool2_row(j->w.out, plane + (ptrdiff_t)2 * oh * j->w.n, j->w.n, y);
-                y += j->w.out;
-                continue;
-            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const double sum = cvni_pool_sum(j, plane, rows, cols);
@@ -12744,20 +12928,17 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     const int W = j->w.n;
-    const int halves = cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w);
-    const int whole = halves && j->plane == 4 * j->outputs;     /* nothing of dx is left over */
+    const int quarters = !j->add && cvni_pool_quarters(&j->h, &j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         float *dx = j->dx + t * j->plane;
-        if (!j->add && !whole) cvni_zero(dx, (size_t)j->plane);
-        for (int oh = 0; oh < j->h.out; oh++) {
+        if (quarters)
+            j->net->k->avgpool2_grad(j->h.out, j->w.out, j->gate ? j->gate + t * j->plane : NULL,
+                                     j->f, dy, dx);
+        else if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out && !quarters; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
-            if (halves) {
-                cvni_avgpool2_back_row(j->w.out, dy, W, j->add, dx + (ptrdiff_t)2 * oh * W);
-                dy += j->w.out;
-                continue;
-            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
@@ -12816,16 +12997,23 @@ static double cvni_pool_window(const cvni_pool_axis *a)
     return a->kernel ? a->kernel : (double)a->n / a->out + 1;
 }
 
-static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+/* Both axes of a pool. */
+static void cvni_pool_axes_of(const cvn_net *net, const cvni_layer *l, cvni_pool_axis a[2])
 {
-    cvni_layer *x = cvni_in(net, l, 0);
-    cvni_pool_axis a[2];
-    cvni_pool_job j;
-    double cost;
-    memset(&j, 0, sizeof j);
-    cvni_pool_axes((const cvni_pool_layer *)l->desc, x->shape, a);
+    cvni_pool_axes((const cvni_pool_layer *)l->desc, cvni_in(net, l, 0)->shape, a);
     a[0].out = l->shape.rank == 3 ? 1 : l->shape.dim[2];
     a[1].out = l->shape.dim[l->shape.rank - 1];
+}
+
+static int cvni_slope_of_y(const cvni_layer *l, float f[3]);        /* >>act */
+
+static cvni_pool_job cvni_pool_job_of(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_axis a[2];
+    cvni_pool_job j;
+    memset(&j, 0, sizeof j);
+    cvni_pool_axes_of(net, l, a);
     j.net = net;
     j.h = a[0];
     j.w = a[1];
@@ -12836,8 +13024,20 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     j.y = l->is_int ? NULL : l->y;
     j.winner = (int *)(l->is_int ? (void *)l->y : l->saved);
     j.dy = l->dy;
+    return j;
+}
+
+static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backward)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_job j = cvni_pool_job_of(net, l);
+    const double cost = (double)cvni_elements(l->shape) * cvni_pool_window(&j.h) *
+                        cvni_pool_window(&j.w);
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
-    cost = (double)cvni_elements(l->shape) * cvni_pool_window(&a[0]) * cvni_pool_window(&a[1]);
+    if (x->place.gate) {
+        j.gate = cvni_is_maxpool(l) ? l->y : x->y;
+        if (!cvni_slope_of_y(x, j.f)) j.f[0] = cvni_relu_slope(x);
+    }
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
                       2 * cost + (double)cvni_elements(x->shape), part, &j);
 }
@@ -12886,6 +13086,21 @@ static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_m
                                          cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
                                          cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static int cvni_is_maxpool(const cvni_layer *l) { return l->op == &cvni_op_maxpool; }
+
+/* Can the backward pass of l, if it is a pool, do that of the activation in front of it? */
+static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_axis a[2];
+    float f[3];
+    if (!(cvni_is_maxpool(l) && cvni_is_relu(x)) &&
+        !(l->op == &cvni_op_avgpool && cvni_slope_of_y(x, f)))
+        return 0;
+    cvni_pool_axes_of(net, l, a);
+    return cvni_pool_quarters(&a[0], &a[1]);
+}
+
 static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
                                                 cvni_maxpool_shape, NULL, cvni_maxpool_forward,
                                                 CVNI_TRAIN(cvni_maxpool_backward) };
@@ -13207,6 +13422,203 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
     inputs[0] = x;
     inputs[1] = indices;
     return cvni_add_layer(net, &cvni_op_maxunpool, inputs, 2, &d, sizeof d);
+}
+
+/* ================================================================================================
+ * >>strips   a convolution and the layer that reads it at once
+ * ==============================================================================================
+ *   For predictions. Where a convolution makes planes that no cache holds and one layer alone reads
+ *   them, both work on strips: some rows of some planes are made in a worker's scratch, read there
+ *   and forgotten; rows that two strips read are made twice. Each row is computed as by the layers
+ *   apart, so the bits are the same.
+ *
+ *     first   1x1 by products of >>conv-gemm (expansions of inverted residuals), or straight by
+ *             >>conv-direct (first layers)
+ *     then    >>depthwise by the kernels that read planes, or maxima of windows of >>pool
+ *                                                                   tested: tests/test_strips.c */
+
+#define CVNI_STRIP_FLOATS 163840        /* of the planes of a task, about: they stay in L2 */
+#define CVNI_STRIP_CHANNELS 48          /* by products */
+#define CVNI_STRIP_LEAST 400000         /* floats of the planes of an image: fewer are no loss */
+
+typedef struct cvni_strips {
+    const cvn_net *net;
+    cvni_conv_job first, then;
+    cvni_pool_job pool;                 /* instead of then, */
+    int pools;                          /* if */
+    int by_products;
+    cvni_direct direct;                 /* or so */
+    int C, H, W;                        /* of the planes */
+    int kernel, stride, pad;            /* of what reads them, along H */
+    int OH;                             /* rows that it makes of a plane */
+    int channels, rows;                 /* of a task: planes, rows of OH */
+    int blocks, strips;                 /* tasks of an image: by channels, by rows */
+    size_t before;                      /* bytes of scratch before the planes */
+} cvni_strips;
+
+/* How `first` goes, if it can go in strips. */
+static int cvni_strips_first(const cvn_net *net, const cvni_layer *first, cvni_strips *s)
+{
+    const cvni_conv c = cvni_conv_of(net, first);
+    const cvni_conv_way *way = cvni_conv_way_of(net, &c, CVNI_DOWN);
+    size_t bytes[4];
+    s->C = c.M;
+    s->H = c.OH;
+    s->W = c.OW;
+    s->by_products = way == &cvni_way_gemm;
+    if (c.d->axes != 2 || c.G > 1) return 0;
+    if (s->by_products) {
+        s->before = cvni_gemm_scratch(net->k, c.M, c.OH * c.OW, c.K);
+        return c.plain;
+    }
+    if (way != &cvni_way_direct || !cvni_direct_plan(net, &c, CVNI_DOWN, &s->direct)) return 0;
+    cvni_direct_scratch(&s->direct, &c, bytes);
+    s->before = bytes[0] + bytes[1] + bytes[2] + bytes[3];
+    return s->direct.straight && s->direct.blocks_w == 1;
+}
+
+/* What `l` reads, if it can read strips. */
+static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips *s)
+{
+    s->pools = l->op->forward == cvni_maxpool_forward;
+    s->OH = l->shape.dim[2];
+    if (s->pools) {
+        const cvni_pool_axis h = cvni_pool_job_of((cvn_net *)net, l).h;
+        s->kernel = cvni_pool_reach(&h);
+        s->stride = h.stride;
+        s->pad = h.pad0;
+        return h.kernel && !l->is_int;
+    }
+    if (cvni_is_conv(l)) {
+        const cvni_conv c = cvni_conv_of(net, l);
+        s->kernel = c.KH;
+        s->stride = c.axis[1].stride;
+        s->pad = c.axis[1].pad;
+        return c.CG == 1 && c.MG == 1 && cvni_stencil_side(net->k, &c, CVNI_DOWN) &&
+               cvni_conv_way_of(net, &c, CVNI_DOWN) == &cvni_way_depthwise;
+    }
+    return 0;
+}
+
+/* The plan of both layers, 0 where they are better apart. */
+static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
+                            cvni_strips *s)
+{
+    const int mr = net->k->mr;
+    memset(s, 0, sizeof *s);
+    s->net = net;
+    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
+        !cvni_strips_first(net, first, s) || (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
+        return 0;
+    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
+                                 : s->C;
+    s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
+    s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
+    s->strips = cvni_ceil_div(s->OH, s->rows);
+    s->rows = cvni_ceil_div(s->OH, s->strips);
+    s->blocks = cvni_ceil_div(s->C, s->channels);
+    return s->rows * s->stride >= 4 * (s->kernel - s->stride);      /* little is made twice */
+}
+
+/* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
+static void cvni_strip_reads(const cvni_strips *s, int row, int rows, int *h0, int *h1)
+{
+    const int first = row * s->stride - s->pad;
+    *h0 = cvni_max(0, first);
+    *h1 = cvni_max(*h0, cvni_min(s->H, first + (rows - 1) * s->stride + s->kernel));
+}
+
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first, const cvni_layer *l)
+{
+    cvni_strips s;
+    int rows;
+    if (!cvni_strips_plan(net, first, l, &s)) return 0;
+    rows = cvni_min(s.H, (s.rows - 1) * s.stride + s.kernel);
+    return s.before + (size_t)s.channels * (size_t)rows * (size_t)s.W * sizeof(float);
+}
+
+/* Rows [h0, h1) of planes [m0, m0 + channels) of image n. */
+static void cvni_strips_make(const cvni_strips *s, int n, int m0, int channels, int h0, int h1,
+                             float *planes, int worker)
+{
+    const cvni_conv_job *j = &s->first;
+    const cvni_patches patches = cvni_conv_patches(&j->c, j->big + cvni_conv_big_at(&j->c, n, 0));
+    cvni_gemm p;
+    if (!s->by_products) {
+        cvni_direct_strip(j, &s->direct, n, m0, channels, h0, h1, planes, worker);
+        return;
+    }
+    p = cvni_conv_product(j, n, 0, &patches);
+    p.ldc = (ptrdiff_t)(h1 - h0) * s->W;
+    p.c = planes - m0 * p.ldc - (ptrdiff_t)h0 * s->W;
+    for (int q = h0 * s->W; q < h1 * s->W; q += CVNI_BLOCK_N)
+        cvni_gemm_block(s->net->k, &p, m0, channels, q, cvni_min(CVNI_BLOCK_N, h1 * s->W - q),
+                        cvni_scratch(s->net, worker));
+}
+
+static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channels, int row,
+                                 int rows, const float *planes, int h0, int h1)
+{
+    const cvni_conv_job *j = &s->then;
+    const cvni_conv *c = &j->c;
+    cvni_stencil t = cvni_stencil_of(j, 0);
+    t.rows = rows;
+    t.H = h1 - h0;
+    t.top = h0 - (row * s->stride - s->pad);
+    for (int m = m0; m < m0 + channels; m++) {
+        t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
+        t.w = j->weight + (ptrdiff_t)m * c->taps;
+        t.bias = j->bias ? j->bias[m] : 0;
+        t.y = j->to + (((ptrdiff_t)n * c->M + m) * c->OH + row) * c->OW;
+        s->net->k->stencil(&t);
+    }
+}
+
+static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
+                             const float *planes, int h0, int h1)
+{
+    cvni_pool_job j = s->pool;
+    j.x = planes;
+    j.plane = (ptrdiff_t)(h1 - h0) * s->W;
+    j.h.n = h1 - h0;
+    j.h.pad0 = h0 - (row * s->stride - s->pad);
+    j.h.out = rows;
+    j.y += ((ptrdiff_t)n * s->C + m0) * j.outputs + (ptrdiff_t)row * j.w.out;
+    cvni_maxpool_part(&j, 0, channels, 0);
+}
+
+/* Tasks are images, strips of rows, blocks of channels. */
+static void cvni_strips_part(void *context, int begin, int end, int worker)
+{
+    const cvni_strips *s = (const cvni_strips *)context;
+    float *planes = (float *)(void *)((char *)cvni_scratch(s->net, worker) + s->before);
+    for (int t = begin; t < end; t++) {
+        const int n = t / s->blocks / s->strips;
+        const int m0 = t % s->blocks * s->channels;
+        const int channels = cvni_min(s->channels, s->C - m0);
+        const int row = t / s->blocks % s->strips * s->rows;
+        const int rows = cvni_min(s->rows, s->OH - row);
+        int h0, h1;
+        cvni_strip_reads(s, row, rows, &h0, &h1);
+        cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
+        if (s->pools) cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
+        else cvni_strips_convolve(s, n, m0, channels, row, rows, planes, h0, h1);
+    }
+}
+
+static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *first = &net->layers[l->place.strips_of];
+    cvni_strips s;
+    cvni_strips_plan(net, first, l, &s);
+    s.first = cvni_conv_forward_job(net, first);
+    cvni_conv_ready(&s.first, s.by_products ? &cvni_way_gemm : &cvni_way_direct, CVNI_DOWN,
+                    first->work_forward);
+    if (s.pools) s.pool = cvni_pool_job_of(net, l);
+    else s.then = cvni_conv_forward_job(net, l);
+    cvni_parallel_for(net, s.first.c.N * s.blocks * s.strips,
+                      2 * (first->macs + l->macs) * s.first.c.N, cvni_strips_part, &s);
+    return CVN_OK;
 }
 
 /* ================================================================================================
@@ -14727,8 +15139,6 @@ cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size)
     return cvn_lrn_ex(net, x, &d);
 }
 
-CVNI_SMALL_END
-
 /* ================================================================================================
  * >>act   elementwise activations
  * ==============================================================================================
@@ -14928,6 +15338,7 @@ static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, 
 }
 
 /* s(v), and s(-v) = 1 - s(v) without its cancellation. */
+CVNI_HOT
 static float cvni_logistic(float v, float *other)
 {
     const float e = expf(-fabsf(v));
@@ -15440,7 +15851,6 @@ static void cvni_act_part(void *context, int begin, int end, int worker)
 
 static int cvni_chunks(size_t count) { return (int)((count + CVNI_CHUNK - 1) / CVNI_CHUNK); }
 
-CVNI_SMALL
 static cvni_act_job cvni_act_job_of(cvn_net *net, cvni_layer *l)
 {
     cvni_act_job j;
@@ -15472,7 +15882,7 @@ static void cvni_act_backward(cvn_net *net, cvni_layer *l)
     cvni_act_job j = cvni_act_job_of(net, l);
     j.dy = l->dy;
     j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (j.out)
+    if (j.out && !l->place.gate)
         cvni_parallel_for(net, cvni_chunks(j.count),
                           !j.d->act || j.d->act->slope ? cvni_act_cost(&j) : 2.0 * (double)j.count,
                           cvni_act_part, &j);
@@ -15544,6 +15954,16 @@ static int cvni_is_relu(const cvni_layer *l)
 static float cvni_relu_slope(const cvni_layer *l)
 {
     return ((const cvni_act_desc *)l->desc)->p[0];
+}
+
+/* Is dy/dx = f[0] + y*(f[1] + f[2]*y)? */
+static int cvni_slope_of_y(const cvni_layer *l, float f[3])
+{
+    const int tanh = l->op == &cvni_op_tanh;
+    f[0] = (float)tanh;
+    f[1] = (float)!tanh;
+    f[2] = -1;
+    return tanh || l->op == &cvni_op_sigmoid;
 }
 
 static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
@@ -15674,7 +16094,6 @@ typedef struct cvni_prelu_desc { int parameters; } cvni_prelu_desc;
 
 static int cvni_prelu_channels(cvn_shape s) { return s.rank > 1 ? s.dim[1] : 1; }
 
-CVNI_SMALL
 static cvn_result cvni_prelu_shape(cvn_net *net, cvni_layer *l)
 {
     const int count = ((const cvni_prelu_desc *)l->desc)->parameters;
@@ -15713,6 +16132,7 @@ static void cvni_prelu_part(void *context, int begin, int end, int worker)
         }
 }
 
+CVNI_HOT
 static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_prelu_job *j = (const cvni_prelu_job *)context;
@@ -15736,7 +16156,6 @@ static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_SMALL
 static void cvni_prelu_run(cvn_net *net, cvni_layer *l, int backward)
 {
     float *dw = backward ? cvni_weights_grad(net, l, 0) : NULL;
@@ -15841,6 +16260,7 @@ static float cvni_largest(int n, ptrdiff_t step, const float *x)
 }
 
 /* y = e^(x - top) of n numbers `step` apart, y NULL: not wanted. Returns the sum. */
+CVNI_HOT
 static double cvni_exp_row(const cvni_kernels *kern, int n, ptrdiff_t step, float top,
                            const float *x, float *y)
 {
@@ -15863,6 +16283,7 @@ static double cvni_exp_row(const cvni_kernels *kern, int n, ptrdiff_t step, floa
 
 /* n numbers `step` apart: y = softmax(x), may be the same place. Returns log of the sum of exp(x -
  * max), plus max. */
+CVNI_HOT
 static float cvni_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
                                float *y)
 {
@@ -15874,6 +16295,7 @@ static float cvni_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, 
 }
 
 /* The same of y = log(softmax(x)); no exponential is above 1. */
+CVNI_HOT
 static void cvni_log_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
                                   float *y)
 {
@@ -15904,6 +16326,7 @@ static void cvni_softmax_part(void *context, int begin, int end, int worker)
     }
 }
 
+CVNI_HOT
 static void cvni_softmax_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_softmax_job *j = (const cvni_softmax_job *)context;
@@ -15925,7 +16348,6 @@ static void cvni_softmax_back_part(void *context, int begin, int end, int worker
     }
 }
 
-CVNI_SMALL
 static void cvni_softmax_run(cvn_net *net, cvni_layer *l, int backward)
 {
     cvni_softmax_job j;
@@ -15998,7 +16420,6 @@ cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
 
 typedef struct cvni_gated_desc { int axis, k, maxout; } cvni_gated_desc;
 
-CVNI_SMALL
 static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
 {
     cvni_gated_desc *d = (cvni_gated_desc *)l->desc;
@@ -16018,7 +16439,6 @@ static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-CVNI_SMALL
 static cvn_result cvni_maxout_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -16043,9 +16463,11 @@ typedef struct cvni_gated_job {
     int add;
 } cvni_gated_job;
 
+CVNI_HOT
 static void cvni_put_gradient(float *dx, float g, int add) { *dx = add ? *dx + g : g; }
 
 /* n elements of y; x points to the first slice, the others are `run` apart. */
+CVNI_HOT
 static void cvni_glu_span(const cvni_gated_job *j, int n, const float *x, float *y, const float *dy,
                           float *dx)
 {
@@ -16062,6 +16484,7 @@ static void cvni_glu_span(const cvni_gated_job *j, int n, const float *x, float 
     }
 }
 
+CVNI_HOT
 static void cvni_maxout_span(const cvni_gated_job *j, int n, const float *x, float *y,
                              const float *dy, float *dx)
 {
@@ -16100,7 +16523,6 @@ static void cvni_gated_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_SMALL
 static void cvni_gated_run(cvn_net *net, cvni_layer *l, int backward)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -16204,6 +16626,7 @@ static size_t cvni_dropout_group(const cvni_layer *l)
 }
 
 /* The elements [begin, end) of a group. */
+CVNI_HOT
 static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
                               float scale)
 {
@@ -16228,6 +16651,7 @@ static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, 
 }
 
 /* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+CVNI_HOT
 static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
                                   float scale)
 {
@@ -16281,10 +16705,9 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
 static void cvni_noise_pass(const cvn_net *net, size_t count, const float *in, float *out, int add)
 {
     if (add) net->k->add((int)count, out, in, out);
-    else if (in != out) memcpy(out, in, count * sizeof(float));
+    else if (in != out) cvni_copy(out, in, count);
 }
 
-CVNI_SMALL
 static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out, int add)
 {
     cvni_dropout_job j;
@@ -16468,7 +16891,6 @@ static cvn_result cvni_noise_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-CVNI_SMALL
 static cvn_result cvni_reparameterize_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *mean = cvni_in(net, l, 0);
@@ -16510,8 +16932,6 @@ cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance)
     inputs[1] = log_variance;
     return cvni_add_layer(net, &cvni_op_reparameterize, inputs, 2, NULL, 0);
 }
-
-CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>view   flatten, reshape, the batch: the same elements under another shape
@@ -17327,7 +17747,7 @@ static cvn_result cvni_concat_forward(cvn_net *net, cvni_layer *l)
     for (int i = 0; i < l->inputs; i++) {
         const cvni_layer *x = cvni_in(net, l, i);
         const ptrdiff_t part = (ptrdiff_t)(cvni_elements(x->shape) / (size_t)outer);
-        for (int o = 0; o < outer; o++)
+        for (int o = 0; o < outer && x->y != l->y + at; o++)    /* equal: cvni_plan_parts */
             cvni_copy(l->y + o * (ptrdiff_t)length * inner + at, x->y + o * part, (size_t)part);
         at += part;
     }
@@ -17361,6 +17781,11 @@ static const cvni_op cvni_op_concat = { "concat",
                                         NULL,
                                         cvni_concat_forward,
                                         CVNI_TRAIN(cvni_concat_backward) };
+
+static int cvni_concat_axis(const cvni_layer *l)
+{
+    return l->op == &cvni_op_concat ? ((const cvni_concat_desc *)l->desc)->axis : 0;
+}
 
 cvn_node cvn_concat_n(cvn_net *net, const cvn_node *nodes, int count, int axis)
 {
@@ -37145,7 +37570,10 @@ static int cvni_c_is_input(const cvni_c_export *e, int id)
 /* The buffers hold floats of values alone; what the layers' work needs comes with the first run. */
 static void cvni_c_size_buffers(cvni_c_export *e)
 {
-    for (int i = 0; i < e->plan.count; i++) e->plan.buffers[i].bytes = 0;
+    for (int i = 0; i < e->plan.count; i++) {
+        e->plan.buffers[i].bytes = 0;
+        e->plan.buffers[i].inside = 0;          /* an output's are the caller's memory */
+    }
     for (int id = 1; id < e->net->layer_count; id++) {
         const cvni_layer *l = &e->net->layers[id];
         const size_t count = cvni_elements(l->shape);
@@ -45713,6 +46141,36 @@ static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y,
     }
 }
 
+CVNI_HOT
+static void cvni_maxpool2_grad_c(int rows, int cols, const int *winner, const float *y, float slope,
+                                 const float *dy, float *dx)
+{
+    cvni_zero(dx, 4 * (size_t)rows * (size_t)cols);
+    for (ptrdiff_t o = 0; o < (ptrdiff_t)rows * cols; o++)
+        dx[winner[o]] = y && !(y[o] > 0) ? slope * dy[o] : dy[o];
+}
+
+CVNI_HOT
+static void cvni_avgpool2_c(int rows, int cols, const float *x, int W, float *y)
+{
+    for (int r = 0; r < rows; r++, x += 2 * (ptrdiff_t)W, y += cols)
+        for (int c = 0; c < cols; c++)
+            y[c] = 0.25f * ((x[2 * c] + x[W + 2 * c]) + (x[2 * c + 1] + x[W + 2 * c + 1]));
+}
+
+CVNI_HOT
+static void cvni_avgpool2_grad_c(int rows, int cols, const float *x, const float f[3],
+                                 const float *dy, float *dx)
+{
+    const float a = f[0], b = f[1], c = f[2];
+    for (int r = 0; r < 2 * rows; r++, dx += 2 * cols) {
+        const float *from = dy + (ptrdiff_t)(r / 2) * cols;
+        for (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
+        for (int i = 0; x && i < 2 * cols; i++) dx[i] *= a + x[i] * (b + c * x[i]);
+        if (x) x += 2 * cols;
+    }
+}
+
 /* The element at x of n windows. Masks instead of branches, so that the loop becomes vectors. */
 CVNI_HOT
 static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
@@ -45897,6 +46355,9 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
                                              cvni_maxpool2_c,
+                                             cvni_maxpool2_grad_c,
+                                             cvni_avgpool2_c,
+                                             cvni_avgpool2_grad_c,
                                              cvni_maxpool_c,
                                              5,
                                              5,
@@ -47129,6 +47590,9 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
                                                 cvni_maxpool2_avx2,
+                                                cvni_maxpool2_grad_c,
+                                                cvni_avgpool2_c,
+                                                cvni_avgpool2_grad_c,
                                                 cvni_maxpool_avx2,
                                                 3,
                                                 0,
@@ -47186,34 +47650,80 @@ static CVNI_ALWAYS_INLINE __m512 cvni_tile_end_avx512(const cvni_tile *t, int i,
     return _mm512_min_ps(_mm512_set1_ps(t->most), v);
 }
 
-/* Row i of the tile t; m: lanes of the last vector. ends, a constant: does it end the row, too? */
+/* Row i of a tile of three vectors; m: lanes of the last one. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
-                                                     int ends, __mmask16 m, const __m512 *s)
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __mmask16 m,
+                                                     const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    float *last = c + 16 * (vectors - 1);
-    __m512 v0 = s[0];
-    __m512 v1 = s[vectors > 2 ? 1 : 0];
-    __m512 v2 = s[vectors - 1];
+    __m512 v0 = s[0], v1 = s[1], v2 = s[2];
     if (i >= t->rows) return;
     if (t->add) {
-        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
-        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, c + 32), v2);
     }
-    if (ends && t->end) {
-        if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
-        if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+    if (t->end) {
+        v0 = cvni_tile_end_avx512(t, i, v0);
+        v1 = cvni_tile_end_avx512(t, i, v1);
         v2 = cvni_tile_end_avx512(t, i, v2);
     }
-    if (vectors > 1) _mm512_storeu_ps(c, v0);
-    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
-    _mm512_mask_storeu_ps(last, m, v2);
+    _mm512_storeu_ps(c, v0);
+    _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(c + 32, m, v2);
+}
+
+/* All rows of a tile of few rows or vectors, from memory: s[row][vector]. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_all_avx512(const cvni_tile *t, int vectors,
+                                                     const float *s)
+{
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float *c = t->c;
+    for (int i = 0; i < t->rows; i++, c += t->ldc, s += 16 * vectors) {
+        float *last = c + 16 * (vectors - 1);
+        __m512 v0 = _mm512_loadu_ps(s);
+        __m512 v1 = vectors > 2 ? _mm512_loadu_ps(s + 16) : v0;
+        __m512 v2 = vectors > 1 ? _mm512_loadu_ps(s + 16 * (vectors - 1)) : v0;
+        if (t->add) {
+            if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+            if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+            v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        }
+        if (t->end) {
+            if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
+            if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+            v2 = cvni_tile_end_avx512(t, i, v2);
+        }
+        if (vectors > 1) _mm512_storeu_ps(c, v0);
+        if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+        _mm512_mask_storeu_ps(last, m, v2);
+    }
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_store_rows_avx512(const cvni_store *s);
+static void cvni_store_tile_avx512(const cvni_tile *t, int vectors, const float *s)
+{
+    if (vectors == 1) cvni_store_all_avx512(t, 1, s);
+    else if (vectors == 2) cvni_store_all_avx512(t, 2, s);
+    else cvni_store_all_avx512(t, 3, s);
+}
+
+/* Vectors 8*part to 8*part + 7 into memory. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_keep_avx512(const __m512 *v, int part, float *s)
+{
+    v += 8 * part;
+    s += 128 * part;
+    _mm512_storeu_ps(s, v[0]);
+    _mm512_storeu_ps(s + 16, v[1]);
+    _mm512_storeu_ps(s + 32, v[2]);
+    _mm512_storeu_ps(s + 48, v[3]);
+    _mm512_storeu_ps(s + 64, v[4]);
+    _mm512_storeu_ps(s + 80, v[5]);
+    _mm512_storeu_ps(s + 96, v[6]);
+    _mm512_storeu_ps(s + 112, v[7]);
+}
 
 /* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
  * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
@@ -47224,7 +47734,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows > 4 && vectors > 1;           /* the others in a second pass */
+    float sums[24 * 16];
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
@@ -47254,15 +47764,20 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, ends, m, s);
-    cvni_store_row_avx512(t, 1, vectors, ends, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, ends, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, ends, m, s + 3 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, ends, m, s + 4 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, ends, m, s + 5 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, ends, m, s + 6 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, ends, m, s + 7 * vectors);
-    if (!ends && t->end) cvni_tile_end(t, cvni_store_rows_avx512);
+    if (rows < 6 || vectors < 3) {
+        cvni_keep_avx512(s, 0, sums);
+        if (rows * vectors > 8) cvni_keep_avx512(s, 1, sums);
+        cvni_store_tile_avx512(t, vectors, sums);
+        return;
+    }
+    cvni_store_row_avx512(t, 0, m, s);
+    cvni_store_row_avx512(t, 1, m, s + 3);
+    cvni_store_row_avx512(t, 2, m, s + 6);
+    cvni_store_row_avx512(t, 3, m, s + 9);
+    cvni_store_row_avx512(t, 4, m, s + 12);
+    cvni_store_row_avx512(t, 5, m, s + 15);
+    if (rows > 6) cvni_store_row_avx512(t, 6, m, s + 18);
+    if (rows > 6) cvni_store_row_avx512(t, 7, m, s + 21);
 }
 
 CVNI_TARGET("avx512f")
@@ -47295,7 +47810,7 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float sums[24 * 16];
     const float *a0 = t->a + row[0], *a1 = t->a + row[1];
     const float *a2 = t->a + row[2], *a3 = t->a + row[3];
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
@@ -47316,14 +47831,10 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
         if (rows > 7) cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, 0, m, s);
-    cvni_store_row_avx512(t, 1, vectors, 0, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, 0, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, 0, m, s + 3 * vectors);
-    cvni_store_row_avx512(t, 4, vectors, 0, m, s + 4 * vectors);
-    cvni_store_row_avx512(t, 5, vectors, 0, m, s + 5 * vectors);
-    cvni_store_row_avx512(t, 6, vectors, 0, m, s + 6 * vectors);
-    if (rows > 7) cvni_store_row_avx512(t, 7, vectors, 0, m, s + 7 * vectors);
+    cvni_keep_avx512(s, 0, sums);
+    if (vectors > 1) cvni_keep_avx512(s, 1, sums);
+    if (vectors > 2) cvni_keep_avx512(s, 2, sums);
+    cvni_store_tile_avx512(t, vectors, sums);
 }
 
 CVNI_TARGET("avx512f")
@@ -48126,41 +48637,174 @@ static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, floa
     }
 }
 
+/* Each of the first eight lanes twice. */
 CVNI_TARGET("avx512f")
-static void cvni_maxpool_avx512(const cvni_windows *s)
+static CVNI_ALWAYS_INLINE __m512 cvni_twice_avx512(__m512 v)
+{
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                                 v);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_maxpool2_grad_avx512(int rows, int cols, const int *winner, const float *y,
+                                      float slope, const float *dy, float *dx)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512 s = _mm512_set1_ps(slope);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {     /* 16 columns of dx */
+            const __mmask16 m = cvni_tail_avx512(cvni_min(8, cols - c));
+            const __mmask16 m2 = cvni_tail_avx512(cvni_min(16, 2 * (cols - c)));
+            const int from = r * cols + c;
+            const int to = 4 * r * cols + 2 * c;
+            const __m512i at = _mm512_add_epi32(_mm512_set1_epi32(to), lane);
+            const __m512i below = _mm512_add_epi32(_mm512_set1_epi32(2 * cols), at);
+            const __m512i places = _mm512_maskz_loadu_epi32(m, winner + from);
+            const __m512i place =
+                _mm512_castps_si512(cvni_twice_avx512(_mm512_castsi512_ps(places)));
+            __m512 g = _mm512_maskz_loadu_ps(m, dy + from);
+            if (y) g = cvni_relu_grad1_avx512(_mm512_maskz_loadu_ps(m, y + from), g, s);
+            g = cvni_twice_avx512(g);
+            _mm512_mask_storeu_ps(dx + to, m2,
+                                  _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(place, at), g));
+            _mm512_mask_storeu_ps(dx + to + 2 * cols, m2,
+                                  _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(place, below), g));
+        }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_avgpool2_avx512(int rows, int cols, const float *x, int W, float *y)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
-    const int n = (s->n - 1) % 16 + 1;                  /* of the last vector of a line */
-    __mmask16 low, high;
-    if (s->stride > 2 || s->n < 1) {
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const __m512 quarter = _mm512_set1_ps(0.25f);
+    for (int c = 0; c < cols; c += 16) {
+        const int n = cvni_min(16, cols - c);
+        const __mmask16 m0 = cvni_tail_avx512(cvni_min(16, 2 * n));
+        const __mmask16 m1 = cvni_tail_avx512(cvni_max(0, 2 * n - 16));
+        const __mmask16 m = cvni_tail_avx512(n);
+        const float *p = x + 2 * c;
+        for (int r = 0; r < rows; r++, p += 2 * (ptrdiff_t)W) {
+            const __m512 a = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, p),
+                                           _mm512_maskz_loadu_ps(m0, p + W));
+            const __m512 b = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, p + 16),
+                                           _mm512_maskz_loadu_ps(m1, p + W + 16));
+            const __m512 sum = _mm512_add_ps(_mm512_permutex2var_ps(a, even, b),
+                                             _mm512_permutex2var_ps(a, odd, b));
+            _mm512_mask_storeu_ps(y + r * cols + c, m, _mm512_mul_ps(quarter, sum));
+        }
+    }
+}
+
+/* g times the slope at x. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_slope_avx512(const float f[3], __m512 x, __m512 g)
+{
+    const __m512 v = _mm512_fmadd_ps(_mm512_set1_ps(f[2]), x, _mm512_set1_ps(f[1]));
+    return _mm512_mul_ps(g, _mm512_fmadd_ps(v, x, _mm512_set1_ps(f[0])));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_avgpool2_grad_avx512(int rows, int cols, const float *x, const float f[3],
+                                      const float *dy, float *dx)
+{
+    const __m512 quarter = _mm512_set1_ps(0.25f);
+    const int W = 2 * cols;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {     /* 16 columns of dx */
+            const __mmask16 m = cvni_tail_avx512(cvni_min(8, cols - c));
+            const __mmask16 m2 = cvni_tail_avx512(cvni_min(16, W - 2 * c));
+            const int to = 2 * r * W + 2 * c;
+            __m512 top = _mm512_mul_ps(quarter, _mm512_maskz_loadu_ps(m, dy + r * cols + c));
+            __m512 low;
+            low = top = cvni_twice_avx512(top);
+            if (x) {
+                top = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m2, x + to), top);
+                low = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m2, x + to + W), low);
+            }
+            _mm512_mask_storeu_ps(dx + to, m2, top);
+            _mm512_mask_storeu_ps(dx + to + W, m2, low);
+        }
+}
+
+/* Up to 16 maxima, tap by tap; `none`: lanes that have met a NaN. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_maxima_avx512(const cvni_windows *s, const float *row, int n,
+                                                  float *y)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __mmask16 low = cvni_tail_avx512(cvni_min(16, (n - 1) * s->stride + 1));
+    const __mmask16 high = cvni_tail_avx512(cvni_max(0, (n - 1) * s->stride - 15));
+    __m512 best = _mm512_set1_ps(-HUGE_VALF);
+    __mmask16 none = 0;
+    for (int r = 0; r < s->rows; r++, row += s->step) {
+        const float *x = row;
+        for (int k = 0; k < s->cols; k++, x += s->dilation) {
+            __m512 v = _mm512_maskz_loadu_ps(low, x);
+            if (s->stride == 2)
+                v = _mm512_permutex2var_ps(v, even, _mm512_maskz_loadu_ps(high, x + 16));
+            best = _mm512_max_ps(v, best);
+            none = _mm512_kor(none, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+        }
+    }
+    best = _mm512_mask_mov_ps(best, none, _mm512_set1_ps(NAN));
+    _mm512_mask_storeu_ps(y, cvni_tail_avx512(n), best);
+}
+
+/* The largest of each column; none: lanes where one is a NaN. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_max_down_avx512(const cvni_windows *s, const float *x,
+                                                      __mmask16 m, __mmask16 *none)
+{
+    __m512 last = _mm512_maskz_loadu_ps(m, x), best = last;
+    for (int r = 1; r < s->rows; r++) {
+        const __m512 v = _mm512_maskz_loadu_ps(m, x + r * s->step);
+        *none = _mm512_kor(*none, _mm512_cmp_ps_mask(v, last, _CMP_UNORD_Q));
+        best = _mm512_max_ps(best, v);
+        last = v;
+    }
+    return best;
+}
+
+/* Up to 16 maxima of three columns at stride 2, first down the columns; 0 where it met a NaN. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE int cvni_maxima3_avx512(const cvni_windows *s, const float *x, int n,
+                                                  float *y)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    __mmask16 none = 0;
+    const __m512 a = cvni_max_down_avx512(s, x, cvni_tail_avx512(cvni_min(16, 2 * n + 1)), &none);
+    const __m512 b = cvni_max_down_avx512(s, x + 16, cvni_tail_avx512(cvni_max(0, cvni_min(16, 2 * n - 15))),
+                                          &none);
+    const __m512 c = cvni_max_down_avx512(s, x + 32, n == 16, &none);
+    const __m512 first = _mm512_permutex2var_ps(a, even, b);
+    const __m512 second = _mm512_permutex2var_ps(a, odd, b);
+    const __m512 third = _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(c),
+                                                                 _mm512_castps_si512(first), 1));
+    _mm512_mask_storeu_ps(y, cvni_tail_avx512(n),
+                          _mm512_max_ps(_mm512_max_ps(first, second), third));
+    return !none;
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_maxpool_avx512(const cvni_windows *s)
+{
+    const int three = s->stride == 2 && s->rows > 1 && s->cols == 3 && s->dilation == 1;
+    if (s->stride > 2) {
         cvni_maxpool_c(s);
         return;
     }
-    low = cvni_tail_avx512(cvni_min(16, (n - 1) * s->stride + 1));
-    high = cvni_tail_avx512(cvni_max(0, (n - 1) * s->stride - 15));
-    for (int l = 0; l < s->lines; l++) {
+    for (int l = 0; l < s->lines; l++)
         for (int i = 0; i < s->n; i += 16) {
-            const int all = s->n - i >= 16;
-            const __mmask16 m0 = all ? 0xFFFF : low, m1 = all ? 0x7FFF : high;
-            const float *row = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
-            __m512 best = _mm512_set1_ps(-HUGE_VALF);
-            __mmask16 none = 0;         /* lanes that have met a NaN */
-            for (int r = 0; r < s->rows; r++, row += s->step) {
-                const float *x = row;
-                for (int k = 0; k < s->cols; k++, x += s->dilation) {
-                    __m512 v = _mm512_maskz_loadu_ps(m0, x);
-                    if (s->stride == 2)
-                        v = _mm512_permutex2var_ps(v, even, _mm512_maskz_loadu_ps(m1, x + 16));
-                    best = _mm512_max_ps(v, best);
-                    none = _mm512_kor(none, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
-                }
-            }
-            best = _mm512_mask_mov_ps(best, none, _mm512_set1_ps(NAN));
-            _mm512_mask_storeu_ps(s->y + l * s->y_line + i,
-                                  all ? 0xFFFF : cvni_tail_avx512(n), best);
+            const int n = cvni_min(16, s->n - i);
+            const float *x = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
+            float *y = s->y + l * s->y_line + i;
+            if (!three || !cvni_maxima3_avx512(s, x, n, y)) cvni_maxima_avx512(s, x, n, y);
         }
-    }
 }
 
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,
@@ -48814,6 +49458,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
                                                   cvni_maxpool2_avx512,
+                                                  cvni_maxpool2_grad_avx512,
+                                                  cvni_avgpool2_avx512,
+                                                  cvni_avgpool2_grad_avx512,
                                                   cvni_maxpool_avx512,
                                                   5,
                                                   3,
@@ -49678,6 +50325,9 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
                                               cvni_maxpool2_c,
+                                              cvni_maxpool2_grad_c,
+                                              cvni_avgpool2_c,
+                                              cvni_avgpool2_grad_c,
                                               cvni_maxpool_c,
                                               0,
                                               0,
