@@ -3017,7 +3017,8 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 /* What takes the time asks for optimisation itself, so that a debug build (-O0) of gcc stays
  * usable: loops (at -O2 too, where gcc leaves those of unknown length scalar) and the rooms of
  * kernels. clang has nothing of the kind. SQRT: sqrtf too becomes a vector's. HOT names the passes
- * that the rooms below leave out: inside of them "O2" alone would not bring these back. */
+ * that the rooms below leave out, for "O2" alone does not bring these back inside of them; where
+ * ranges, partial redundancies and the second scheduling are left out, they stay so. */
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
         no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
@@ -3046,7 +3047,7 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 
 /* Rooms, and single functions, compiled small and quickly rather than optimised: they run once,
  * wait for a disk or prepare a step; what takes the time in such rooms is CVNI_HOT or a kernel.
- * Left out are the passes that cost time and save nothing. Os makes every memcpy and memset a "rep
+ * Left out are the passes that cost time and save no space. Os makes every memcpy and memset a "rep
  * movsb": hence cvni_copy and cvni_zero. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
@@ -28538,6 +28539,7 @@ static void cvni_copy_pixels(const cvni_image *in, size_t at, int n, int mirrore
 }
 
 /* Flip and shift: out[y][x] = in[y - dy][x - dx] or its mirror image; exact. */
+CVNI_SMALL
 static void cvni_shift_image(const cvni_augment_draw *d, float fill, const cvni_image *in,
                              float *out)
 {
@@ -28679,6 +28681,7 @@ static void cvni_warp_span(double s, double step, int size, int *begin, int *end
 }
 
 /* Where the pixels of row y read. */
+CVNI_SMALL
 static void cvni_warp_row(const cvni_augment_draw *d, int y, cvni_warp *p)
 {
     const int w = p->in->width;
@@ -28709,6 +28712,7 @@ static void cvni_warp_row(const cvni_augment_draw *d, int y, cvni_warp *p)
     }
 }
 
+CVNI_SMALL
 static void cvni_warp_image(const cvni_augment_draw *d, cvni_warp *p, float *out)
 {
     const int w = p->in->width;
@@ -28753,6 +28757,7 @@ static void cvni_spline(double t, float b[4])
 }
 
 /* Draws the nodes [top, top + rows) x [left, left + columns), counted from the grid's first. */
+CVNI_SMALL
 static void cvni_elastic_nodes(cvni_elastic *e, int top, int rows, int left, int columns)
 {
     for (int i = 0; i < rows; i++) {
@@ -28889,6 +28894,7 @@ static void cvni_contrast_brightness(float contrast, float brightness, size_t n,
     for (size_t i = 0; i < n; i++) y[i] = mean + contrast * (y[i] - mean) + brightness;
 }
 
+CVNI_SMALL
 static void cvni_add_noise(float noise, const cvni_augment_key *key, size_t n, float *y)
 {
     for (size_t i = 0; i < n; i += 4) {
@@ -28906,6 +28912,7 @@ static void cvni_add_noise(float noise, const cvni_augment_key *key, size_t n, f
 }
 
 /* Sides may reach over the edge, where the square is cut off. */
+CVNI_SMALL
 static void cvni_cut_out(const cvni_augment_draw *d, int side, float fill, const cvni_image *in,
                          float *out)
 {
