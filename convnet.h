@@ -13290,6 +13290,7 @@ static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const c
                             cvni_strips *s)
 {
     const int mr = net->k->mr;
+    int least;                                  /* rows: else too much is made twice */
     memset(s, 0, sizeof *s);
     s->net = net;
     if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
@@ -13297,12 +13298,15 @@ static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const c
         return 0;
     s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
                                  : s->C;
+    least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
     s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
     s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
-    s->strips = cvni_ceil_div(s->OH, s->rows);
-    s->rows = cvni_ceil_div(s->OH, s->strips);
     s->blocks = cvni_ceil_div(s->C, s->channels);
-    return s->rows * s->stride >= 4 * (s->kernel - s->stride);      /* little is made twice */
+    s->strips = cvni_ceil_div(s->OH, s->rows);
+    while (s->blocks * s->strips % net->threads && s->OH / (s->strips + 1) >= least) s->strips++;
+    s->rows = cvni_ceil_div(s->OH, s->strips);
+    s->strips = cvni_ceil_div(s->OH, s->rows);
+    return s->rows >= least;
 }
 
 /* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
