@@ -3021,7 +3021,11 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 #if defined(__GNUC__) && !defined(__clang__)
     #define CVNI_PASSES(no) no "tree-ch", no "tree-pta", no "ivopts", no "tree-dominator-opts", \
         no "tree-sra", no "tree-sink", no "tree-dse", no "tree-bit-ccp", no "tree-slsr", \
-        no "tree-loop-optimize", no "ssa-phiopt", no "forward-propagate", \
+        no "tree-loop-optimize", no "tree-fre", no "tree-copy-prop", no "tree-reassoc", \
+        no "tree-phiprop", no "tree-loop-im", no "tree-scev-cprop", no "tree-tail-merge", \
+        no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
+        no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
+        no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
         no "guess-branch-probability"
     #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
                                              "unswitch-loops", CVNI_PASSES(""))))
@@ -3047,7 +3051,7 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
                                "no-code-hoisting", "no-expensive-optimizations", \
-                               "no-schedule-insns2"
+                               "no-schedule-insns2", "no-ipa-icf"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_PRAGMA(text) _Pragma(#text)
     #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
@@ -3165,6 +3169,7 @@ typedef struct cvni_place {
     int activation;             /* id of the activation done on this layer's store, or 0 */
     int residual;               /* id of the layer added on this batch norm's store, or 0 */
     int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
+    int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
     int strips_of;              /* id of the convolution that this layer does as well, strip by
                                  * strip, or 0 */
     int stripped;               /* is such a one */
@@ -3446,6 +3451,16 @@ typedef struct cvni_kernels {
      * floats a row, and winner[..] its index in x; of equals the first, a NaN before numbers.
      * winner may be NULL */
     void (*maxpool2)(int rows, int cols, const float *x, int W, float *y, int *winner);
+    /* dx[2*rows][2*cols] = dy where y > 0, else slope*dy, at its winner, 0 elsewhere; y NULL: dy */
+    void (*maxpool2_grad)(int rows, int cols, const int *winner, const float *y, float slope,
+                          const float *dy, float *dx);
+    /* y[r*cols + c] = mean of x[2r][2c], x[2r + 1][2c], x[2r][2c + 1], x[2r + 1][2c + 1], W floats
+     * a row */
+    void (*avgpool2)(int rows, int cols, const float *x, int W, float *y);
+    /* dx[2r + i][2c + k] = dy[r*cols + c]/4 * (f[0] + x*(f[1] + f[2]*x)), 2*cols floats a row;
+     * x NULL: dy/4 */
+    void (*avgpool2_grad)(int rows, int cols, const float *x, const float f[3], const float *dy,
+                          float *dx);
     void (*maxpool)(const cvni_windows *s);
     int side, side2;            /* largest one that both of these take at step 1 and 2 */
     void (*stencil)(const cvni_stencil *s);
@@ -5322,6 +5337,8 @@ static int cvni_is_clamp(const cvni_layer *l);              /* the same, or relu
 static float cvni_most(const cvni_layer *l);
 static void cvni_clamp_of(const cvni_layer *l, float *slope, float *most);
 static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary: of equal shapes */
+static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
+static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
 static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
                                   const cvni_layer *l);     /* >>strips; 0: better apart */
@@ -5512,6 +5529,37 @@ static int cvni_may_join(const cvni_planner *p, int id, int x)
            places[id].segment == places[x].segment && places[id].again == places[x].again;
 }
 
+/* A pool applies the slope of the activation in front of it to the gradient that it writes. That
+ * then is the gradient of the activation's input, whose memory it shares: cvni_share_gradient. */
+static void cvni_plan_gates(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count && p->train && !net->backend; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int x = l->inputs == 1 ? l->input[0] : 0;
+        int from;
+        if (!x || !places[id].grad || places[id].segment || places[x].by ||
+            !cvni_pool_gates(net, l) || !cvni_may_join(p, id, x))
+            continue;
+        from = net->layers[x].input[0];
+        if (places[from].grad && p->readers[from] == 1 && !net->layers[from].want_grad &&
+            net->layers[from].loss_weight == 0)
+            places[x].gate = id;
+    }
+}
+
+/* Does the backward pass of a layer read its value? A pool that gates reads its own instead of the
+ * relu's. */
+static int cvni_uses_y(const cvni_planner *p, int id)
+{
+    const cvni_layer *l = &p->net->layers[id];
+    const cvni_place *places = p->plan->places;
+    const int gate = places[id].gate;
+    if (gate && cvni_is_maxpool(&p->net->layers[gate])) return 0;
+    return l->op->flags & CVNI_USES_Y || (l->inputs == 1 && places[l->input[0]].gate == id);
+}
+
 /* Does a layer between `first` and `last` read x? */
 static int cvni_read_between(const cvni_planner *p, int x, int first, int last)
 {
@@ -5561,7 +5609,7 @@ static int cvni_may_overwrite(const cvni_planner *p, int id, int x)
     for (;;) {
         const cvni_layer *l = &net->layers[x];
         if (cvni_is_kept(net, x) || l->op->flags & CVNI_SOURCE || p->readers[x] != 1) return 0;
-        if (p->train && places[x].grad && l->op->flags & CVNI_USES_Y) return 0;
+        if (p->train && places[x].grad && cvni_uses_y(p, x)) return 0;
         if (places[id].again && !places[x].again) return 0;     /* it is read again */
         if (!p->alias[x]) return 1;
         x = p->alias[x];
@@ -5579,8 +5627,7 @@ static int cvni_last_use(const cvni_planner *p, int id, int again)
     int last = again ? p->again[id] : p->forward[id];
     const int by = places[id].by;
     if (cvni_is_kept(net, id) || l->op->flags & CVNI_SOURCE) return CVNI_FOREVER;
-    if (backward && places[id].grad && l->op->flags & CVNI_USES_Y)
-        last = p->backward[by ? by : id];
+    if (backward && places[id].grad && cvni_uses_y(p, id)) last = p->backward[by ? by : id];
     for (int c = id + 1; c < net->layer_count; c++) {
         if (!p->live[c]) continue;
         for (int i = 0; i < net->layers[c].inputs; i++) {
@@ -6020,6 +6067,7 @@ static int cvni_plan_layers(cvni_planner *p)
     else cvni_plan_fusion(p);
     if (!p->train && !net->backend) cvni_plan_strips(p);
     cvni_plan_norms(p);
+    cvni_plan_gates(p);
     cvni_plan_steps(p);
     if (!cvni_plan_values(p)) return 0;
     if (!p->train) cvni_plan_strip_values(p);
@@ -12478,6 +12526,8 @@ typedef struct cvni_pool_job {
     float *y, *dx;                      /* y NULL: not wanted */
     int *winner;                        /* NULL: not wanted */
     const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
+    const float *gate;                  /* y or x: by it dx gets an activation's slope; or NULL */
+    float f[3];                         /* of relu: slope */
     cvni_pool_axis h, w;
     int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
@@ -12562,6 +12612,12 @@ static int cvni_pool_halves(const cvni_pool_axis *a)
 {
     return a->kernel == 2 && a->stride == 2 && a->dilation == 1 && !a->pad0 &&
            2 * a->out <= a->n;
+}
+
+/* And nothing is left over? */
+static int cvni_pool_quarters(const cvni_pool_axis *h, const cvni_pool_axis *w)
+{
+    return cvni_pool_halves(h) && cvni_pool_halves(w) && 2 * h->out == h->n && 2 * w->out == w->n;
 }
 
 /* The largest element under one window, a NaN before numbers. */
@@ -12655,40 +12711,20 @@ static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 static void cvni_maxpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
+    const int quarters = !j->add && cvni_pool_quarters(&j->h, &j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         const int *winner = j->winner + t * j->outputs;
         float *dx = j->dx + t * j->plane;
+        if (quarters) {
+            j->net->k->maxpool2_grad(j->h.out, j->w.out, winner,
+                                     j->gate ? j->gate + t * j->outputs : NULL, j->f[0], dy, dx);
+            continue;
+        }
         if (!j->add) cvni_zero(dx, (size_t)j->plane);
         for (ptrdiff_t o = 0; o < j->outputs; o++) dx[winner[o]] += dy[o];
     }
-}
-
-/* The means of n windows of two by two, from the rows at x and W behind. */
-CVNI_HOT
-static void cvni_avgpool2_row(int n, const float *CVNI_RESTRICT x, int W, float *CVNI_RESTRICT y)
-{
-    const float *below = x + W;
-    for (int i = 0; i < n; i++)
-        y[i] = 0.25f * ((x[2 * i] + x[2 * i + 1]) + (below[2 * i] + below[2 * i + 1]));
-}
-
-CVNI_HOT
-static void cvni_avgpool2_back_row(int n, const float *CVNI_RESTRICT dy, int W, int add,
-                                   float *CVNI_RESTRICT dx)
-{
-    float *below = dx + W;
-    if (add)
-        for (int i = 0; i < n; i++) {
-            const float g = 0.25f * dy[i];
-            dx[2 * i] += g;
-            dx[2 * i + 1] += g;
-            below[2 * i] += g;
-            below[2 * i + 1] += g;
-        }
-    else for (int i = 0; i < n; i++)
-            dx[2 * i] = dx[2 * i + 1] = below[2 * i] = below[2 * i + 1] = 0.25f * dy[i];
 }
 
 /* The elements under a window; rows of the whole width at once, as many as a sum of floats may
@@ -12717,13 +12753,9 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const float *plane = j->x + t * j->plane;
         float *y = j->y + t * j->outputs;
-        for (int oh = 0; oh < j->h.out; oh++) {
+        if (halves) j->net->k->avgpool2(j->h.out, j->w.out, plane, j->w.n, y);
+        for (int oh = 0; oh < j->h.out && !halves; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
-            if (halves) {
-                cvni_avgpool2_row(j->w.out, plane + (ptrdiff_t)2 * oh * j->w.n, j->w.n, y);
-                y += j->w.out;
-                continue;
-            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const double sum = cvni_pool_sum(j, plane, rows, cols);
@@ -12737,20 +12769,17 @@ static void cvni_avgpool_back_part(void *context, int begin, int end, int worker
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
     const int W = j->w.n;
-    const int halves = cvni_pool_halves(&j->h) && cvni_pool_halves(&j->w);
-    const int whole = halves && j->plane == 4 * j->outputs;     /* nothing of dx is left over */
+    const int quarters = !j->add && cvni_pool_quarters(&j->h, &j->w);
     (void)worker;
     for (int t = begin; t < end; t++) {
         const float *dy = j->dy + t * j->outputs;
         float *dx = j->dx + t * j->plane;
-        if (!j->add && !whole) cvni_zero(dx, (size_t)j->plane);
-        for (int oh = 0; oh < j->h.out; oh++) {
+        if (quarters)
+            j->net->k->avgpool2_grad(j->h.out, j->w.out, j->gate ? j->gate + t * j->plane : NULL,
+                                     j->f, dy, dx);
+        else if (!j->add) cvni_zero(dx, (size_t)j->plane);
+        for (int oh = 0; oh < j->h.out && !quarters; oh++) {
             const cvni_span rows = cvni_pool_span(&j->h, oh);
-            if (halves) {
-                cvni_avgpool2_back_row(j->w.out, dy, W, j->add, dx + (ptrdiff_t)2 * oh * W);
-                dy += j->w.out;
-                continue;
-            }
             for (int ow = 0; ow < j->w.out; ow++) {
                 const cvni_span cols = cvni_pool_span(&j->w, ow);
                 const float g = *dy++ / (float)(rows.size * cols.size);
@@ -12809,15 +12838,23 @@ static double cvni_pool_window(const cvni_pool_axis *a)
     return a->kernel ? a->kernel : (double)a->n / a->out + 1;
 }
 
+/* Both axes of a pool. */
+static void cvni_pool_axes_of(const cvn_net *net, const cvni_layer *l, cvni_pool_axis a[2])
+{
+    cvni_pool_axes((const cvni_pool_layer *)l->desc, cvni_in(net, l, 0)->shape, a);
+    a[0].out = l->shape.rank == 3 ? 1 : l->shape.dim[2];
+    a[1].out = l->shape.dim[l->shape.rank - 1];
+}
+
+static int cvni_slope_of_y(const cvni_layer *l, float f[3]);        /* >>act */
+
 static cvni_pool_job cvni_pool_job_of(cvn_net *net, const cvni_layer *l)
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     cvni_pool_axis a[2];
     cvni_pool_job j;
     memset(&j, 0, sizeof j);
-    cvni_pool_axes((const cvni_pool_layer *)l->desc, x->shape, a);
-    a[0].out = l->shape.rank == 3 ? 1 : l->shape.dim[2];
-    a[1].out = l->shape.dim[l->shape.rank - 1];
+    cvni_pool_axes_of(net, l, a);
     j.net = net;
     j.h = a[0];
     j.w = a[1];
@@ -12838,6 +12875,10 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     const double cost = (double)cvni_elements(l->shape) * cvni_pool_window(&j.h) *
                         cvni_pool_window(&j.w);
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
+    if (x->place.gate) {
+        j.gate = cvni_is_maxpool(l) ? l->y : x->y;
+        if (!cvni_slope_of_y(x, j.f)) j.f[0] = cvni_relu_slope(x);
+    }
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
                       2 * cost + (double)cvni_elements(x->shape), part, &j);
 }
@@ -12886,6 +12927,21 @@ static const cvni_op cvni_op_maxpool = { "maxpool", "pool", "MaxPool", 0, cvni_m
                                          cvni_maxpool_forward, CVNI_TRAIN(cvni_maxpool_backward) };
 static const cvni_op cvni_op_avgpool = { "avgpool", "pool", "AveragePool", 0, cvni_pool_shape, NULL,
                                          cvni_avgpool_forward, CVNI_TRAIN(cvni_avgpool_backward) };
+static int cvni_is_maxpool(const cvni_layer *l) { return l->op == &cvni_op_maxpool; }
+
+/* Can the backward pass of l, if it is a pool, do that of the activation in front of it? */
+static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_layer *x = cvni_in(net, l, 0);
+    cvni_pool_axis a[2];
+    float f[3];
+    if (!(cvni_is_maxpool(l) && cvni_is_relu(x)) &&
+        !(l->op == &cvni_op_avgpool && cvni_slope_of_y(x, f)))
+        return 0;
+    cvni_pool_axes_of(net, l, a);
+    return cvni_pool_quarters(&a[0], &a[1]);
+}
+
 static const cvni_op cvni_op_global_maxpool = { "global_maxpool", "pool", "GlobalMaxPool", 0,
                                                 cvni_maxpool_shape, NULL, cvni_maxpool_forward,
                                                 CVNI_TRAIN(cvni_maxpool_backward) };
@@ -14928,8 +14984,6 @@ cvn_node cvn_lrn(cvn_net *net, cvn_node x, int size)
     return cvn_lrn_ex(net, x, &d);
 }
 
-CVNI_SMALL_END
-
 /* ================================================================================================
  * >>act   elementwise activations
  * ==============================================================================================
@@ -15129,6 +15183,7 @@ static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, 
 }
 
 /* s(v), and s(-v) = 1 - s(v) without its cancellation. */
+CVNI_HOT
 static float cvni_logistic(float v, float *other)
 {
     const float e = expf(-fabsf(v));
@@ -15641,7 +15696,6 @@ static void cvni_act_part(void *context, int begin, int end, int worker)
 
 static int cvni_chunks(size_t count) { return (int)((count + CVNI_CHUNK - 1) / CVNI_CHUNK); }
 
-CVNI_SMALL
 static cvni_act_job cvni_act_job_of(cvn_net *net, cvni_layer *l)
 {
     cvni_act_job j;
@@ -15673,7 +15727,7 @@ static void cvni_act_backward(cvn_net *net, cvni_layer *l)
     cvni_act_job j = cvni_act_job_of(net, l);
     j.dy = l->dy;
     j.out = cvni_gradient_for(cvni_in(net, l, 0), &j.add);
-    if (j.out)
+    if (j.out && !l->place.gate)
         cvni_parallel_for(net, cvni_chunks(j.count),
                           !j.d->act || j.d->act->slope ? cvni_act_cost(&j) : 2.0 * (double)j.count,
                           cvni_act_part, &j);
@@ -15745,6 +15799,16 @@ static int cvni_is_relu(const cvni_layer *l)
 static float cvni_relu_slope(const cvni_layer *l)
 {
     return ((const cvni_act_desc *)l->desc)->p[0];
+}
+
+/* Is dy/dx = f[0] + y*(f[1] + f[2]*y)? */
+static int cvni_slope_of_y(const cvni_layer *l, float f[3])
+{
+    const int tanh = l->op == &cvni_op_tanh;
+    f[0] = (float)tanh;
+    f[1] = (float)!tanh;
+    f[2] = -1;
+    return tanh || l->op == &cvni_op_sigmoid;
 }
 
 static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
@@ -15875,7 +15939,6 @@ typedef struct cvni_prelu_desc { int parameters; } cvni_prelu_desc;
 
 static int cvni_prelu_channels(cvn_shape s) { return s.rank > 1 ? s.dim[1] : 1; }
 
-CVNI_SMALL
 static cvn_result cvni_prelu_shape(cvn_net *net, cvni_layer *l)
 {
     const int count = ((const cvni_prelu_desc *)l->desc)->parameters;
@@ -15914,6 +15977,7 @@ static void cvni_prelu_part(void *context, int begin, int end, int worker)
         }
 }
 
+CVNI_HOT
 static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_prelu_job *j = (const cvni_prelu_job *)context;
@@ -15937,7 +16001,6 @@ static void cvni_prelu_back_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_SMALL
 static void cvni_prelu_run(cvn_net *net, cvni_layer *l, int backward)
 {
     float *dw = backward ? cvni_weights_grad(net, l, 0) : NULL;
@@ -16042,6 +16105,7 @@ static float cvni_largest(int n, ptrdiff_t step, const float *x)
 }
 
 /* y = e^(x - top) of n numbers `step` apart, y NULL: not wanted. Returns the sum. */
+CVNI_HOT
 static double cvni_exp_row(const cvni_kernels *kern, int n, ptrdiff_t step, float top,
                            const float *x, float *y)
 {
@@ -16064,6 +16128,7 @@ static double cvni_exp_row(const cvni_kernels *kern, int n, ptrdiff_t step, floa
 
 /* n numbers `step` apart: y = softmax(x), may be the same place. Returns log of the sum of exp(x -
  * max), plus max. */
+CVNI_HOT
 static float cvni_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
                                float *y)
 {
@@ -16075,6 +16140,7 @@ static float cvni_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, 
 }
 
 /* The same of y = log(softmax(x)); no exponential is above 1. */
+CVNI_HOT
 static void cvni_log_softmax_line(const cvni_kernels *kern, int n, ptrdiff_t step, const float *x,
                                   float *y)
 {
@@ -16105,6 +16171,7 @@ static void cvni_softmax_part(void *context, int begin, int end, int worker)
     }
 }
 
+CVNI_HOT
 static void cvni_softmax_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_softmax_job *j = (const cvni_softmax_job *)context;
@@ -16126,7 +16193,6 @@ static void cvni_softmax_back_part(void *context, int begin, int end, int worker
     }
 }
 
-CVNI_SMALL
 static void cvni_softmax_run(cvn_net *net, cvni_layer *l, int backward)
 {
     cvni_softmax_job j;
@@ -16199,7 +16265,6 @@ cvn_node cvn_log_softmax_axis(cvn_net *net, cvn_node x, int axis)
 
 typedef struct cvni_gated_desc { int axis, k, maxout; } cvni_gated_desc;
 
-CVNI_SMALL
 static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
 {
     cvni_gated_desc *d = (cvni_gated_desc *)l->desc;
@@ -16219,7 +16284,6 @@ static cvn_result cvni_glu_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-CVNI_SMALL
 static cvn_result cvni_maxout_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -16244,9 +16308,11 @@ typedef struct cvni_gated_job {
     int add;
 } cvni_gated_job;
 
+CVNI_HOT
 static void cvni_put_gradient(float *dx, float g, int add) { *dx = add ? *dx + g : g; }
 
 /* n elements of y; x points to the first slice, the others are `run` apart. */
+CVNI_HOT
 static void cvni_glu_span(const cvni_gated_job *j, int n, const float *x, float *y, const float *dy,
                           float *dx)
 {
@@ -16263,6 +16329,7 @@ static void cvni_glu_span(const cvni_gated_job *j, int n, const float *x, float 
     }
 }
 
+CVNI_HOT
 static void cvni_maxout_span(const cvni_gated_job *j, int n, const float *x, float *y,
                              const float *dy, float *dx)
 {
@@ -16301,7 +16368,6 @@ static void cvni_gated_part(void *context, int begin, int end, int worker)
     }
 }
 
-CVNI_SMALL
 static void cvni_gated_run(cvn_net *net, cvni_layer *l, int backward)
 {
     const cvni_gated_desc *d = (const cvni_gated_desc *)l->desc;
@@ -16405,6 +16471,7 @@ static size_t cvni_dropout_group(const cvni_layer *l)
 }
 
 /* The elements [begin, end) of a group. */
+CVNI_HOT
 static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
                               float scale)
 {
@@ -16429,6 +16496,7 @@ static void cvni_dropout64(const uint32_t word[64], int32_t limit, float scale, 
 }
 
 /* Elements [begin, end), each with a draw of its own; begin is a multiple of 64. */
+CVNI_HOT
 static void cvni_dropout_elements(const cvni_dropout_job *j, size_t begin, size_t end, float p,
                                   float scale)
 {
@@ -16482,10 +16550,9 @@ static void cvni_dropout_part(void *context, int begin, int end, int worker)
 static void cvni_noise_pass(const cvn_net *net, size_t count, const float *in, float *out, int add)
 {
     if (add) net->k->add((int)count, out, in, out);
-    else if (in != out) memcpy(out, in, count * sizeof(float));
+    else if (in != out) cvni_copy(out, in, count);
 }
 
-CVNI_SMALL
 static void cvni_dropout_run(cvn_net *net, cvni_layer *l, const float *in, float *out, int add)
 {
     cvni_dropout_job j;
@@ -16669,7 +16736,6 @@ static cvn_result cvni_noise_shape(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
-CVNI_SMALL
 static cvn_result cvni_reparameterize_shape(cvn_net *net, cvni_layer *l)
 {
     const cvni_layer *mean = cvni_in(net, l, 0);
@@ -16711,8 +16777,6 @@ cvn_node cvn_reparameterize(cvn_net *net, cvn_node mean, cvn_node log_variance)
     inputs[1] = log_variance;
     return cvni_add_layer(net, &cvni_op_reparameterize, inputs, 2, NULL, 0);
 }
-
-CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>view   flatten, reshape, the batch: the same elements under another shape
@@ -29863,15 +29927,50 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
     return CVN_OK;
 }
 
+static cvni_layer *cvni_scored_target(const cvn_net *net);
+
+/* Losses, if they were run, and what is scored: a device sends them while it works on. */
+static cvn_result cvni_ask(cvn_net *net, int losses, int scored)
+{
+    const cvni_layer *target = cvni_scored_target(net);
+    cvn_result result = CVN_OK;
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (!(losses && l->loss_weight != 0) && !(scored && (id == net->output || l == target)))
+            continue;
+        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
+        result = net->backend->ask(net, l);
+    }
+    return result;
+}
+
+/* They have come. */
+static cvn_result cvni_answer(cvn_net *net, int losses)
+{
+    const cvn_result result = net->backend->answer(net);
+    if (result == CVN_OK && losses) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
+static cvn_result cvni_backward_on_device(cvn_net *net, float share, int scored)
+{
+    cvn_result result = cvni_ask(net, 1, scored);
+    if (result != CVN_OK) return result;
+    cvni_backward(net, share);
+    result = cvni_answer(net, 1);
+    return result == CVN_OK ? net->device_result : result;
+}
+
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
     cvn_result result = cvni_needs_training(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK) result = cvn_backward(net);
+    if (result == CVN_OK)
+        result = net->device && loss ? cvni_backward_on_device(net, 1, 0) : cvn_backward(net);
     if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
-    if (result == CVN_OK && loss) result = cvni_fetch_loss(net);
     if (result == CVN_OK && loss) *loss = net->loss;
     return result;
 }
@@ -30067,44 +30166,97 @@ static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int f
     return work;
 }
 
+typedef struct cvni_evaluation {
+    cvn_net *net;
+    const cvn_data *data;
+    cvn_metrics m;
+    cvni_score s;
+    double loss;
+    int *work;              /* cvni_gather_range, cvni_labels_of */
+    int waits;              /* samples of a batch that has run and is not yet scored */
+    const int *labels;      /* its own, or NULL: those in the net's label input */
+    int *kept;              /* room for them */
+} cvni_evaluation;
+
+static cvn_result cvni_score_waiting(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    const cvn_result result = net->device ? cvni_answer(net, net->mode == CVN_TRAIN) : CVN_OK;
+    if (result == CVN_OK) cvni_score_batch(net, e->labels, &e->s, &e->m);
+    e->loss += (double)net->loss * e->waits;
+    e->waits = 0;
+    return result;
+}
+
+/* The batch of sample `done` on has run. A device sends its numbers while the next one runs, whose
+ * labels and targets the host has by then: labels are kept; with targets no batch waits. */
+static cvn_result cvni_score_later(cvni_evaluation *e, int done)
+{
+    cvn_net *net = e->net;
+    const cvni_layer *own = cvni_true_labels(net);
+    const size_t bytes = cvni_positions(net) * sizeof(int);
+    cvn_result result;
+    e->labels = cvni_labels_of(net, e->data, done, e->work);
+    e->waits = net->batch;
+    if (!net->device) return cvni_score_waiting(e);
+    result = cvni_ask(net, net->mode == CVN_TRAIN, 1);
+    if (result == CVN_OK && cvni_scored_target(net)) return cvni_score_waiting(e);
+    if (result != CVN_OK || !(e->labels || own)) return result;
+    if (!e->kept) e->kept = (int *)cvni_alloc(net, bytes);      /* no later batch is larger */
+    if (!e->kept) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    memcpy(e->kept, e->labels ? e->labels : (const int *)(const void *)own->y, bytes);
+    e->labels = e->kept;
+    return CVN_OK;
+}
+
+static cvn_result cvni_evaluate_batches(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    cvn_result result = CVN_OK;
+    for (int done = 0, n; result == CVN_OK && done < e->data->count; done += n) {
+        n = cvni_min(e->data->count - done, net->max_batch);
+        if (e->waits && e->waits != n) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_gather_range(net, e->data, done, n, e->work);
+        if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK && e->waits) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_score_later(e, done);
+    }
+    if (result == CVN_OK) return e->waits ? cvni_score_waiting(e) : CVN_OK;
+    if (e->waits) net->backend->answer(net);
+    return result;
+}
+
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
 {
-    cvn_metrics m;
-    cvni_score s = { 0, 0, 0 };
-    double loss = 0;
+    cvni_evaluation e;
+    cvn_metrics *m = &e.m;
     size_t ints;
-    int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
     if (!metrics) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_evaluate: no metrics");
     result = cvni_check_data(net, data);
     if (result != CVN_OK) return result;
-    m = *metrics;
-    if (m.confusion && m.classes > 0)
-        memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
+    memset(&e, 0, sizeof e);
+    e.net = net;
+    e.data = data;
+    e.m = *metrics;
+    if (m->confusion && m->classes > 0)
+        memset(m->confusion, 0, (size_t)m->classes * (size_t)m->classes * sizeof(int));
     ints = data->index ? cvni_labels_each(net, data) : 0;
     if (data->fill && !ints) ints = 1;
     ints = cvni_mul_size(ints, (size_t)net->max_batch);
-    work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
-    if (ints && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
-    for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
-        result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
-                                   work);
-        if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
-        if (result == CVN_OK && cvni_scored_target(net))
-            result = cvni_fetch(net, cvni_scored_target(net));
-        if (result != CVN_OK) break;
-        cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
-        loss += (double)net->loss * net->batch;
-    }
+    e.work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
+    if (ints && !e.work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    result = cvni_evaluate_batches(&e);
     net->weighted = 0;
-    cvni_free(net, work);
+    cvni_free(net, e.work);
+    cvni_free(net, e.kept);
     if (result != CVN_OK) return result;
-    m.count = data->count;
-    m.loss = loss / data->count;
-    m.accuracy = s.counted > 0 ? s.right / s.counted : (double)NAN;
-    m.top5 = s.counted > 0 ? s.top5 / s.counted : (double)NAN;
-    *metrics = m;
+    m->count = data->count;
+    m->loss = e.loss / data->count;
+    m->accuracy = e.s.counted > 0 ? e.s.right / e.s.counted : (double)NAN;
+    m->top5 = e.s.counted > 0 ? e.s.top5 / e.s.counted : (double)NAN;
+    *metrics = *m;
     return CVN_OK;
 }
 
@@ -30264,26 +30416,6 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
 }
 
-/* Losses and what is scored, which a device hands over while it is busy with the backward pass. */
-static cvn_result cvni_backward_on_device(cvn_net *net, float share)
-{
-    const cvni_layer *target = cvni_scored_target(net);
-    cvn_result result = CVN_OK;
-    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight == 0 && id != net->output && l != target) continue;
-        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
-        result = net->backend->ask(net, l);
-    }
-    if (result != CVN_OK) return result;
-    cvni_backward(net, share);
-    result = net->backend->answer(net);
-    if (result == CVN_OK) result = net->device_result;
-    if (result == CVN_OK) cvni_sum_losses(net);
-    net->loss_waits = 0;
-    return result;
-}
-
 /* Adds a batch of n samples to the gradients, as its share of the step. */
 static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
 {
@@ -30293,7 +30425,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share);
+    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,
@@ -45854,6 +45986,36 @@ static void cvni_maxpool2_c(int rows, int cols, const float *x, int W, float *y,
     }
 }
 
+CVNI_HOT
+static void cvni_maxpool2_grad_c(int rows, int cols, const int *winner, const float *y, float slope,
+                                 const float *dy, float *dx)
+{
+    cvni_zero(dx, 4 * (size_t)rows * (size_t)cols);
+    for (ptrdiff_t o = 0; o < (ptrdiff_t)rows * cols; o++)
+        dx[winner[o]] = y && !(y[o] > 0) ? slope * dy[o] : dy[o];
+}
+
+CVNI_HOT
+static void cvni_avgpool2_c(int rows, int cols, const float *x, int W, float *y)
+{
+    for (int r = 0; r < rows; r++, x += 2 * (ptrdiff_t)W, y += cols)
+        for (int c = 0; c < cols; c++)
+            y[c] = 0.25f * ((x[2 * c] + x[W + 2 * c]) + (x[2 * c + 1] + x[W + 2 * c + 1]));
+}
+
+CVNI_HOT
+static void cvni_avgpool2_grad_c(int rows, int cols, const float *x, const float f[3],
+                                 const float *dy, float *dx)
+{
+    const float a = f[0], b = f[1], c = f[2];
+    for (int r = 0; r < 2 * rows; r++, dx += 2 * cols) {
+        const float *from = dy + (ptrdiff_t)(r / 2) * cols;
+        for (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
+        for (int i = 0; x && i < 2 * cols; i++) dx[i] *= a + x[i] * (b + c * x[i]);
+        if (x) x += 2 * cols;
+    }
+}
+
 /* The element at x of n windows. Masks instead of branches, so that the loop becomes vectors. */
 CVNI_HOT
 static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
@@ -46038,6 +46200,9 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_relu_c,
                                              cvni_relu_grad_c,
                                              cvni_maxpool2_c,
+                                             cvni_maxpool2_grad_c,
+                                             cvni_avgpool2_c,
+                                             cvni_avgpool2_grad_c,
                                              cvni_maxpool_c,
                                              5,
                                              5,
@@ -47270,6 +47435,9 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_relu_avx2,
                                                 cvni_relu_grad_avx2,
                                                 cvni_maxpool2_avx2,
+                                                cvni_maxpool2_grad_c,
+                                                cvni_avgpool2_c,
+                                                cvni_avgpool2_grad_c,
                                                 cvni_maxpool_avx2,
                                                 3,
                                                 0,
@@ -47327,34 +47495,80 @@ static CVNI_ALWAYS_INLINE __m512 cvni_tile_end_avx512(const cvni_tile *t, int i,
     return _mm512_min_ps(_mm512_set1_ps(t->most), v);
 }
 
-/* Row i of the tile t; m: lanes of the last vector. ends, a constant: does it end the row, too? */
+/* Row i of a tile of three vectors; m: lanes of the last one. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, int vectors,
-                                                     int ends, __mmask16 m, const __m512 *s)
+static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, __mmask16 m,
+                                                     const __m512 *s)
 {
     float *c = t->c + i * t->ldc;
-    float *last = c + 16 * (vectors - 1);
-    __m512 v0 = s[0];
-    __m512 v1 = s[vectors > 2 ? 1 : 0];
-    __m512 v2 = s[vectors - 1];
+    __m512 v0 = s[0], v1 = s[1], v2 = s[2];
     if (i >= t->rows) return;
     if (t->add) {
-        if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
-        if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
-        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+        v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+        v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, c + 32), v2);
     }
-    if (ends && t->end) {
-        if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
-        if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+    if (t->end) {
+        v0 = cvni_tile_end_avx512(t, i, v0);
+        v1 = cvni_tile_end_avx512(t, i, v1);
         v2 = cvni_tile_end_avx512(t, i, v2);
     }
-    if (vectors > 1) _mm512_storeu_ps(c, v0);
-    if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
-    _mm512_mask_storeu_ps(last, m, v2);
+    _mm512_storeu_ps(c, v0);
+    _mm512_storeu_ps(c + 16, v1);
+    _mm512_mask_storeu_ps(c + 32, m, v2);
+}
+
+/* All rows of a tile of few rows or vectors, from memory: s[row][vector]. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_all_avx512(const cvni_tile *t, int vectors,
+                                                     const float *s)
+{
+    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float *c = t->c;
+    for (int i = 0; i < t->rows; i++, c += t->ldc, s += 16 * vectors) {
+        float *last = c + 16 * (vectors - 1);
+        __m512 v0 = _mm512_loadu_ps(s);
+        __m512 v1 = vectors > 2 ? _mm512_loadu_ps(s + 16) : v0;
+        __m512 v2 = vectors > 1 ? _mm512_loadu_ps(s + 16 * (vectors - 1)) : v0;
+        if (t->add) {
+            if (vectors > 1) v0 = _mm512_add_ps(_mm512_loadu_ps(c), v0);
+            if (vectors > 2) v1 = _mm512_add_ps(_mm512_loadu_ps(c + 16), v1);
+            v2 = _mm512_add_ps(_mm512_maskz_loadu_ps(m, last), v2);
+        }
+        if (t->end) {
+            if (vectors > 1) v0 = cvni_tile_end_avx512(t, i, v0);
+            if (vectors > 2) v1 = cvni_tile_end_avx512(t, i, v1);
+            v2 = cvni_tile_end_avx512(t, i, v2);
+        }
+        if (vectors > 1) _mm512_storeu_ps(c, v0);
+        if (vectors > 2) _mm512_storeu_ps(c + 16, v1);
+        _mm512_mask_storeu_ps(last, m, v2);
+    }
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_store_rows_avx512(const cvni_store *s);
+static void cvni_store_tile_avx512(const cvni_tile *t, int vectors, const float *s)
+{
+    if (vectors == 1) cvni_store_all_avx512(t, 1, s);
+    else if (vectors == 2) cvni_store_all_avx512(t, 2, s);
+    else cvni_store_all_avx512(t, 3, s);
+}
+
+/* Vectors 8*part to 8*part + 7 into memory. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_keep_avx512(const __m512 *v, int part, float *s)
+{
+    v += 8 * part;
+    s += 128 * part;
+    _mm512_storeu_ps(s, v[0]);
+    _mm512_storeu_ps(s + 16, v[1]);
+    _mm512_storeu_ps(s + 32, v[2]);
+    _mm512_storeu_ps(s + 48, v[3]);
+    _mm512_storeu_ps(s + 64, v[4]);
+    _mm512_storeu_ps(s + 80, v[5]);
+    _mm512_storeu_ps(s + 96, v[6]);
+    _mm512_storeu_ps(s + 112, v[7]);
+}
 
 /* rows (4, 6 or 8) x vectors, constants where this is inlined: 8 x 48 has 24 accumulators, three of
  * b, one of a: 11 loads for 24 products. What lies beyond the columns of b is not read. */
@@ -47365,7 +47579,7 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const int ends = rows > 4 && vectors > 1;           /* the others in a second pass */
+    float sums[24 * 16];
     const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
     const ptrdiff_t line = t->a_line;
     const ptrdiff_t ahead = t->ahead;
@@ -47395,15 +47609,20 @@ static CVNI_ALWAYS_INLINE void cvni_tile_of_avx512(const cvni_tile *t, const int
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 2 * line, b0, b1, last, s + 6 * vectors);
         if (rows > 6) cvni_tile_row_avx512(vectors, a4 + 3 * line, b0, b1, last, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, ends, m, s);
-    cvni_store_row_avx512(t, 1, vectors, ends, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, ends, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, ends, m, s + 3 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 4, vectors, ends, m, s + 4 * vectors);
-    if (rows > 4) cvni_store_row_avx512(t, 5, vectors, ends, m, s + 5 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 6, vectors, ends, m, s + 6 * vectors);
-    if (rows > 6) cvni_store_row_avx512(t, 7, vectors, ends, m, s + 7 * vectors);
-    if (!ends && t->end) cvni_tile_end(t, cvni_store_rows_avx512);
+    if (rows < 6 || vectors < 3) {
+        cvni_keep_avx512(s, 0, sums);
+        if (rows * vectors > 8) cvni_keep_avx512(s, 1, sums);
+        cvni_store_tile_avx512(t, vectors, sums);
+        return;
+    }
+    cvni_store_row_avx512(t, 0, m, s);
+    cvni_store_row_avx512(t, 1, m, s + 3);
+    cvni_store_row_avx512(t, 2, m, s + 6);
+    cvni_store_row_avx512(t, 3, m, s + 9);
+    cvni_store_row_avx512(t, 4, m, s + 12);
+    cvni_store_row_avx512(t, 5, m, s + 15);
+    if (rows > 6) cvni_store_row_avx512(t, 6, m, s + 18);
+    if (rows > 6) cvni_store_row_avx512(t, 7, m, s + 21);
 }
 
 CVNI_TARGET("avx512f")
@@ -47436,7 +47655,7 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
     const __m512 zero = _mm512_setzero_ps();
     __m512 s[24] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
                      zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero };
-    const __mmask16 m = cvni_tail_avx512(t->cols - 16 * (vectors - 1));
+    float sums[24 * 16];
     const float *a0 = t->a + row[0], *a1 = t->a + row[1];
     const float *a2 = t->a + row[2], *a3 = t->a + row[3];
     const float *a4 = t->a + row[4], *a5 = t->a + row[5];
@@ -47457,14 +47676,10 @@ static CVNI_ALWAYS_INLINE void cvni_turned_avx512(const cvni_tile *t, const int 
         cvni_tile_row_avx512(vectors, a6 + *at, b0, b1, b2, s + 6 * vectors);
         if (rows > 7) cvni_tile_row_avx512(vectors, a7 + *at, b0, b1, b2, s + 7 * vectors);
     }
-    cvni_store_row_avx512(t, 0, vectors, 0, m, s);
-    cvni_store_row_avx512(t, 1, vectors, 0, m, s + vectors);
-    cvni_store_row_avx512(t, 2, vectors, 0, m, s + 2 * vectors);
-    cvni_store_row_avx512(t, 3, vectors, 0, m, s + 3 * vectors);
-    cvni_store_row_avx512(t, 4, vectors, 0, m, s + 4 * vectors);
-    cvni_store_row_avx512(t, 5, vectors, 0, m, s + 5 * vectors);
-    cvni_store_row_avx512(t, 6, vectors, 0, m, s + 6 * vectors);
-    if (rows > 7) cvni_store_row_avx512(t, 7, vectors, 0, m, s + 7 * vectors);
+    cvni_keep_avx512(s, 0, sums);
+    if (vectors > 1) cvni_keep_avx512(s, 1, sums);
+    if (vectors > 2) cvni_keep_avx512(s, 2, sums);
+    cvni_store_tile_avx512(t, vectors, sums);
 }
 
 CVNI_TARGET("avx512f")
@@ -48267,6 +48482,97 @@ static void cvni_maxpool2_avx512(int rows, int cols, const float *x, int W, floa
     }
 }
 
+/* Each of the first eight lanes twice. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_twice_avx512(__m512 v)
+{
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                                 v);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_maxpool2_grad_avx512(int rows, int cols, const int *winner, const float *y,
+                                      float slope, const float *dy, float *dx)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512 s = _mm512_set1_ps(slope);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {     /* 16 columns of dx */
+            const __mmask16 m = cvni_tail_avx512(cvni_min(8, cols - c));
+            const __mmask16 m2 = cvni_tail_avx512(cvni_min(16, 2 * (cols - c)));
+            const int from = r * cols + c;
+            const int to = 4 * r * cols + 2 * c;
+            const __m512i at = _mm512_add_epi32(_mm512_set1_epi32(to), lane);
+            const __m512i below = _mm512_add_epi32(_mm512_set1_epi32(2 * cols), at);
+            const __m512i places = _mm512_maskz_loadu_epi32(m, winner + from);
+            const __m512i place =
+                _mm512_castps_si512(cvni_twice_avx512(_mm512_castsi512_ps(places)));
+            __m512 g = _mm512_maskz_loadu_ps(m, dy + from);
+            if (y) g = cvni_relu_grad1_avx512(_mm512_maskz_loadu_ps(m, y + from), g, s);
+            g = cvni_twice_avx512(g);
+            _mm512_mask_storeu_ps(dx + to, m2,
+                                  _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(place, at), g));
+            _mm512_mask_storeu_ps(dx + to + 2 * cols, m2,
+                                  _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(place, below), g));
+        }
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_avgpool2_avx512(int rows, int cols, const float *x, int W, float *y)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                           30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const __m512 quarter = _mm512_set1_ps(0.25f);
+    for (int c = 0; c < cols; c += 16) {
+        const int n = cvni_min(16, cols - c);
+        const __mmask16 m0 = cvni_tail_avx512(cvni_min(16, 2 * n));
+        const __mmask16 m1 = cvni_tail_avx512(cvni_max(0, 2 * n - 16));
+        const __mmask16 m = cvni_tail_avx512(n);
+        const float *p = x + 2 * c;
+        for (int r = 0; r < rows; r++, p += 2 * (ptrdiff_t)W) {
+            const __m512 a = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, p),
+                                           _mm512_maskz_loadu_ps(m0, p + W));
+            const __m512 b = _mm512_add_ps(_mm512_maskz_loadu_ps(m1, p + 16),
+                                           _mm512_maskz_loadu_ps(m1, p + W + 16));
+            const __m512 sum = _mm512_add_ps(_mm512_permutex2var_ps(a, even, b),
+                                             _mm512_permutex2var_ps(a, odd, b));
+            _mm512_mask_storeu_ps(y + r * cols + c, m, _mm512_mul_ps(quarter, sum));
+        }
+    }
+}
+
+/* g times the slope at x. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE __m512 cvni_slope_avx512(const float f[3], __m512 x, __m512 g)
+{
+    const __m512 v = _mm512_fmadd_ps(_mm512_set1_ps(f[2]), x, _mm512_set1_ps(f[1]));
+    return _mm512_mul_ps(g, _mm512_fmadd_ps(v, x, _mm512_set1_ps(f[0])));
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_avgpool2_grad_avx512(int rows, int cols, const float *x, const float f[3],
+                                      const float *dy, float *dx)
+{
+    const __m512 quarter = _mm512_set1_ps(0.25f);
+    const int W = 2 * cols;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c += 8) {     /* 16 columns of dx */
+            const __mmask16 m = cvni_tail_avx512(cvni_min(8, cols - c));
+            const __mmask16 m2 = cvni_tail_avx512(cvni_min(16, W - 2 * c));
+            const int to = 2 * r * W + 2 * c;
+            __m512 top = _mm512_mul_ps(quarter, _mm512_maskz_loadu_ps(m, dy + r * cols + c));
+            __m512 low;
+            low = top = cvni_twice_avx512(top);
+            if (x) {
+                top = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m2, x + to), top);
+                low = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m2, x + to + W), low);
+            }
+            _mm512_mask_storeu_ps(dx + to, m2, top);
+            _mm512_mask_storeu_ps(dx + to + W, m2, low);
+        }
+}
+
 /* Up to 16 maxima, tap by tap; `none`: lanes that have met a NaN. */
 CVNI_TARGET("avx512f")
 static void cvni_maxima_avx512(const cvni_windows *s, const float *row, int n,
@@ -49000,6 +49306,9 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_relu_avx512,
                                                   cvni_relu_grad_avx512,
                                                   cvni_maxpool2_avx512,
+                                                  cvni_maxpool2_grad_avx512,
+                                                  cvni_avgpool2_avx512,
+                                                  cvni_avgpool2_grad_avx512,
                                                   cvni_maxpool_avx512,
                                                   5,
                                                   3,
@@ -49864,6 +50173,9 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_relu_f4,
                                               cvni_relu_grad_f4,
                                               cvni_maxpool2_c,
+                                              cvni_maxpool2_grad_c,
+                                              cvni_avgpool2_c,
+                                              cvni_avgpool2_grad_c,
                                               cvni_maxpool_c,
                                               0,
                                               0,

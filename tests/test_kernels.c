@@ -412,6 +412,35 @@ static void maxima(void)
         }
 }
 
+/* Their gradient exactly, means of two by two and theirs within rounding. */
+static void pools_of_two(void)
+{
+    static const float slopes[2][3] = { { 1, 0, -1 }, { 0, 1, -1 } };
+    static int winner[ROOM];
+    for (int cols = 1; cols <= 2 * WIDEST + 1; cols++)
+        for (int how = 0; how < 12; how++) {
+            const int rows = 1 + how % 3;
+            const int W = 2 * cols + how % 2;
+            const int n = rows * cols;
+            const int means = how / 6;
+            const int gate = how % 4 < 2;
+            fill(cols + how);
+            plain->maxpool2(rows, cols, x, 2 * cols, y, winner);
+            fill(cols + how);
+            if (means) {
+                k->avgpool2(rows, cols, x, W, y);
+                plain->avgpool2(rows, cols, x, W, want);
+                same("means", n, 1e-6);
+                k->avgpool2_grad(rows, cols, gate ? x : NULL, slopes[how % 2], x, y);
+                plain->avgpool2_grad(rows, cols, gate ? x : NULL, slopes[how % 2], x, want);
+            } else {
+                k->maxpool2_grad(rows, cols, winner, gate ? x + 9 : NULL, 0.3f, x, y);
+                plain->maxpool2_grad(rows, cols, winner, gate ? x + 9 : NULL, 0.3f, x, want);
+            }
+            same(means ? "gradient of means" : "gradient of maxima", 4 * n, means ? 2e-6 : 0);
+        }
+}
+
 /* Windows of any kind, NaN among their elements. */
 static void windows(void)
 {
@@ -627,6 +656,7 @@ int main(void)
         RUN(winograd);
         RUN(stencils);
         RUN(maxima);
+        RUN(pools_of_two);
         RUN(windows);
     }
     return test_done();

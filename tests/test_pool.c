@@ -1065,8 +1065,49 @@ static void refusals(void)
     }
 }
 
+/* A pool of two by two that does the backward pass of the activation in front of it: the gradients
+ * are those of a net whose activation stays for itself, because its value is kept. */
+static void gates(void)
+{
+    enum { BATCH = 3, SIZE = 22, COUNT = BATCH * 2 * SIZE * SIZE };
+    static float in[COUNT];
+    static const int labels[BATCH] = { 1, 0, 2 };
+    static const char *const isas[3] = { "c", "avx2", "avx512" };
+    ref_fill(in, COUNT, -1, 1, 5);
+    for (int i = 0; i < 5 * 3 * 2; i++) {
+        const int wide = i % 2;
+        cvn_net *nets[2] = { NULL, NULL };
+        const float *weights[2] = { NULL, NULL };
+        size_t count = 0;
+        cvn_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.isa = isas[i / 2 % 3];
+        test_case("activation %d before a pool, %s, %d", i / 6, desc.isa, wide);
+        for (int k = 0; k < 2; k++) {
+            const cvn_optimizer sgd = cvn_sgd(1, 0);
+            cvn_net *net = nets[k] = cvn_create(&desc);
+            cvn_node x = cvn_input(net, 2, SIZE, SIZE);
+            cvn_set_optimizer(net, &sgd);
+            x = cvn_conv2d(net, x, 5, 3, 1, wide);
+            x = i / 6 == 0 ? cvn_relu(net, x) : i / 6 == 1 ? cvn_leaky_relu(net, x, 0.3f)
+                : i / 6 == 2 ? cvn_tanh(net, x) : i / 6 == 3 ? cvn_sigmoid(net, x)
+                                                             : cvn_relu(net, x);
+            if (k) cvn_keep(net, x);
+            x = i / 6 < 2 ? cvn_maxpool(net, x, 2, 2) : cvn_avgpool(net, x, 2, 2);
+            cvn_softmax_loss(net, cvn_dense(net, x, 3));
+            cvn_build(net, BATCH);
+            cvn_train_batch(net, in, labels, BATCH, NULL);
+            weights[k] = cvn_flat_parameters(net, &count);
+        }
+        if (nets[0] && !cvn_error(nets[0])[0])
+            for (size_t n = 0; n < count; n++) CHECK_NEAR(weights[0][n], weights[1][n], 1e-6);
+        for (int k = 0; k < 2; k++) cvn_destroy(nets[k]);
+    }
+}
+
 int main(void)
 {
+    RUN(gates);
     RUN(line_pools);
     RUN(adaptive_pools);
     RUN(windows);
