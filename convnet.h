@@ -3755,8 +3755,8 @@ static void cvni_free(cvn_net *net, void *pointer)
     cvni_free_to(&net->desc.allocator, pointer);
 }
 
-/* Large pages where Linux gives them on request, for a block that is read again and again: else each
- * 4 kB of weights that are read once a pass are a miss of the TLB and stop the prefetcher. */
+/* Large pages where Linux gives them on request, for a block that is read again and again: else
+ * each 4 kB of weights that are read once a pass are a miss of the TLB and stop the prefetcher. */
 static void cvni_ask_large_pages(void *block, size_t bytes)
 {
 #ifdef CVNI_LARGE_PAGE
