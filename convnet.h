@@ -307,8 +307,9 @@ CONVNET_API cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor
  * samples, takes the arena and initialises the parameters. May be called again with another batch:
  * parameters and optimizer state stay. cvn_build_infer - plans prediction alone: dropout gone,
  * batch norm folded into the convolution or dense layer before it, activations fused into theirs,
- * buffers reused as soon as they are free. cvn_build_in - either of them in the caller's buffer of
- * `size` bytes, which must outlive the net (any alignment).
+ * large values made and read strip by strip, for one sample the inputs of a concatenation in their
+ * place, buffers reused as soon as they are free; Linux is asked for large pages. cvn_build_in -
+ * either of them in the caller's buffer of `size` bytes, which must outlive the net (any alignment).
  * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for
  *          an empty graph; CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed
  *          (the net stays as it was) */
