@@ -307,8 +307,9 @@ CONVNET_API cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor
  * samples, takes the arena and initialises the parameters. May be called again with another batch:
  * parameters and optimizer state stay. cvn_build_infer - plans prediction alone: dropout gone,
  * batch norm folded into the convolution or dense layer before it, activations fused into theirs,
- * buffers reused as soon as they are free. cvn_build_in - either of them in the caller's buffer of
- * `size` bytes, which must outlive the net (any alignment).
+ * large values made and read strip by strip, for one sample the inputs of a concatenation in their
+ * place, buffers reused as soon as they are free; Linux is asked for large pages. cvn_build_in -
+ * either of them in the caller's buffer of `size` bytes, which must outlive the net (any alignment).
  * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for
  *          an empty graph; CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed
  *          (the net stays as it was) */
@@ -3761,8 +3762,8 @@ static void cvni_free(cvn_net *net, void *pointer)
     cvni_free_to(&net->desc.allocator, pointer);
 }
 
-/* Large pages where Linux gives them on request, for a block that is read again and again: else each
- * 4 kB of weights that are read once a pass are a miss of the TLB and stop the prefetcher. */
+/* Large pages where Linux gives them on request, for a block that is read again and again: else
+ * each 4 kB of weights that are read once a pass are a miss of the TLB and stop the prefetcher. */
 static void cvni_ask_large_pages(void *block, size_t bytes)
 {
 #ifdef CVNI_LARGE_PAGE
@@ -13530,6 +13531,7 @@ static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const c
                             cvni_strips *s)
 {
     const int mr = net->k->mr;
+    int least;                                  /* rows: else too much is made twice */
     memset(s, 0, sizeof *s);
     s->net = net;
     if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
@@ -13537,12 +13539,15 @@ static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const c
         return 0;
     s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
                                  : s->C;
+    least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
     s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
     s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
-    s->strips = cvni_ceil_div(s->OH, s->rows);
-    s->rows = cvni_ceil_div(s->OH, s->strips);
     s->blocks = cvni_ceil_div(s->C, s->channels);
-    return s->rows * s->stride >= 4 * (s->kernel - s->stride);      /* little is made twice */
+    s->strips = cvni_ceil_div(s->OH, s->rows);
+    while (s->blocks * s->strips % net->threads && s->OH / (s->strips + 1) >= least) s->strips++;
+    s->rows = cvni_ceil_div(s->OH, s->strips);
+    s->strips = cvni_ceil_div(s->OH, s->rows);
+    return s->rows >= least;
 }
 
 /* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
@@ -48760,7 +48765,7 @@ static void cvni_avgpool2_grad_avx512(int rows, int cols, const float *x, const 
 
 /* Up to 16 maxima, tap by tap; `none`: lanes that have met a NaN. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_maxima_avx512(const cvni_windows *s, const float *row, int n,
+static void cvni_maxima_avx512(const cvni_windows *s, const float *row, int n,
                                                   float *y)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
@@ -48783,58 +48788,61 @@ static CVNI_ALWAYS_INLINE void cvni_maxima_avx512(const cvni_windows *s, const f
     _mm512_mask_storeu_ps(y, cvni_tail_avx512(n), best);
 }
 
-/* The largest of each column; none: lanes where one is a NaN. */
+/* The largest of three rows `step` apart; to *sum their sum, a NaN where one is. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE __m512 cvni_max_down_avx512(const cvni_windows *s, const float *x,
-                                                      __mmask16 m, __mmask16 *none)
+static CVNI_ALWAYS_INLINE __m512 cvni_max_down_avx512(const float *x, ptrdiff_t step, __mmask16 m,
+                                                      __m512 *sum)
 {
-    __m512 last = _mm512_maskz_loadu_ps(m, x), best = last;
-    for (int r = 1; r < s->rows; r++) {
-        const __m512 v = _mm512_maskz_loadu_ps(m, x + r * s->step);
-        *none = _mm512_kor(*none, _mm512_cmp_ps_mask(v, last, _CMP_UNORD_Q));
-        best = _mm512_max_ps(best, v);
-        last = v;
-    }
-    return best;
+    const __m512 a = _mm512_maskz_loadu_ps(m, x);
+    const __m512 b = _mm512_maskz_loadu_ps(m, x + step);
+    const __m512 c = _mm512_maskz_loadu_ps(m, x + 2 * step);
+    *sum = _mm512_add_ps(_mm512_add_ps(*sum, a), _mm512_add_ps(b, c));
+    return _mm512_max_ps(_mm512_max_ps(a, b), c);
 }
 
-/* Up to 16 maxima of three columns at stride 2, first down the columns; 0 where it met a NaN. */
+/* Windows of 3 x 3 at stride 2, 16 columns from i on of all lines, first down; tap by tap where the
+ * sum says that a NaN may be there. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE int cvni_maxima3_avx512(const cvni_windows *s, const float *x, int n,
-                                                  float *y)
+static void cvni_maxima3_avx512(const cvni_windows *s, int i)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    __mmask16 none = 0;
-    const __m512 a = cvni_max_down_avx512(s, x, cvni_tail_avx512(cvni_min(16, 2 * n + 1)), &none);
-    const __m512 b = cvni_max_down_avx512(s, x + 16, cvni_tail_avx512(cvni_max(0, cvni_min(16, 2 * n - 15))),
-                                          &none);
-    const __m512 c = cvni_max_down_avx512(s, x + 32, n == 16, &none);
-    const __m512 first = _mm512_permutex2var_ps(a, even, b);
-    const __m512 second = _mm512_permutex2var_ps(a, odd, b);
-    const __m512 third = _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(c),
-                                                                 _mm512_castps_si512(first), 1));
-    _mm512_mask_storeu_ps(y, cvni_tail_avx512(n),
-                          _mm512_max_ps(_mm512_max_ps(first, second), third));
-    return !none;
+    const int n = cvni_min(16, s->n - i);
+    const __mmask16 low = cvni_tail_avx512(cvni_min(16, 2 * n + 1));
+    const __mmask16 high = cvni_tail_avx512(cvni_max(0, cvni_min(16, 2 * n - 15)));
+    const __mmask16 end = cvni_tail_avx512(n == 16), all = cvni_tail_avx512(n);
+    const float *x = s->x + 2 * (ptrdiff_t)i;
+    float *y = s->y + i;
+    for (int l = 0; l < s->lines; l++, x += s->x_line, y += s->y_line) {
+        __m512 sum = _mm512_setzero_ps();
+        const __m512 a = cvni_max_down_avx512(x, s->step, low, &sum);
+        const __m512 b = cvni_max_down_avx512(x + 16, s->step, high, &sum);
+        const __m512 c = cvni_max_down_avx512(x + 32, s->step, end, &sum);
+        const __m512 first = _mm512_permutex2var_ps(a, even, b);
+        const __m512 second = _mm512_permutex2var_ps(a, odd, b);
+        const __m512i third = _mm512_alignr_epi32(_mm512_castps_si512(c),
+                                                  _mm512_castps_si512(first), 1);
+        const __m512 best = _mm512_max_ps(_mm512_max_ps(first, second),
+                                          _mm512_castsi512_ps(third));
+        if (_mm512_cmp_ps_mask(sum, sum, _CMP_UNORD_Q)) cvni_maxima_avx512(s, x, n, y);
+        else _mm512_mask_storeu_ps(y, all, best);
+    }
 }
 
 CVNI_TARGET("avx512f")
 static void cvni_maxpool_avx512(const cvni_windows *s)
 {
-    const int three = s->stride == 2 && s->rows > 1 && s->cols == 3 && s->dilation == 1;
     if (s->stride > 2) {
         cvni_maxpool_c(s);
-        return;
+    } else if (s->stride == 2 && s->rows == 3 && s->cols == 3 && s->dilation == 1) {
+        for (int i = 0; i < s->n; i += 16) cvni_maxima3_avx512(s, i);
+    } else {
+        for (int l = 0; l < s->lines; l++)
+            for (int i = 0; i < s->n; i += 16)
+                cvni_maxima_avx512(s, s->x + l * s->x_line + (ptrdiff_t)i * s->stride,
+                                   cvni_min(16, s->n - i), s->y + l * s->y_line + i);
     }
-    for (int l = 0; l < s->lines; l++)
-        for (int i = 0; i < s->n; i += 16) {
-            const int n = cvni_min(16, s->n - i);
-            const float *x = s->x + l * s->x_line + (ptrdiff_t)i * s->stride;
-            float *y = s->y + l * s->y_line + i;
-            if (!three || !cvni_maxima3_avx512(s, x, n, y)) cvni_maxima_avx512(s, x, n, y);
-        }
 }
 
 /* Which lanes of a vector of a frame to take for the folded rows side by side; back: the reverse,

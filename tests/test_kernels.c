@@ -457,7 +457,8 @@ static void windows(void)
             s.x_line = s.stride * s.step;
             s.y_line = n + how % 2;
             fill(n + how);
-            for (int i = n % 11; i < ROOM && how % 2; i += 11) x[i] = NAN;
+            for (int i = n % 11; i < ROOM && how % 2 && n % 3; i += 11)
+                x[i] = NAN;
             s.x = x + how % 5;
             s.y = want;
             plain->maxpool(&s);

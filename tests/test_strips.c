@@ -1,6 +1,6 @@
-/* test_strips.c - predictions that leave memory alone: a convolution and its reader strip by strip (room
- * >>strips), parts of a concatenation computed in their place. Each net is built twice, the second
- * time with what lies between kept, which rules both out: the outputs agree bit for bit. */
+/* test_strips.c - predictions that leave memory alone: a convolution and its reader strip by strip
+ * (room >>strips), parts of a concatenation computed in their place. Each net is built twice, the
+ * second time with what lies between kept, which rules both out: the outputs agree bit for bit. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
 #include "test.h"
