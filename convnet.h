@@ -29658,15 +29658,50 @@ static cvn_result cvni_fill_inputs(cvn_net *net, const float *x, const int *labe
     return CVN_OK;
 }
 
+static cvni_layer *cvni_scored_target(const cvn_net *net);
+
+/* Losses, if they were run, and what is scored: a device sends them while it works on. */
+static cvn_result cvni_ask(cvn_net *net, int losses, int scored)
+{
+    const cvni_layer *target = cvni_scored_target(net);
+    cvn_result result = CVN_OK;
+    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        if (!(losses && l->loss_weight != 0) && !(scored && (id == net->output || l == target)))
+            continue;
+        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
+        result = net->backend->ask(net, l);
+    }
+    return result;
+}
+
+/* They have come. */
+static cvn_result cvni_answer(cvn_net *net, int losses)
+{
+    const cvn_result result = net->backend->answer(net);
+    if (result == CVN_OK && losses) cvni_sum_losses(net);
+    net->loss_waits = 0;
+    return result;
+}
+
+static cvn_result cvni_backward_on_device(cvn_net *net, float share, int scored)
+{
+    cvn_result result = cvni_ask(net, 1, scored);
+    if (result != CVN_OK) return result;
+    cvni_backward(net, share);
+    result = cvni_answer(net, 1);
+    return result == CVN_OK ? net->device_result : result;
+}
+
 static cvn_result cvni_train_batch(cvn_net *net, const float *x, const int *labels,
                                    const float *targets, int n, float *loss)
 {
     cvn_result result = cvni_needs_training(net, "cvn_train_batch");
     if (result == CVN_OK) result = cvni_fill_inputs(net, x, labels, targets, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK) result = cvn_backward(net);
+    if (result == CVN_OK)
+        result = net->device && loss ? cvni_backward_on_device(net, 1, 0) : cvn_backward(net);
     if (result == CVN_OK) result = cvni_step(net, net->optimizer.lr);
-    if (result == CVN_OK && loss) result = cvni_fetch_loss(net);
     if (result == CVN_OK && loss) *loss = net->loss;
     return result;
 }
@@ -29862,44 +29897,97 @@ static const int *cvni_labels_of(const cvn_net *net, const cvn_data *data, int f
     return work;
 }
 
+typedef struct cvni_evaluation {
+    cvn_net *net;
+    const cvn_data *data;
+    cvn_metrics m;
+    cvni_score s;
+    double loss;
+    int *work;              /* cvni_gather_range, cvni_labels_of */
+    int waits;              /* samples of a batch that has run and is not yet scored */
+    const int *labels;      /* its own, or NULL: those in the net's label input */
+    int *kept;              /* room for them */
+} cvni_evaluation;
+
+static cvn_result cvni_score_waiting(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    const cvn_result result = net->device ? cvni_answer(net, net->mode == CVN_TRAIN) : CVN_OK;
+    if (result == CVN_OK) cvni_score_batch(net, e->labels, &e->s, &e->m);
+    e->loss += (double)net->loss * e->waits;
+    e->waits = 0;
+    return result;
+}
+
+/* The batch of sample `done` on has run. A device sends its numbers while the next one runs, whose
+ * labels and targets the host has by then: labels are kept; with targets no batch waits. */
+static cvn_result cvni_score_later(cvni_evaluation *e, int done)
+{
+    cvn_net *net = e->net;
+    const cvni_layer *own = cvni_true_labels(net);
+    const size_t bytes = cvni_positions(net) * sizeof(int);
+    cvn_result result;
+    e->labels = cvni_labels_of(net, e->data, done, e->work);
+    e->waits = net->batch;
+    if (!net->device) return cvni_score_waiting(e);
+    result = cvni_ask(net, net->mode == CVN_TRAIN, 1);
+    if (result == CVN_OK && cvni_scored_target(net)) return cvni_score_waiting(e);
+    if (result != CVN_OK || !(e->labels || own)) return result;
+    if (!e->kept) e->kept = (int *)cvni_alloc(net, bytes);      /* no later batch is larger */
+    if (!e->kept) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    memcpy(e->kept, e->labels ? e->labels : (const int *)(const void *)own->y, bytes);
+    e->labels = e->kept;
+    return CVN_OK;
+}
+
+static cvn_result cvni_evaluate_batches(cvni_evaluation *e)
+{
+    cvn_net *net = e->net;
+    cvn_result result = CVN_OK;
+    for (int done = 0, n; result == CVN_OK && done < e->data->count; done += n) {
+        n = cvni_min(e->data->count - done, net->max_batch);
+        if (e->waits && e->waits != n) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_gather_range(net, e->data, done, n, e->work);
+        if (result == CVN_OK) result = cvni_run(net, 0, net->mode == CVN_TRAIN);
+        if (result == CVN_OK && e->waits) result = cvni_score_waiting(e);
+        if (result == CVN_OK) result = cvni_score_later(e, done);
+    }
+    if (result == CVN_OK) return e->waits ? cvni_score_waiting(e) : CVN_OK;
+    if (e->waits) net->backend->answer(net);
+    return result;
+}
+
 cvn_result cvn_evaluate(cvn_net *net, const cvn_data *data, cvn_metrics *metrics)
 {
-    cvn_metrics m;
-    cvni_score s = { 0, 0, 0 };
-    double loss = 0;
+    cvni_evaluation e;
+    cvn_metrics *m = &e.m;
     size_t ints;
-    int *work;
     cvn_result result = cvni_needs_build(net, "cvn_evaluate", 0);
     if (result != CVN_OK) return result;
     if (!metrics) return cvni_fail(net, CVN_ERROR_ARGUMENT, "cvn_evaluate: no metrics");
     result = cvni_check_data(net, data);
     if (result != CVN_OK) return result;
-    m = *metrics;
-    if (m.confusion && m.classes > 0)
-        memset(m.confusion, 0, (size_t)m.classes * (size_t)m.classes * sizeof(int));
+    memset(&e, 0, sizeof e);
+    e.net = net;
+    e.data = data;
+    e.m = *metrics;
+    if (m->confusion && m->classes > 0)
+        memset(m->confusion, 0, (size_t)m->classes * (size_t)m->classes * sizeof(int));
     ints = data->index ? cvni_labels_each(net, data) : 0;
     if (data->fill && !ints) ints = 1;
     ints = cvni_mul_size(ints, (size_t)net->max_batch);
-    work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
-    if (ints && !work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
-    for (int done = 0; result == CVN_OK && done < data->count; done += net->batch) {
-        result = cvni_gather_range(net, data, done, cvni_min(data->count - done, net->max_batch),
-                                   work);
-        if (result == CVN_OK) result = cvni_run_and_fetch(net, 0, net->mode == CVN_TRAIN);
-        if (result == CVN_OK && cvni_scored_target(net))
-            result = cvni_fetch(net, cvni_scored_target(net));
-        if (result != CVN_OK) break;
-        cvni_score_batch(net, cvni_labels_of(net, data, done, work), &s, &m);
-        loss += (double)net->loss * net->batch;
-    }
+    e.work = ints ? (int *)cvni_alloc(net, cvni_mul_size(ints, sizeof(int))) : NULL;
+    if (ints && !e.work) return cvni_fail(net, CVN_ERROR_MEMORY, "cvn_evaluate: out of memory");
+    result = cvni_evaluate_batches(&e);
     net->weighted = 0;
-    cvni_free(net, work);
+    cvni_free(net, e.work);
+    cvni_free(net, e.kept);
     if (result != CVN_OK) return result;
-    m.count = data->count;
-    m.loss = loss / data->count;
-    m.accuracy = s.counted > 0 ? s.right / s.counted : (double)NAN;
-    m.top5 = s.counted > 0 ? s.top5 / s.counted : (double)NAN;
-    *metrics = m;
+    m->count = data->count;
+    m->loss = e.loss / data->count;
+    m->accuracy = e.s.counted > 0 ? e.s.right / e.s.counted : (double)NAN;
+    m->top5 = e.s.counted > 0 ? e.s.top5 / e.s.counted : (double)NAN;
+    *metrics = *m;
     return CVN_OK;
 }
 
@@ -30059,26 +30147,6 @@ static cvn_result cvni_fit_gather(cvni_fit_run *r, int n)
     return result == CVN_OK ? cvni_mix_either(net, r->o.mixup, r->o.cutmix) : result;
 }
 
-/* Losses and what is scored, which a device hands over while it is busy with the backward pass. */
-static cvn_result cvni_backward_on_device(cvn_net *net, float share)
-{
-    const cvni_layer *target = cvni_scored_target(net);
-    cvn_result result = CVN_OK;
-    for (int id = 1; result == CVN_OK && id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight == 0 && id != net->output && l != target) continue;
-        if (l->op->flags & CVNI_SOURCE && !l->gathered) continue;
-        result = net->backend->ask(net, l);
-    }
-    if (result != CVN_OK) return result;
-    cvni_backward(net, share);
-    result = net->backend->answer(net);
-    if (result == CVN_OK) result = net->device_result;
-    if (result == CVN_OK) cvni_sum_losses(net);
-    net->loss_waits = 0;
-    return result;
-}
-
 /* Adds a batch of n samples to the gradients, as its share of the step. */
 static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
 {
@@ -30088,7 +30156,7 @@ static cvn_result cvni_fit_batch(cvni_fit_run *r, int n, float share)
     char when[64];
     cvn_result result = cvni_fit_gather(r, n);
     if (result == CVN_OK) result = cvni_run(net, 1, 1);
-    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share);
+    if (result == CVN_OK && net->device) result = cvni_backward_on_device(net, share, 1);
     if (result != CVN_OK) return result;
     if (!cvni_is_finite((double)net->loss)) {
         snprintf(when, sizeof when, "in epoch %d, batch %d", f->epoch + 1,

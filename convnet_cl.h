@@ -30,13 +30,13 @@
  *
  * Rooms of this file:  >>cl-api  >>cl-library  >>cl-device  >>cl-cache  >>cl-programs
  *     >>cl-memory
- *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-tune  >>cl-conv  >>cl-pool
- *     >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch  >>cl-recurrent  >>cl-embed
- *     >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
+ *     kernels and their calls, a family each:  >>cl-gemm  >>cl-mma  >>cl-wgmma  >>cl-tune
+ *     >>cl-conv  >>cl-pool  >>cl-norm  >>cl-map  >>cl-layers  >>cl-shape  >>cl-batch
+ *     >>cl-recurrent  >>cl-embed  >>cl-gather  >>cl-loss  >>cl-optim  >>cl-data;  >>cl-table
  *
  * What runs on the device, forward and backward:
- *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and zero padding;
- *     transposed convolutions; depthwise and separable ones
+ *     dense; conv1d, conv2d, conv3d with any groups, strides, dilations and padding; transposed
+ *     convolutions; depthwise and separable ones
  *     max, average, lp, global and adaptive pools, dilated ones too; places of maxima
  *     batch norm, with the sum and the relu that follow it; layer, instance, group norm, l2norm
  *     all activations but cvn_activation; prelu; all functions of one element
@@ -44,16 +44,15 @@
  *     batch's; permute, slice, split; upsampling, interpolate, pad, crop, pixel_shuffle; glu,
  *     maxout; sums, means, products, extremes over axes; stop_gradient, gradient_reversal; softmax,
  *     log_softmax; dropout of all three kinds; topk, argmax, hardmax, cumsum; index_select, tile,
- *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample;
- *     spectral norms
+ *     take, gather, scatter, one_hot, reverse_sequence; maxunpool, lrn; roi_align, grid_sample,
+ *     non_max_suppression; spectral norms
  *     rnn, lstm, gru with layers, directions, states and lengths; attention, multihead attention;
  *     matmul; embedding, parameter, constant, positional encodings; gaussian_noise, reparameterize
- *     all losses and penalties but cvn_yolo_loss
+ *     all losses and penalties; cvn_yolo_loss where its truth is an input
  *     all optimizers, clipping, averages of the weights; cvn_mixup, cvn_cutmix, sample weights
- * Others (cvn_activation and cvn_features, which call the caller's C or another net; cvn_yolo_loss,
- * non_max_suppression, convolutions with padding that is not zero) are an error of cvn_build that
- * names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst of the others:
- * copies there and back, a warning each.
+ * Others (cvn_activation and cvn_features, which call the caller's C or another net) are an error
+ * of cvn_build that names the layer, or, with cvncl_desc.host_layers, run on the CPU in the midst
+ * of the others: copies there and back, a warning each.
  *
  * Numbers. float32 with float32 sums, no atomics: the same bits in every run on one device, and
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
@@ -104,7 +103,7 @@ typedef struct cvncl_desc {
     size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
     int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
                                  * (7 bits): dense layers and convolutions on matrix units, where
-                                 * there are such and channels are multiples of 4 */
+                                 * there are such and, but on Hopper, channels are multiples of 4 */
     int tune;                   /* CVNCL_TUNE_... */
 } cvncl_desc;
 
@@ -429,6 +428,7 @@ typedef struct cvncl_backend {
     uint64_t max_group, local_bytes;
     int is_cpu, register_option, precision;
     int emulate;                /* matrix units by plain C, for tests */
+    const char *no_wgmma;       /* why warp group products cannot be had; NULL: not known */
     int tune, choices_read;
     double tune_left;           /* seconds */
     const struct cvncl_vendor *vendor;
@@ -665,7 +665,8 @@ int cvncl_info(const cvn_backend *backend, char *text, size_t size)
  *   its name is a hash of the key. Another key, another checksum, a folder that cannot be read or
  *   written: as if there were no file, and nothing is said. The key of a program has all that its
  *   binary depends on: version of this file, platform, device, driver, options, hash of the text.
- *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does. */
+ *   NVIDIA and PoCL keep programs themselves; there only a folder in $CONVNET_CL_CACHE does, but
+ *   for those of >>cl-wgmma, whose text no driver has seen. */
 
 /* FNV-1a of 64 bits, going on from h. */
 static uint64_t cvncl_hash(uint64_t h, const void *bytes, size_t size)
@@ -717,6 +718,21 @@ static void cvncl_open_cache(cvncl_backend *b)
     cvncl_make_folder(b->cache);
     snprintf(b->cache, sizeof b->cache, "%s%s/convnet.h", home, under);
     cvncl_make_folder(b->cache);
+}
+
+/* What the driver has made of a program, for CONVNET_FREE; NULL: it does not tell. */
+static unsigned char *cvncl_binary(const cvncl_backend *b, void *program, size_t *size)
+{
+    unsigned char *bytes;
+    *size = 0;
+    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof *size, size, NULL) != 0 || !*size)
+        return NULL;
+    bytes = (unsigned char *)CONVNET_MALLOC(*size);
+    if (bytes && b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) != 0) {
+        CONVNET_FREE(bytes);
+        bytes = NULL;
+    }
+    return bytes;
 }
 
 #ifndef CONVNET_NO_STDIO
@@ -809,7 +825,7 @@ static void cvncl_program_key(const cvncl_backend *b, const char **texts, uint32
 
 /* The program that was kept, built; NULL: none. */
 static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t count,
-                                const char *options)
+                                const char *options, int spliced)
 {
     char key[CVNCL_KEY];
     const unsigned char *bytes;
@@ -817,7 +833,7 @@ static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t c
     unsigned char *memory;
     size_t size;
     int32_t status, each;
-    if (!b->cache_programs) return NULL;
+    if (!b->cache_programs && !spliced) return NULL;
     cvncl_program_key(b, texts, count, options, key);
     bytes = memory = cvncl_cache_read(b, key, &size);
     if (!memory) return NULL;
@@ -834,19 +850,16 @@ static void *cvncl_kept_program(cvncl_backend *b, const char **texts, uint32_t c
 
 /* After its kernels are made: some drivers compile only then. */
 static void cvncl_keep_program(const cvncl_backend *b, void *program, const char **texts,
-                               uint32_t count, const char *options)
+                               uint32_t count, const char *options, int spliced)
 {
     char key[CVNCL_KEY];
     unsigned char *bytes;
-    size_t size = 0;
-    if (!b->cache_programs || !b->cache[0]) return;
-    if (b->api.GetProgramInfo(program, CVNCL_BINARY_SIZES, sizeof size, &size, NULL) != 0 || !size)
-        return;
-    bytes = (unsigned char *)CONVNET_MALLOC(size);
+    size_t size;
+    if ((!b->cache_programs && !spliced) || !b->cache[0]) return;
+    bytes = cvncl_binary(b, program, &size);
     if (!bytes) return;
     cvncl_program_key(b, texts, count, options, key);
-    if (b->api.GetProgramInfo(program, CVNCL_BINARIES, sizeof bytes, &bytes, NULL) == 0)
-        cvncl_cache_write(b, key, bytes, size);
+    cvncl_cache_write(b, key, bytes, size);
     CONVNET_FREE(bytes);
 }
 #endif
@@ -872,10 +885,15 @@ static const char cvncl_text_common[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU     /* where a barrier is the end of a loop over the items */\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] += part[i];\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] += part[t + n];\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -982,7 +1000,7 @@ typedef struct cvncl_program {
 static const cvncl_program *cvncl_program_at(int number);       /* >>cl-table */
 
 enum {                          /* in the order of cvncl_kernels */
-    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
+    CVNCL_CONV_PACK, CVNCL_CONV_REDUCE, CVNCL_CONV_FOLD, CVNCL_DEPTHWISE, CVNCL_DEPTHWISE_WEIGHTS,
     CVNCL_MAXPOOL, CVNCL_MAXPOOL_BACK, CVNCL_AVGPOOL, CVNCL_AVGPOOL_BACK,
     CVNCL_NORM_PARTS, CVNCL_NORM_STATS, CVNCL_NORM_FACTORS, CVNCL_NORM_APPLY, CVNCL_NORM_SUMS,
     CVNCL_NORM_BACK, CVNCL_NORM_DX,
@@ -1006,11 +1024,13 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_LABEL_LOSS, CVNCL_LABEL_LOSS_BACK, CVNCL_ROW_LOSS, CVNCL_ROW_LOSS_BACK, CVNCL_DICE,
     CVNCL_DICE_BACK, CVNCL_VARIATION, CVNCL_VARIATION_BACK, CVNCL_SOFT_LOSS, CVNCL_SOFT_LOSS_BACK,
     CVNCL_ORTHOGONALITY, CVNCL_CTC_ALPHA, CVNCL_CTC_BETA, CVNCL_CTC_BACK,
+    CVNCL_YOLO_HOME, CVNCL_YOLO_LOSS, CVNCL_YOLO_BACK,
     CVNCL_SELECT, CVNCL_SELECT_BACK, CVNCL_RESAMPLE, CVNCL_RESAMPLE_BACK, CVNCL_TOPK, CVNCL_CUMSUM,
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
-    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_SAMPLE, CVNCL_GRID_BACK,
-    CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
+    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES, CVNCL_NMS,
+    CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1020,6 +1040,7 @@ typedef struct cvncl_kernel { const char *name; int program; } cvncl_kernel;
 
 static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "conv_pack", CVNCL_PROGRAM_CONV }, { "conv_reduce", CVNCL_PROGRAM_CONV },
+    { "conv_fold", CVNCL_PROGRAM_CONV },
     { "depthwise", CVNCL_PROGRAM_CONV }, { "depthwise_weights", CVNCL_PROGRAM_CONV },
     { "maxpool", CVNCL_PROGRAM_POOL }, { "maxpool_back", CVNCL_PROGRAM_POOL },
     { "avgpool", CVNCL_PROGRAM_POOL }, { "avgpool_back", CVNCL_PROGRAM_POOL },
@@ -1071,6 +1092,8 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "soft_loss", CVNCL_PROGRAM_LOSSES }, { "soft_loss_back", CVNCL_PROGRAM_LOSSES },
     { "orthogonality", CVNCL_PROGRAM_LOSSES }, { "ctc_alpha", CVNCL_PROGRAM_LOSSES },
     { "ctc_beta", CVNCL_PROGRAM_LOSSES }, { "ctc_back", CVNCL_PROGRAM_LOSSES },
+    { "yolo_home", CVNCL_PROGRAM_LOSSES }, { "yolo_loss", CVNCL_PROGRAM_LOSSES },
+    { "yolo_back", CVNCL_PROGRAM_LOSSES },
     { "select_axes", CVNCL_PROGRAM_GATHER }, { "select_back", CVNCL_PROGRAM_GATHER },
     { "resample", CVNCL_PROGRAM_GATHER }, { "resample_back", CVNCL_PROGRAM_GATHER },
     { "topk", CVNCL_PROGRAM_GATHER }, { "cumsum", CVNCL_PROGRAM_GATHER },
@@ -1081,9 +1104,11 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "lrn_back", CVNCL_PROGRAM_GATHER },
     { "choose", CVNCL_PROGRAM_LAYERS },
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
-    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
+    { "grid_sample", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
-    { "as_labels", CVNCL_PROGRAM_GATHER },
+    { "as_labels", CVNCL_PROGRAM_GATHER }, { "places", CVNCL_PROGRAM_GATHER },
+    { "nms", CVNCL_PROGRAM_GATHER }, { "nms_rows", CVNCL_PROGRAM_GATHER },
     { "lppool", CVNCL_PROGRAM_POOL }, { "lppool_back", CVNCL_PROGRAM_POOL },
     { "spectral_v", CVNCL_PROGRAM_SPECTRAL }, { "spectral_u", CVNCL_PROGRAM_SPECTRAL },
     { "spectral_unit", CVNCL_PROGRAM_SPECTRAL }, { "spectral_weight", CVNCL_PROGRAM_SPECTRAL },
@@ -1107,8 +1132,8 @@ static void cvncl_options(const cvncl_backend *b, int size, char *text, size_t r
 {
     const cvncl_tile *t = &b->tile[size];
     snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->group,
-             b->local, t->m, t->n, t->k, t->item_m, t->item_n);
+             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d",
+             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n);
 }
 
 /* The same of a kernel: with its program and macros. */
@@ -1205,7 +1230,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int size)
     }
     cvncl_options(b, size, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
-    program = cvncl_kept_program(b, texts, count, options);
+    program = cvncl_kept_program(b, texts, count, options, 0);
     if (program && cvncl_make_kernels(net, number, size, program) == CVN_OK) return CVN_OK;
 #endif
     program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, &status);
@@ -1214,7 +1239,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int size)
     if (status != 0) return cvncl_build_failed(net, p, program, options, status);
     result = cvncl_make_kernels(net, number, size, program);
 #ifndef CONVNET_NO_STDIO
-    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options);
+    if (result == CVN_OK) cvncl_keep_program(b, program, texts, count, options, 0);
 #endif
     return result;
 }
@@ -1242,11 +1267,8 @@ enum { CVNCL_REPLIES = 16 };
 /* Order of a tensor: blocks [S, C] where the host has [C, S]; 1, 1: the host's. */
 typedef struct cvncl_order { int C, S; } cvncl_order;
 
-/* Weights in another order: where in `packed`, of which version of the parameters. */
-typedef struct cvncl_packed {
-    int at;
-    unsigned version;
-} cvncl_packed;
+/* Weights in another order: where in `packed`, whether they are those of the parameter. */
+typedef struct cvncl_packed { int at, fresh; } cvncl_packed;
 
 /* An operand in another order while a layer runs, and what it has been before. */
 typedef struct cvncl_swap {
@@ -1268,10 +1290,11 @@ typedef struct cvncl_net {
     unsigned char *landing;
     size_t landing_begin;       /* bytes in front of it, for partners on their way there */
     size_t landed;              /* bytes of it in use */
+    size_t sending, sent;       /* behind it: inputs on their way there; the end of those */
+    void *sent_event;           /* of the last of them */
     cvncl_reply reply[CVNCL_REPLIES];
     int replies;
     void *event;                /* of the last one */
-    unsigned version;           /* of the parameters; moves when they change */
     int *table_at;              /* by layer, in ints */
     cvncl_order *order;         /* by layer: of value and gradient */
     char *last;                 /* by layer: its kernels work channels last */
@@ -1287,14 +1310,24 @@ static float *cvncl_spare(const cvn_net *net, size_t at)
     return (float *)((uintptr_t)net->arena + net->plan.total + at);
 }
 
+/* The work, as such a pointer: behind the spare. */
+static float *cvncl_work_at(const cvn_net *net)
+{
+    return cvncl_spare(net, cvncl_net_of(net)->spare_bytes);
+}
+
 /* Memory and place, in elements, of such a pointer or one into the arena. */
 static void *const *cvncl_memory_of(const cvn_net *net, const void *pointer, uint64_t *at)
 {
     const cvncl_net *d = cvncl_net_of(net);
     const size_t bytes = (size_t)((uintptr_t)pointer - (uintptr_t)net->arena);
-    const int spare = bytes >= net->plan.total;
-    *at = (spare ? bytes - net->plan.total : bytes % d->b->base.piece) / sizeof(float);
-    return spare ? &d->spare.memory : &d->arena[bytes / d->b->base.piece].memory;
+    const size_t behind = bytes - net->plan.total;
+    *at = bytes % d->b->base.piece / sizeof(float);
+    if (bytes < net->plan.total) return &d->arena[bytes / d->b->base.piece].memory;
+    *at = behind / sizeof(float);
+    if (behind < d->spare_bytes) return &d->spare.memory;
+    *at -= d->spare_bytes / sizeof(float);
+    return &d->work.memory;
 }
 
 #define CVNCL_NOWHERE UINT64_MAX
@@ -1383,7 +1416,7 @@ static cvn_result cvncl_groups(cvn_net *net, int kernel, int groups, const char 
 static cvn_result cvncl_each_sum(cvn_net *net, int kernel, int n, const char *format, ...)
 {
     const size_t local = (size_t)cvncl_of(net)->group;
-    const int sums = (int)(local >= 64 ? local / 8 : local);
+    const int sums = (int)(local >= 256 ? local / 8 : local);
     const size_t global = (size_t)cvni_ceil_div(n, sums) * local;
     cvn_result result;
     va_list args;
@@ -1430,10 +1463,10 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  * ==============================================================================================
  *   Images are channels last where their layers can work so: [N, ..., C] in the place that the plan
  *   has for [N, C, ...], value and gradient alike. Convolutions and batch norms make it so; pools,
- *   elementwise functions, resizing and concat over channels follow their inputs; all others, and
- *   what the host sees, have the host's order. A view has its input's. A layer that finds an
- *   operand in the other order gets a copy in `spare` for as long as it runs, and its gradient goes
- *   back the same way. */
+ *   elementwise functions, dropout, arithmetic with broadcasting, resizing and concat over channels
+ *   follow their inputs; all others, and what the host sees, have the host's order. A view has its
+ *   input's. A layer that finds an operand in the other order gets a copy in `spare` for as long as
+ *   it runs, and its gradient goes back the same way. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1495,6 +1528,7 @@ static void cvncl_release(void *device)
         b->api.EnqueueUnmapMemObject(b->queue, d->pinned.memory, d->landing, 0, NULL, NULL);
     b->api.Finish(b->queue);
     if (d->event) b->api.ReleaseEvent(d->event);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
     for (int i = 0; i < d->pieces; i++) cvncl_give_back(b, &d->arena[i]);
     cvncl_give_back(b, &d->tables);
     cvncl_give_back(b, &d->work);
@@ -1704,7 +1738,6 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (!d->order || !d->last || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
     memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
-    d->version = 1;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         cvncl_choose_order(d, plan, id);
@@ -1770,17 +1803,20 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     return result;
 }
 
-/* Where the host finds losses and output: pinned, so that reading them need not wait. */
+/* Where the host finds losses and output and leaves inputs: pinned, so that neither need wait. */
 static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = d->landed = d->landing_begin;
+    size_t bytes = d->landed = d->landing_begin, inputs = 0;
     int32_t status;
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
-        if (l->loss_weight != 0 || id == net->output)
-            bytes = cvni_add_size(bytes, cvni_mul_size(cvni_elements(l->shape), sizeof(float)));
+        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+        if (l->loss_weight != 0 || id == net->output) bytes = cvni_add_size(bytes, own);
+        if (l->op->flags & CVNI_SOURCE) inputs = cvni_add_size(inputs, own);
     }
+    d->sending = d->sent = bytes;
+    bytes = cvni_add_size(bytes, inputs);
     status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
     if (d->pinned.memory)
         d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
@@ -1857,6 +1893,39 @@ static cvn_result cvncl_write(cvn_net *net, void *memory, size_t at, const void 
     return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
 }
 
+static int32_t cvncl_wait_for(const cvncl_backend *b, void **event)
+{
+    int32_t status = 0;
+    if (*event) {
+        status = b->api.WaitForEvents(1, event);
+        b->api.ReleaseEvent(*event);
+    }
+    *event = NULL;
+    return status;
+}
+
+/* The same through pinned memory, where there is room: the caller's is free again at once. */
+static cvn_result cvncl_write_later(cvn_net *net, void *memory, size_t at, const void *from,
+                                    size_t bytes)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_backend *b = d->b;
+    int32_t status = 0;
+    if (bytes > d->pinned.bytes - d->sending) return cvncl_write(net, memory, at, from, bytes);
+    if (bytes > d->pinned.bytes - d->sent) {
+        status = cvncl_wait_for(b, &d->sent_event);     /* the queue is in order: for all */
+        if (status != 0) return cvncl_fail(net, "clWaitForEvents", status);
+        d->sent = d->sending;
+    }
+    memcpy(d->landing + d->sent, from, bytes);
+    if (d->sent_event) b->api.ReleaseEvent(d->sent_event);
+    d->sent_event = NULL;
+    status = b->api.EnqueueWriteBuffer(b->queue, memory, 0, at, bytes, d->landing + d->sent, 0,
+                                       NULL, &d->sent_event);
+    d->sent += bytes;
+    return status == 0 ? CVN_OK : cvncl_fail(net, "clEnqueueWriteBuffer", status);
+}
+
 static cvn_result cvncl_read(cvn_net *net, void *memory, size_t at, void *to, size_t bytes)
 {
     const cvncl_backend *b = cvncl_of(net);
@@ -1876,16 +1945,30 @@ static void *cvncl_piece(const cvncl_net *d, size_t at)
     return d->arena[at / d->b->base.piece].memory;
 }
 
-/* Parameters come first in the arena. */
+/* Bytes of the parameters, which come first in the arena, change: what is packed of them is old. */
+static void cvncl_changed(const cvn_net *net, size_t at, size_t bytes)
+{
+    cvncl_packed *packed = cvncl_net_of(net)->packed_at;
+    const size_t begin = at / sizeof(float), end = (at + bytes) / sizeof(float);
+    for (int id = 1; id < net->layer_count && at < net->plan.grads; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const cvni_param *w = l->params ? &net->params[l->param[0]] : NULL;
+        if (w && w->offset < end && w->offset + w->count > begin)
+            packed[2 * id].fresh = packed[2 * id + 1].fresh = 0;
+    }
+}
+
 static cvn_result cvncl_push(cvn_net *net, size_t at, const void *from, size_t bytes)
 {
-    cvncl_net *d = cvncl_net_of(net);
+    const cvncl_net *d = cvncl_net_of(net);
     const unsigned char *p = (const unsigned char *)from;
+    const int passing = at >= net->plan.batch;          /* inputs, not the persistent part */
     cvn_result result = CVN_OK;
-    if (at < net->plan.grads) d->version++;
+    cvncl_changed(net, at, bytes);
     for (size_t n; bytes && result == CVN_OK; at += n, p += n, bytes -= n) {
         n = cvncl_stretch(d, at, bytes);
-        result = cvncl_write(net, cvncl_piece(d, at), at % d->b->base.piece, p, n);
+        result = (passing ? cvncl_write_later : cvncl_write)(net, cvncl_piece(d, at),
+                                                             at % d->b->base.piece, p, n);
     }
     return result;
 }
@@ -2024,7 +2107,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
     cvncl_reply *r = &d->reply[d->replies];
     int32_t status;
     if (!cvncl_is_plain(d->order[cvni_id(net, l)]) || d->replies == CVNCL_REPLIES ||
-        bytes > d->pinned.bytes - d->landed)
+        bytes > d->sending - d->landed)
         return cvncl_pull_tensor(net, l, l->y);
     r->to = l->y;
     r->at = d->landed;
@@ -2044,12 +2127,7 @@ static cvn_result cvncl_ask(cvn_net *net, const cvni_layer *l)
 static cvn_result cvncl_answer(cvn_net *net)
 {
     cvncl_net *d = cvncl_net_of(net);
-    int32_t status = 0;
-    if (d->event) {
-        status = d->b->api.WaitForEvents(1, &d->event);
-        d->b->api.ReleaseEvent(d->event);
-        d->event = NULL;
-    }
+    const int32_t status = cvncl_wait_for(d->b, &d->event);
     for (int i = 0; i < d->replies && status == 0; i++)
         memcpy(d->reply[i].to, d->landing + d->reply[i].at, d->reply[i].bytes);
     d->replies = 0;
@@ -2073,7 +2151,8 @@ static cvn_result cvncl_fill(cvn_net *net, size_t at, size_t floats, float value
  * ==============================================================================================
  *   A way to multiply is a kernel with its tile. ROWS: an item has rows of vectors of columns;
  *   DOTS: sums along k, a vector each, where both matrices lie along k; TILED: through local
- *   memory; MMA: on matrix units (>>cl-mma). A kernel is built when a shape first needs it, for
+ *   memory; MMA, WGMMA: on matrix units, a warp's instructions (>>cl-mma) or those of four warps
+ *   (>>cl-wgmma). A kernel is built when a shape first needs it, for
  *   one layout of the matrices. Which way goes with which device and shape: cvncl_vendors, or
  *   what >>cl-tune has measured. ROWS and TILED add up in the order of k, so tiles do not change
  *   results. */
@@ -2181,7 +2260,7 @@ static const char cvncl_text_plain[] =
 static const char cvncl_text_slices[] =
     "/* The sum over s of part[s][i], n elements a slice. A group has WG/LANES elements, LANES\n"
     " * items each, of which the first gets the sum. */\n"
-    "#define LANES (WG >= 64 ? 8 : 1)\n"
+    "#define LANES (WG >= 256 ? 8 : 1)\n"
     "#define SLICED (get_group_id(0) * (WG / LANES) + get_local_id(0) % (WG / LANES))\n"
     "float sum_of_slices(global const float *part, const int i, const int n, const int slices,\n"
     "                    local float *shared)\n"
@@ -2212,7 +2291,7 @@ static const char cvncl_text_product_sum[] =
     "    c[at] = clamped(v + (HAS(with) ? with[at] : 0), slope, most);\n"
     "}\n";
 
-static const char cvncl_text_tiled_load[] =
+static const char cvncl_text_tiled_layout[] =
     "#define ITEMS (IX * IY)\n"
     "#define A4 (TM * TK / 4 / ITEMS)\n"
     "#define B4 (TN * TK / 4 / ITEMS)\n"
@@ -2226,17 +2305,6 @@ static const char cvncl_text_tiled_load[] =
     "#define LINE(FAST, f, T) (FAST ? (f) / (TK / 4) : (f) % ((T) / 4) * 4)\n"
     "#define DEEP(FAST, f, T) (FAST ? (f) % (TK / 4) * 4 : (f) / ((T) / 4))\n"
     "\n"
-    "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const float *p, const int left)\n"
-    "{\n"
-    "#if VEC == 4\n"
-    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
-    "#else\n"
-    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
-    "                    left > 3 ? p[3] : 0);\n"
-    "#endif\n"
-    "}\n"
-    "\n"
     "/* 4 elements into local memory, [k][line]. */\n"
     "void put(local float *to, const int ld, const int fast, const float4 v)\n"
     "{\n"
@@ -2248,6 +2316,18 @@ static const char cvncl_text_tiled_load[] =
     "    } else {\n"
     "        *(local float4 *)to = v;\n"
     "    }\n"
+    "}\n";
+
+static const char cvncl_text_tiled_load[] =
+    "/* Of 4 elements at p those that there are. */\n"
+    "float4 four(global const float *p, const int left)\n"
+    "{\n"
+    "#if VEC == 4\n"
+    "    return left > 0 ? *(global const float4 *)p : (float4)(0);\n"
+    "#else\n"
+    "    return (float4)(left > 0 ? p[0] : 0, left > 1 ? p[1] : 0, left > 2 ? p[2] : 0,\n"
+    "                    left > 3 ? p[3] : 0);\n"
+    "#endif\n"
     "}\n"
     "\n"
     "/* What an item keeps of a place of a and b, and the 4 elements there. Lines beyond the edge\n"
@@ -2349,7 +2429,9 @@ static const char cvncl_text_tiled[] =
     "    }\n"
     "}\n";
 
-typedef enum cvncl_kind { CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA } cvncl_kind;
+typedef enum cvncl_kind {
+    CVNCL_BY_ROWS, CVNCL_BY_DOTS, CVNCL_BY_TILED, CVNCL_BY_MMA, CVNCL_BY_WGMMA
+} cvncl_kind;
 
 /* How the matrices lie, a then b: along k, or m and n. The last two are the products of a
  * convolution, both passes and the weights' gradient (>>cl-conv), which have their own loaders. */
@@ -2358,8 +2440,9 @@ enum {
     CVNCL_LAYOUT_GATHER = 4 + CVNCL_GEMM_KN, CVNCL_LAYOUT_WEIGHTS = 8 + CVNCL_GEMM_MN
 };
 
-/* wide: elements of DOTS' vectors, stages of TILED and MMA; registers: at most that many an item,
- * where the compiler takes such an option. */
+/* wide: elements of DOTS' vectors, stages of the others; registers: at most that many an item,
+ * where the compiler takes such an option. WGMMA: item_m 64; item_n 64, 128 or 256; m * k and n * k
+ * are 16 elements an item, or a multiple. */
 typedef struct cvncl_way {
     cvncl_kind kind;
     cvncl_tile tile;
@@ -2370,6 +2453,7 @@ enum {                          /* in the order of cvncl_ways */
     CVNCL_ROWS_8X16, CVNCL_ROWS_4X16, CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16,
     CVNCL_DOTS_4X4, CVNCL_DOTS_32X32, CVNCL_TILED_128X128, CVNCL_TILED_64X64, CVNCL_TILED_32X64,
     CVNCL_TILED_32X32, CVNCL_TILED_128X16, CVNCL_TILED_128X32, CVNCL_MMA_128X128, CVNCL_MMA_64X64,
+    CVNCL_WGMMA_128X128, CVNCL_WGMMA_64X64,
     CVNCL_STARTS
 };
 
@@ -2385,6 +2469,8 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_TILED, { 128, 32, 16, 8, 4 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 128, 16, 64, 64 }, 3, 0 },
     { CVNCL_BY_MMA, { 64, 64, 16, 32, 32 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 64, 64, 32, 64, 64 }, 3, 0 },
 
     { CVNCL_BY_ROWS, { 16, 16, 1, 16, 16 }, 1, 0 }, { CVNCL_BY_ROWS, { 64, 128, 1, 8, 16 }, 1, 0 },
     { CVNCL_BY_DOTS, { 4, 4, 1, 4, 4 }, 16, 0 }, { CVNCL_BY_DOTS, { 16, 16, 1, 4, 4 }, 8, 0 },
@@ -2401,7 +2487,13 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_MMA, { 128, 64, 32, 64, 32 }, 2, 0 },
     { CVNCL_BY_MMA, { 128, 256, 16, 64, 64 }, 4, 0 },
     { CVNCL_BY_MMA, { 128, 256, 32, 64, 64 }, 3, 0 },
-    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }, { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 }
+    { CVNCL_BY_MMA, { 64, 128, 16, 32, 64 }, 3, 0 }, { CVNCL_BY_MMA, { 64, 64, 32, 32, 32 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
+    { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }
 };
 enum { CVNCL_WAYS = sizeof cvncl_ways / sizeof cvncl_ways[0] };
 
@@ -2452,10 +2544,10 @@ static const cvncl_vendor *cvncl_vendor_of(uint32_t vendor, int is_cpu, int loca
 static int cvncl_items(const cvncl_way *w)
 {
     return w->tile.m / w->tile.item_m * (w->tile.n / w->tile.item_n) *
-           (w->kind == CVNCL_BY_MMA ? 32 : 1);
+           (w->kind == CVNCL_BY_MMA ? 32 : w->kind == CVNCL_BY_WGMMA ? 128 : 1);
 }
 
-/* Bytes of local memory. */
+/* Bytes of local memory; twice what WGMMA takes with bf16. */
 static int cvncl_way_local(const cvncl_way *w)
 {
     const int pad = w->kind == CVNCL_BY_TILED ? 8 : 0;
@@ -2463,14 +2555,18 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of MMA's local memory the device tells too little. */
+/* Whether a way can be tried: of matrix units' local memory the device tells too little. WGMMA: a
+ * line of a tile has 128 bytes at most. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
     if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
     if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
     if (w->kind == CVNCL_BY_ROWS) return !b->local;
-    if (w->kind == CVNCL_BY_MMA)
-        return vector == 4 && b->precision != CVNCL_FP32 &&
+    if (w->kind == CVNCL_BY_WGMMA &&
+        (b->no_wgmma || w->tile.k * (b->precision == CVNCL_BF16 ? 2 : 4) > 128))
+        return 0;
+    if (w->kind >= CVNCL_BY_MMA)
+        return (vector == 4 || w->kind == CVNCL_BY_WGMMA) && b->precision != CVNCL_FP32 &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
 }
@@ -2498,6 +2594,8 @@ static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int la
 static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
                                 const char **texts);                        /* >>cl-conv */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
+static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
+                                   int32_t *status);                        /* >>cl-wgmma */
 
 static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout, int vector)
 {
@@ -2511,13 +2609,14 @@ static cvncl_built *cvncl_find_built(const cvncl_backend *b, int way, int layout
 static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector, void **program,
                                int32_t *status)
 {
+    const int spliced = cvncl_ways[way].kind == CVNCL_BY_WGMMA && !b->emulate;
     const char *texts[CVNCL_MAX_TEXTS];
     const uint32_t count = cvncl_way_texts(b, cvncl_ways[way].kind, layout, texts);
     char options[400];
     void *kernel = NULL;
     cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
-    *program = cvncl_kept_program(b, texts, count, options);
+    *program = cvncl_kept_program(b, texts, count, options, spliced);
     if (*program) kernel = b->api.CreateKernel(*program, "product", status);
     if (kernel) return kernel;
     if (*program) b->api.ReleaseProgram(*program);
@@ -2525,9 +2624,10 @@ static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector
     *program = b->api.CreateProgramWithSource(b->context, count, texts, NULL, status);
     if (!*program) return NULL;
     *status = b->api.BuildProgram(*program, 1, &b->device, options, NULL, NULL);
+    if (*status == 0 && spliced) *program = cvncl_spliced_program(b, *program, options, status);
     if (*status == 0) kernel = b->api.CreateKernel(*program, "product", status);
 #ifndef CONVNET_NO_STDIO
-    if (kernel) cvncl_keep_program(b, *program, texts, count, options);
+    if (kernel) cvncl_keep_program(b, *program, texts, count, options, spliced);
 #endif
     return kernel;
 }
@@ -2554,9 +2654,8 @@ static cvncl_built *cvncl_get_built(cvncl_backend *b, int way, int layout, int v
     built->layout = layout;
     built->vector = vector;
     built->kernel = cvncl_way_program(b, way, layout, vector, &built->program, &status);
-    if (built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA && !cvncl_mma_works(b, built))
+    if (cvncl_ways[way].kind >= CVNCL_BY_MMA && (!built->kernel || !cvncl_mma_works(b, built)))
         cvncl_drop_built(b, built);
-    if (!built->kernel && cvncl_ways[way].kind == CVNCL_BY_MMA) cvncl_drop_built(b, built);
     built->next = b->built;
     b->built = built;
     return built;
@@ -2592,36 +2691,42 @@ static int32_t cvncl_run_built(cvncl_backend *b, const cvncl_built *built, const
                                        NULL);
 }
 
-/* Whether a tile suits a product: little of it unused, and enough of them. */
-static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, int M, int N, int batch)
+/* Whether a tile suits a product: little of it unused, and enough of them. The columns of a
+ * convolution are padded, so there a single item is never too wide. */
+static int cvncl_tile_suits(const cvncl_backend *b, const cvncl_tile *t, const cvncl_class *c)
 {
-    const double tiles = (double)cvni_ceil_div(M, t->m) * cvni_ceil_div(N, t->n) * batch;
-    return 4 * M >= 3 * t->m && 4 * N >= 3 * t->n && tiles >= b->units;
+    const double tiles = (double)cvni_ceil_div(c->M, t->m) * cvni_ceil_div(c->N, t->n) * c->batch;
+    const int wide = 4 * c->N >= 3 * t->n || (c->layout > 3 && t->n == t->item_n);
+    return 4 * c->M >= 3 * t->m && wide && tiles >= b->units;
 }
 
 static int cvncl_tuned(const cvncl_backend *b, const cvncl_class *c);       /* >>cl-tune */
 static void cvncl_tune(cvncl_backend *b, const cvncl_class *c);
 
+/* Ways on matrix units, the likely best first: for large products, for smaller ones. */
+static const int cvncl_matrix_ways[2][2] = { { CVNCL_WGMMA_128X128, CVNCL_MMA_128X128 },
+                                             { CVNCL_WGMMA_64X64, CVNCL_MMA_64X64 } };
+
 /* The i-th way to try, the likely best first; -1: none left. */
 static int cvncl_nth_way(const cvncl_backend *b, const cvncl_class *c, int i)
 {
     const cvncl_vendor *s = b->vendor;
-    int ways[8];
+    int ways[12];
     int count = 0;
     const int tuned = cvncl_tuned(b, c);
     if (tuned >= 0) ways[count++] = tuned;
-    if (b->precision != CVNCL_FP32 && c->vector == 4 && c->M >= 32 && c->N >= 32) {
-        if (cvncl_tile_suits(b, &cvncl_ways[CVNCL_MMA_128X128].tile, c->M, c->N, c->batch))
-            ways[count++] = CVNCL_MMA_128X128;
-        ways[count++] = CVNCL_MMA_64X64;
+    if (b->precision != CVNCL_FP32 && c->M >= 32 && c->N >= 32) {
+        const int *large = cvncl_matrix_ways[0], *small = cvncl_matrix_ways[1];
+        if (cvncl_tile_suits(b, &cvncl_ways[large[0]].tile, c))
+            for (int j = 0; j < 2; j++) ways[count++] = large[j];
+        for (int j = 0; j < 2; j++) ways[count++] = small[j];
     }
     if (s->dots && c->layout == CVNCL_GEMM_KK) ways[count++] = s->dots;
     for (int j = CVNCL_TILED_128X16; j <= CVNCL_TILED_128X32 && b->local; j++)
-        if (c->N <= cvncl_ways[j].tile.n &&
-            cvncl_tile_suits(b, &cvncl_ways[j].tile, c->M, cvncl_ways[j].tile.n, c->batch))
+        if (c->N <= cvncl_ways[j].tile.n && cvncl_tile_suits(b, &cvncl_ways[j].tile, c))
             ways[count++] = j;
     for (int j = 0; j < 2; j++)
-        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c->M, c->N, c->batch))
+        if (cvncl_tile_suits(b, &cvncl_ways[s->way[j]].tile, c))
             ways[count++] = s->way[j];
     ways[count++] = s->way[2];
     return i < count ? ways[i] : -1;
@@ -2821,17 +2926,12 @@ static cvn_result cvncl_need_class(cvn_net *net, const cvncl_class *c)
     return cvncl_choose_built(cvncl_of(net), c) ? CVN_OK : cvncl_no_way(net, c);
 }
 
-/* `weight`: where it begins, in elements; activations are aligned. */
-static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, size_t weight, int train)
+/* The same for a product of a dense layer; b: where its second matrix begins, in elements. */
+static cvn_result cvncl_need_dense(cvn_net *net, const cvni_dense *d, int layout, size_t b)
 {
-    cvn_result result = CVN_OK;
-    for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
-        const int layout = cvncl_dense_layouts[i];
-        const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
-        const cvncl_class c = cvncl_class_of(layout, &p, 0, layout == CVNCL_GEMM_MN ? 0 : weight);
-        result = cvncl_need_class(net, &c);
-    }
-    return result;
+    const cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
+    const cvncl_class c = cvncl_class_of(layout, &p, 0, b);
+    return cvncl_need_class(net, &c);
 }
 
 static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train);    /* >>cl-conv */
@@ -2842,9 +2942,12 @@ static cvn_result cvncl_need_products(cvn_net *net, int train)
     for (int id = 1; id < net->layer_count && result == CVN_OK; id++) {
         const cvni_layer *l = &net->layers[id];
         if (cvni_is_conv(l) || cvni_outputs_second(l)) result = cvncl_need_conv(net, l, train);
-        if (l->op == &cvni_op_dense) {
+        if (l->op != &cvni_op_dense) continue;
+        for (int i = 0; i < (train ? 3 : 1) && result == CVN_OK; i++) {
+            const int layout = cvncl_dense_layouts[i];      /* activations are aligned */
+            const size_t weight = layout == CVNCL_GEMM_MN ? 0 : net->params[l->param[0]].offset;
             const cvni_dense d = cvni_dense_of(net, l);
-            result = cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
+            result = cvncl_need_dense(net, &d, layout, weight);
         }
     }
     return result;
@@ -2903,6 +3006,7 @@ static const char cvncl_text_mma_layout[] =
     "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction */\n"
     "#define ROW(i, l) (16 * (i) + (l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
+    "#define BLOCKS (WM / 16)            /* of 16 lines, of a warp */\n"
     "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
     " * reads at once lies in all banks: along k eight lines, else eight lines for four k. */\n"
     "#define ALONG_K(line, k) \\\n"
@@ -3155,13 +3259,17 @@ static const char cvncl_text_mma[] =
     "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "    }\n"
     "    m0 += wm + t % 32 / 4;\n"
-    "    n0 += wn + t % 4 * 2;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+/* The end of both kernels on matrix units, whose sums lie alike: sum[i][j] has an item's four of a
+ * warp's block of 16 x 8. */
+static const char cvncl_text_mma_store[] =
     "    EACH(j, WN / 8)\n"
     "        EACH(l, 4) {\n"
     "            const float v = SHIFT(min(n0 + COLUMN(j, l), N - 1));\n"
-    "            EACH(i, WM / 16) sum[i][j][l] += v;\n"
+    "            EACH(i, BLOCKS) sum[i][j][l] += v;\n"
     "        }\n"
-    "    EACH(i, WM / 16)\n"
+    "    EACH(i, BLOCKS)\n"
     "        EACH(h, 2) {\n"
     "            const int m = m0 + ROW(i, 2 * h);\n"
     "            global const float *old = ADDED(min(m, M - 1));\n"
@@ -3180,6 +3288,301 @@ static const char cvncl_text_mma[] =
     "            }\n"
     "        }\n"
     "}\n";
+
+/* ================================================================================================
+ * >>cl-wgmma   the same on Hopper's matrix units: instructions of four warps, spliced into PTX
+ * ==============================================================================================
+ *   wgmma.mma_async m64nNk8 (tf32), m64nNk16 (bf16): PTX ISA, "Asynchronous Warpgroup Level Matrix
+ *   Instructions". It takes both factors from local memory, by descriptors, and asks for sm_90a,
+ *   while the driver's OpenCL compiles for sm_90. So all that needs sm_90a is a comment there,
+ *   "//wgmma:" before the instruction, in inline assembly, which names the operands; the program's
+ *   PTX is read, made one for sm_90a by taking these marks away, and built. Sums are in registers
+ *   that the PTX declares so too: the compiler does not know them and never moves them between two
+ *   instructions. PTX that is not as expected is refused (cvncl_backend.no_wgmma): its comments
+ *   would multiply nothing. What is built is tried as in >>cl-mma.
+ *   Factors go through registers, where they are rounded, and turned where they do not lie along
+ *   k: wgmma cuts tf32 off and takes it along k alone. Two tiles are on their way.
+ *   Built with EMULATE the instruction is plain C, which finds the factors by their descriptors.
+ *   It has not run on a GPU yet.                                        tested: tests/test_cl.c */
+
+static const char cvncl_text_wgmma_layout[] =
+    "#define ITEMS (128 * IX * IY)\n"
+    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction: 32 bytes */\n"
+    "#define ROW(i, l) ((l) / 2 * 8)\n"
+    "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
+    "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
+    "#define QUADS(T) ((T) * TK / 4 / ITEMS)\n"
+    "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
+    " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
+    " * along the lines and NEAR along k: turned, their 16 bytes lie in all banks. */\n"
+    "#define NEAR (BF16 ? 8 : 4)\n"
+    "#define SQUARE(l) (t + (l) / 4 * ITEMS)\n"
+    "#define SQUARE_K(l, T) (SQUARE(l) / 2 % NEAR + SQUARE(l) / (2 * NEAR) / ((T) / 8) * NEAR)\n"
+    "#define LINE(FAST, l, T) \\\n"
+    "    (FAST ? (t + (l) * ITEMS) / (TK / 4) \\\n"
+    "          : (SQUARE(l) % 2 + SQUARE(l) / (2 * NEAR) % ((T) / 8) * 2) * 4)\n"
+    "#define DEEP(FAST, l, T) (FAST ? t % (TK / 4) * 4 : SQUARE_K(l, T) * 4 + (l) % 4)\n"
+    "#define LINE_BYTES (TK * (BF16 ? 2 : 4))\n"
+    "#define STAGE_BYTES ((TM + TN) * LINE_BYTES)\n"
+    "/* In local memory lines along k follow each other, their 16 bytes exchanged as the swizzle\n"
+    " * of LINE_BYTES has it. Descriptor: PTX ISA, \"Matrix Descriptor Format\"; the stride is\n"
+    " * that of eight lines, the leading dimension counts for nothing. Tiles begin at multiples\n"
+    " * of 1024 bytes. */\n"
+    "#define SWIZZLED(at) ((at) ^ ((at) >> 7 & (LINE_BYTES / 16 - 1)) * 16)\n"
+    "#define MODE (LINE_BYTES == 128 ? 1 : LINE_BYTES == 64 ? 2 : 3)\n"
+    "#define DESCRIBED(at) \\\n"
+    "    ((ulong)((at) >> 4 & 0x3FFF) | (ulong)1 << 16 | (ulong)(8 * LINE_BYTES / 16) << 32 | \\\n"
+    "     (ulong)MODE << 62)\n";
+
+static const char cvncl_text_wgmma_plain[] =
+    "#define BEGIN()\n"
+    "#define FENCE()\n"
+    "#define FINISH()\n"
+    "#define COMPLETE(n)\n"
+    "#define COLLECT()\n"
+    "#define PUBLISH() barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define ADDRESS 0\n"
+    "#define MULTIPLY(a, b) multiply(sum[0], (local const char *)memory, a, b)\n"
+    "\n"
+    "/* Element (line, k) of a factor, where its descriptor says. */\n"
+    "float described(local const char *memory, const ulong d, const int line, const int k)\n"
+    "{\n"
+    "    const uint width = 256u >> (uint)(d >> 62), begin = (uint)(d & 0x3FFF) * 16;\n"
+    "    uint at = begin + line / 8 * ((uint)(d >> 32) & 0x3FFF) * 16 + line % 8 * width;\n"
+    "    at += k * 32 / DEPTH;\n"
+    "    at ^= (at >> 7 & (width / 16 - 1)) * 16;\n"
+    "#if BF16\n"
+    "    return as_float((uint)*(local const ushort *)(memory + at) << 16);\n"
+    "#else\n"
+    "    return as_float(*(local const uint *)(memory + at) & 0xFFFFE000u);\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "void multiply(float (*d)[4], local const char *memory, const ulong a, const ulong b)\n"
+    "{\n"
+    "    const int t = get_local_id(0) % 128, line = t / 32 * 16 + t % 32 / 4;\n"
+    "    for (int j = 0; j < WN / 8; j++)\n"
+    "        for (int l = 0; l < 4; l++)\n"
+    "            for (int k = 0; k < DEPTH; k++)\n"
+    "                d[j][l] += described(memory, a, line + ROW(0, l), k) *\n"
+    "                           described(memory, b, t % 4 * 2 + COLUMN(j, l), k);\n"
+    "}\n";
+
+static const char cvncl_text_wgmma_ptx[] =
+    "#define MARKED(text) \"//wgmma:\" text \"\\n\"\n"
+    "#define TEXT(x) #x\n"
+    "#define NUMBER(x) TEXT(x)\n"
+    "/* f for each eight sums: their names but for the last digit, their number, what parts them\n"
+    " * from those before. */\n"
+    "#define EACH_32(f) f(\"\", 0, \"\") f(\"1\", 1, \",\") f(\"2\", 2, \",\") f(\"3\", 3, \",\")\n"
+    "#define EACH_64(f) \\\n"
+    "    EACH_32(f) f(\"4\", 4, \",\") f(\"5\", 5, \",\") f(\"6\", 6, \",\") f(\"7\", 7, \",\")\n"
+    "#if WN == 64\n"
+    "#define EACH_8(f) EACH_32(f)\n"
+    "#elif WN == 128\n"
+    "#define EACH_8(f) EACH_64(f)\n"
+    "#else\n"
+    "#define EACH_8(f) \\\n"
+    "    EACH_64(f) f(\"8\", 8, \",\") f(\"9\", 9, \",\") f(\"10\", 10, \",\") \\\n"
+    "    f(\"11\", 11, \",\") f(\"12\", 12, \",\") f(\"13\", 13, \",\") \\\n"
+    "    f(\"14\", 14, \",\") f(\"15\", 15, \",\")\n"
+    "#endif\n"
+    "#define REG(n, l) \"cvn\" n #l\n"
+    "#define NAMES(n, i, comma) \\\n"
+    "    comma REG(n, 0) \",\" REG(n, 1) \",\" REG(n, 2) \",\" REG(n, 3) \",\" \\\n"
+    "    REG(n, 4) \",\" REG(n, 5) \",\" REG(n, 6) \",\" REG(n, 7)\n"
+    "#define ZERO(n, l) MARKED(\"mov.f32 \" REG(n, l) \", 0f00000000;\")\n"
+    "#define ZEROS(n, i, comma) \\\n"
+    "    ZERO(n, 0) ZERO(n, 1) ZERO(n, 2) ZERO(n, 3) ZERO(n, 4) ZERO(n, 5) ZERO(n, 6) ZERO(n, 7)\n"
+    "#define TAKE(n, l) MARKED(\"mov.f32 %\" #l \", \" REG(n, l) \";\")\n"
+    "#define TAKES(n, i, comma) \\\n"
+    "    asm volatile(TAKE(n, 0) TAKE(n, 1) TAKE(n, 2) TAKE(n, 3) TAKE(n, 4) TAKE(n, 5) \\\n"
+    "                 TAKE(n, 6) TAKE(n, 7) \\\n"
+    "                 : \"=f\"(sum[0][2 * i][0]), \"=f\"(sum[0][2 * i][1]), \\\n"
+    "                   \"=f\"(sum[0][2 * i][2]), \"=f\"(sum[0][2 * i][3]), \\\n"
+    "                   \"=f\"(sum[0][2 * i + 1][0]), \"=f\"(sum[0][2 * i + 1][1]), \\\n"
+    "                   \"=f\"(sum[0][2 * i + 1][2]), \"=f\"(sum[0][2 * i + 1][3]));\n"
+    "#if BF16\n"
+    "#define TYPES \"k16.f32.bf16.bf16\"\n"
+    "#define ORDERS \", 0, 0\"\n"
+    "#else\n"
+    "#define TYPES \"k8.f32.tf32.tf32\"\n"
+    "#define ORDERS \"\"\n"
+    "#endif\n"
+    "#define BEGIN() \\\n"
+    "    asm volatile(MARKED(\".reg .f32 cvn<160>;\") MARKED(\".reg .pred cvn_add;\") \\\n"
+    "                 MARKED(\"setp.eq.u32 cvn_add, 0, 0;\") EACH_8(ZEROS) ::: \"memory\")\n"
+    "#define FENCE() asm volatile(MARKED(\"wgmma.fence.sync.aligned;\") ::: \"memory\")\n"
+    "#define MULTIPLY(a, b) \\\n"
+    "    asm volatile(MARKED(\"wgmma.mma_async.sync.aligned.m64n\" NUMBER(WN) TYPES \\\n"
+    "                        \" {\" EACH_8(NAMES) \"}, %0, %1, cvn_add, 1, 1\" ORDERS \";\") \\\n"
+    "                 :: \"l\"(a), \"l\"(b) : \"memory\")\n"
+    "#define FINISH() asm volatile(MARKED(\"wgmma.commit_group.sync.aligned;\") ::: \"memory\")\n"
+    "#define COMPLETE(n) \\\n"
+    "    asm volatile(MARKED(\"wgmma.wait_group.sync.aligned %0;\") :: \"n\"(n) : \"memory\")\n"
+    "#define COLLECT() EACH_8(TAKES)\n"
+    "/* What was put into local memory can be multiplied: wgmma reads it by another path. */\n"
+    "#define PUBLISH() \\\n"
+    "    asm volatile(MARKED(\"fence.proxy.async.shared::cta;\") ::: \"memory\"); \\\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define ADDRESS (uint)(size_t)memory\n";
+
+static const char cvncl_text_wgmma[] =
+    "/* Four elements along k, rounded, to a tile in local memory. */\n"
+    "void put(local char *tile, const int line, const int k, const float4 v)\n"
+    "{\n"
+    "    const int at = line * LINE_BYTES + k * (BF16 ? 2 : 4);\n"
+    "#if BF16\n"
+    "    *(local uint2 *)(tile + SWIZZLED(at)) = (uint2)(pair(v.s0, v.s1), pair(v.s2, v.s3));\n"
+    "#else\n"
+    "    *(local uint4 *)(tile + SWIZZLED(at)) =\n"
+    "        (uint4)(rounded(as_uint(v.s0)), rounded(as_uint(v.s1)), rounded(as_uint(v.s2)),\n"
+    "                rounded(as_uint(v.s3)));\n"
+    "#endif\n"
+    "}\n"
+    "\n"
+    "/* A square of 4 x 4, turned. */\n"
+    "void put_square(local char *tile, const int line, const int k, const float4 *v)\n"
+    "{\n"
+    "    put(tile, line, k, (float4)(v[0].s0, v[1].s0, v[2].s0, v[3].s0));\n"
+    "    put(tile, line + 1, k, (float4)(v[0].s1, v[1].s1, v[2].s1, v[3].s1));\n"
+    "    put(tile, line + 2, k, (float4)(v[0].s2, v[1].s2, v[2].s2, v[3].s2));\n"
+    "    put(tile, line + 3, k, (float4)(v[0].s3, v[1].s3, v[2].s3, v[3].s3));\n"
+    "}\n"
+    "\n"
+    "#define PUT_TILE(tile, v, FAST, T) \\\n"
+    "    EACH(l, QUADS(T)) \\\n"
+    "        if (FAST) put(tile, LINE(FAST, l, T), DEEP(FAST, l, T), v[l]); \\\n"
+    "        else if (l % 4 == 0) put_square(tile, LINE(FAST, l, T), DEEP(FAST, l, T), v + l);\n"
+    "#define PUT(stage) \\\n"
+    "    PUT_TILE(la + (stage) * STAGE_BYTES, fa, FAST_A, TM) \\\n"
+    "    PUT_TILE(lb + (stage) * STAGE_BYTES, fb, FAST_B, TN)\n"
+    "#define LOAD(k0) \\\n"
+    "    EACH(l, QUADS(TM)) { \\\n"
+    "        fa[l] = QUAD_A(spot_a[l], m0 + LINE(FAST_A, l, TM), (k0) + DEEP(FAST_A, l, TM)); \\\n"
+    "        NEXT_A(spot_a[l]); \\\n"
+    "    } \\\n"
+    "    EACH(l, QUADS(TN)) fb[l] = QUAD_B(spot_b[l], (k0) + DEEP(FAST_B, l, TN));\n"
+    "\n"
+    "/* While a tile is multiplied the next one goes to local memory and the one after it to\n"
+    " * registers; STAGES - 1 tiles may be multiplied at a time. Four warps multiply 64 x WN. */\n"
+    "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    local float4 memory[STAGES * STAGE_BYTES / 16] __attribute__((aligned(1024)));\n"
+    "    local char *la = (local char *)memory, *lb = la + TM * LINE_BYTES;\n"
+    "    const int t = get_local_id(0);\n"
+    "    const int wm = t / 128 / IX * 64, wn = t / 128 % IX * WN;\n"
+    "    float sum[1][WN / 8][4];\n"
+    "    float4 fa[QUADS(TM)], fb[QUADS(TN)];\n"
+    "    SPOT spot_a[QUADS(TM)];\n"
+    "    int spot_b[QUADS(TN)], stage = 0;\n"
+    "    SETUP\n"
+    "    int m0 = FIRST_M, n0 = FIRST_N;\n"
+    "    EACH(j, WN / 8) EACH(l, 4) sum[0][j][l] = 0;\n"
+    "    BEGIN();\n"
+    "    EACH(l, QUADS(TM))\n"
+    "        spot_a[l] = SPOT_A(m0 + LINE(FAST_A, l, TM), first + DEEP(FAST_A, l, TM));\n"
+    "    EACH(l, QUADS(TN)) spot_b[l] = SPOT_B(n0 + LINE(FAST_B, l, TN));\n"
+    "    LOAD(first)\n"
+    "    PUT(0)\n"
+    "    LOAD(first + TK)\n"
+    "    PUBLISH();\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
+    "        const uint tile_a = ADDRESS + stage * STAGE_BYTES + wm * LINE_BYTES;\n"
+    "        const uint tile_b = ADDRESS + stage * STAGE_BYTES + (TM + wn) * LINE_BYTES;\n"
+    "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
+    "        FENCE();\n"
+    "        EACH(part, TK / DEPTH)\n"
+    "            MULTIPLY(DESCRIBED(tile_a + part * 32), DESCRIBED(tile_b + part * 32));\n"
+    "        FINISH();\n"
+    "        PUT(stage)\n"
+    "        LOAD(k0 + 2 * TK)\n"
+    "        COMPLETE(STAGES - 2);\n"
+    "        PUBLISH();\n"
+    "    }\n"
+    "    COMPLETE(0);\n"
+    "    COLLECT();\n"
+    "    m0 += wm + t % 128 / 32 * 16 + t % 32 / 4;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+#define CVNCL_MARK "//wgmma:"
+enum { CVNCL_MAX_PTX = 1 << 24 };
+
+/* Names sm_90a where the text has sm_90. Returns what is in the way, or NULL. */
+static const char *cvncl_retarget(char *text)
+{
+    static const char sm_90[] = "\n.target sm_90";
+    const char *version = strstr(text, "\n.version ");
+    char *end = strstr(text, sm_90);
+    if (!version) return "the driver gives no PTX";
+    if (strtol(version + 10, NULL, 10) < 8) return "the driver's PTX is older than 8.0";
+    if (end) end += sizeof sm_90 - 1;
+    if (!end || !strchr(",\n\r ", *end)) return "the driver's PTX is not for sm_90";
+    memmove(end + 1, end, strlen(end) + 1);
+    *end = 'a';
+    return NULL;
+}
+
+/* Takes the marks away; each kind of line has to be there. */
+static const char *cvncl_unmark(char *text)
+{
+    static const char *const lines[] = {
+        CVNCL_MARK ".reg .f32 cvn<", CVNCL_MARK ".reg .pred cvn_add;", CVNCL_MARK "setp.",
+        CVNCL_MARK "mov.f32 cvn", CVNCL_MARK "fence.proxy.async.", CVNCL_MARK "wgmma.fence.",
+        CVNCL_MARK "wgmma.mma_async.", CVNCL_MARK "wgmma.commit_group.",
+        CVNCL_MARK "wgmma.wait_group.", CVNCL_MARK "mov.f32 %"
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (!strstr(text, lines[i])) return "the driver's PTX lacks a marked line";
+    for (char *p = text; (p = strstr(p, CVNCL_MARK)) != NULL;)
+        memset(p, ' ', sizeof CVNCL_MARK - 1);
+    return NULL;
+}
+
+/* The PTX that a program's marks stand for, for CONVNET_FREE; NULL: *why not. */
+static char *cvncl_splice(const void *ptx, size_t size, size_t *length, const char **why)
+{
+    char *text = size > CVNCL_MAX_PTX ? NULL : (char *)CONVNET_MALLOC(size + 2);
+    *why = size > CVNCL_MAX_PTX ? "the driver's PTX is too long" : "memory is out";
+    if (!text) return NULL;
+    while (size && strchr(" \r\n", ((const char *)ptx)[size - 1])) size--;      /* and 0 */
+    memcpy(text, ptx, size);
+    text[size] = 0;
+    *why = strlen(text) == size ? cvncl_retarget(text) : "the driver gives no PTX";
+    if (!*why && text[size] != '}') *why = "the driver's PTX ends early";
+    if (!*why) *why = cvncl_unmark(text);
+    *length = size + 1;
+    if (!*why) return text;
+    CONVNET_FREE(text);
+    return NULL;
+}
+
+/* The program for sm_90a of one that has been built with marks, which goes; NULL: *status. */
+static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
+                                   int32_t *status)
+{
+    const char *why = "the driver gives no PTX";
+    const unsigned char *bytes;
+    size_t size;
+    unsigned char *ptx = cvncl_binary(b, program, &size);
+    char *text = ptx ? cvncl_splice(ptx, size, &size, &why) : NULL;
+    int32_t each;
+    b->api.ReleaseProgram(program);
+    CONVNET_FREE(ptx);
+    program = NULL;
+    *status = -11;              /* CL_BUILD_PROGRAM_FAILURE */
+    if (!text) {
+        b->no_wgmma = why;
+        return NULL;
+    }
+    bytes = (const unsigned char *)text;
+    program = b->api.CreateProgramWithBinary(b->context, 1, &b->device, &size, &bytes, &each,
+                                             status);
+    CONVNET_FREE(text);
+    if (program) *status = b->api.BuildProgram(program, 1, &b->device, options, NULL, NULL);
+    return program;
+}
 
 /* ================================================================================================
  * >>cl-tune   which way is the fastest here
@@ -3209,7 +3612,7 @@ typedef struct cvncl_trial {
 /* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 and bf16. */
 static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind)
 {
-    if (kind != CVNCL_BY_MMA) return 1e-5;
+    if (kind < CVNCL_BY_MMA) return 1e-5;
     return b->precision == CVNCL_TF32 ? 1e-3 : 8e-3;
 }
 
@@ -3401,7 +3804,8 @@ static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const 
     return fmax(fmin(times[0], times[1]), fmin(fmax(times[0], times[1]), times[2]));
 }
 
-/* A kernel on matrix units against the plain one, two products with edges in all axes. */
+/* A kernel on matrix units against the plain one, products with edges in all axes, several groups
+ * for each unit: where groups share a unit, local memory that is read too early shows. */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
 {
     static const cvncl_class shapes[3] = {
@@ -3468,11 +3872,12 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 {
     const cvncl_class small = cvncl_trial_class(b, c);
     const cvncl_built *first = cvncl_choose_built(b, c);
+    const int count = b->tune == CVNCL_TUNE_FULL ? CVNCL_WAYS : CVNCL_STARTS;
     double best = HUGE_VAL;
     cvncl_trial t;
     int found = -1;
     if (!first || !cvncl_begin_trial(b, &small, &t)) return -1;
-    for (int i = -1; i < CVNCL_WAYS; i++) {     /* what goes without tuning, then all */
+    for (int i = -1; i < count; i++) {          /* what goes without tuning, then all */
         const int way = i < 0 ? first->way : i;
         const cvncl_built *built;
         double seconds;
@@ -3614,19 +4019,21 @@ static void cvncl_close_products(cvncl_backend *b)
  *   "Down" makes the small image of the big one, "up" the big one of the small one, and both are
  *   one kernel, a gather: a target position reads one source position a tap, all channels of it.
  *   Where a stride leaves out positions, the target of "up" falls into phases, each with the taps
- *   that reach it: no product by a hole. Weights are put into the order that this reads once for
- *   each step, and when the host has changed parameters: [group, tap, channel of the source,
- *   channel of the target padded to 16], the taps of a phase side by side, and behind all as many
- *   zeros as the source has channels, which stand for positions outside.
+ *   that reach it: no product by a hole. Weights are put into the order that this reads when they
+ *   have changed (a frozen layer's once): [group, tap, channel of the source, channel of the target
+ *   padded to 16], the taps of a phase side by side, and behind all as many zeros as the source has
+ *   channels, which stand for positions outside. Padding that is not zero: "down" and the weights'
+ *   gradient read at folded positions; "up" makes the gradient of the padded image in the work,
+ *   which a second kernel folds back.
  *   The weights' gradient is summed in slices of the batch's positions, [slice, group, tap, channel
  *   of the big image, filter], which a second kernel adds in their order. No atomics anywhere.
  *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
-    " * groups; sizes; source positions from one grid position to the next; target positions.\n"
-    " * Phase: its grid, where it begins in the target, its taps, the first of them. Tap: what it\n"
-    " * adds on three axes, its number in the parameter. */\n"
+    " * groups; sizes; source positions from one grid position to the next; target positions;\n"
+    " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first one.\n"
+    " * Tap: what it adds on three axes, its number in the parameter. */\n"
     "#define X_ALL g[0]\n"
     "#define Y_ALL g[1]\n"
     "#define CI g[2]\n"
@@ -3643,8 +4050,12 @@ static const char cvncl_text_conv_common[] =
     "#define YW g[13]\n"
     "#define X_STEP (g + 14)\n"
     "#define Y_STEP (g + 17)\n"
-    "#define PHASE(p) (g + 20 + 8 * (p))\n"
-    "#define TAP(t) (g + 20 + 8 * PHASES + 4 * (t))\n"
+    "#define PADS g[20]\n"
+    "#define PHASE(p) (g + 21 + 8 * (p))\n"
+    "#define TAP(t) (g + 21 + 8 * PHASES + 4 * (t))\n"
+    "/* Where place i of a padded axis of n reads: mirrored or clamped. */\n"
+    "#define FOLDED(i, n) \\\n"
+    "    (PADS == 1 ? min(max(i, -(i)), 2 * (n) - 2 - max(i, -(i))) : clamp(i, 0, (n) - 1))\n"
     "\n"
     "/* Grid position q of the batch: image, and its place on the three axes. */\n"
     "int4 grid_point(global const int *f, int q)\n"
@@ -3695,9 +4106,17 @@ static const char cvncl_text_conv_common[] =
     "/* The source position of a window by a tap; -1: outside. */\n"
     "int within(global const int *g, int4 window, int4 tap)\n"
     "{\n"
-    "    const int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    int d = window.y + tap.x, h = window.z + tap.y, w = window.w + tap.z;\n"
+    "    int at = window.x + (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
     "    const int inside = ((uint)d < (uint)XD) & ((uint)h < (uint)XH) & ((uint)w < (uint)XW);\n"
-    "    return inside ? window.x + (tap.x * XH + tap.y) * XW + tap.z : -1;\n"
+    "    return inside ? at : -1;\n"
     "}\n"
     "\n"
     "int source_of(global const int *g, int4 p, int4 tap)\n"
@@ -3860,20 +4279,20 @@ static const char cvncl_text_conv_plain[] =
     "void product(PARAMS)\n"
     "{\n"
     "    VECTOR sum[WM];\n"
-    "    int4 at[WM];\n"
+    "    int4 window[WM];\n"
     "    SETUP\n"
     "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
     "    global const float *zeros = w + (size_t)(((GROUPS - group) * TAPS - f[7]) * CI) * PITCH;\n"
     "    w += min(n0, PITCH - WN);\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        sum[i] = (VECTOR)(0);\n"
-    "        at[i] = grid_point(f, m0 + i);\n"
+    "        window[i] = window_of(g, grid_point(f, m0 + i));\n"
     "    }\n"
     "    for (int t = 0; t < f[6]; t++, w += CI * PITCH) {\n"
     "        const int4 tap = vload4(f[7] + t, TAP(0));\n"
     "        global const float *row[WM];\n"
     "        for (int i = 0; i < WM; i++) {\n"
-    "            const int from = m0 + i < M ? source_of(g, at[i], tap) : -1;\n"
+    "            const int from = m0 + i < M ? within(g, window[i], tap) : -1;\n"
     "            row[i] = from < 0 ? zeros : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
@@ -3882,9 +4301,9 @@ static const char cvncl_text_conv_plain[] =
     "        }\n"
     "    }\n"
     "    for (int i = 0; i < WM; i++) {\n"
-    "        global float *to = y + (size_t)target_of(g, f, at[i]) * Y_ALL + n0;\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
+    "        global float *to = TARGET(m0 + i) + n0;\n"
     "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
     "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
@@ -3909,6 +4328,13 @@ static const char cvncl_text_conv_plain_weights[] =
     "    h += tap.y;\n"
     "    w += tap.z;\n"
     "    at += (tap.x * XH + tap.y) * XW + tap.z;\n"
+    "    if (PADS) {\n"
+    "        at -= (d * XH + h) * XW + w;\n"
+    "        d = FOLDED(d, XD);\n"
+    "        h = FOLDED(h, XH);\n"
+    "        w = FOLDED(w, XW);\n"
+    "        at += (d * XH + h) * XW + w;\n"
+    "    }\n"
     "    return select((INTS_WM)(-1), at,\n"
     "                  d >= 0 & d < XD & h >= 0 & h < XH & w >= 0 & w < XW);\n"
     "}\n"
@@ -4000,6 +4426,25 @@ static const char cvncl_text_conv_order[] =
     "    AT(part); AT(dw);\n"
     "    const float sum = sum_of_slices(part, i, n, slices, shared);\n"
     "    if (i < n && get_local_id(0) < WG / LANES) dw[(f * channels + c) * taps + t] += sum;\n"
+    "}\n"
+    "\n"
+    "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
+    " * both; of each axis where the places that each position has in p begin, then those. */\n"
+    "kernel void conv_fold(IN(p), MEM(dx), INTS(g), const int n, const int C, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), c = i % C, row = i / C;\n"
+    "    float sum = 0;\n"
+    "    AT(p); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    const int w = row % g[2], h = row / g[2] % g[1], d = row / g[2] / g[1] % g[0];\n"
+    "    const int image = row / g[2] / g[1] / g[0];\n"
+    "    global const int *fd = g + 6, *fh = fd + g[0] + 1 + g[3], *fw = fh + g[1] + 1 + g[4];\n"
+    "    for (int a = fd[d]; a < fd[d + 1]; a++)\n"
+    "        for (int b = fh[h]; b < fh[h + 1]; b++)\n"
+    "            for (int e = fw[w]; e < fw[w + 1]; e++)\n"
+    "                sum += p[((size_t)((image * g[3] + fd[a]) * g[4] + fh[b]) * g[5] + fw[e]) *\n"
+    "                         C + c];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n";
 
 static const char cvncl_text_depthwise[] =
@@ -4047,7 +4492,7 @@ static const char cvncl_text_depthwise[] =
     "    part[i] = sum;\n"
     "}\n";
 
-/* The texts of a way to multiply, >>cl-gemm and >>cl-mma; how many. */
+/* The texts of a way to multiply, >>cl-gemm, >>cl-mma and >>cl-wgmma; how many. */
 static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
                                 const char **texts)
 {
@@ -4065,7 +4510,17 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
         texts[n++] = cvncl_text_mma_fragment;
         texts[n++] = cvncl_text_mma_conv;
         texts[n++] = cvncl_text_mma;
+        texts[n++] = cvncl_text_mma_store;
+    } else if (kind == CVNCL_BY_WGMMA) {
+        texts[n++] = cvncl_text_wgmma_layout;
+        texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
+        texts[n++] = b->emulate ? cvncl_text_wgmma_plain : cvncl_text_wgmma_ptx;
+        texts[n++] = cvncl_text_tiled_load;
+        texts[n++] = cvncl_text_tiled_conv;
+        texts[n++] = cvncl_text_wgmma;
+        texts[n++] = cvncl_text_mma_store;
     } else if (kind == CVNCL_BY_TILED) {
+        texts[n++] = cvncl_text_tiled_layout;
         texts[n++] = cvncl_text_tiled_load;
         texts[n++] = cvncl_text_tiled_conv;
         texts[n++] = cvncl_text_tiled;
@@ -4082,12 +4537,13 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
 static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
 {
     const cvni_axis *a = c->axis;
-    int step[3], phases = 1;
+    int step[3], phases = 1, ints = 21 + 4 * c->taps;
     for (int i = 0; i < 3; i++) {
-        step[i] = up ? cvni_min(a[i].stride, a[i].big) : 1;
+        step[i] = up ? cvni_axis_phases(&a[i]) : 1;
         phases *= step[i];
     }
-    if (!g) return 20 + 8 * phases + 4 * c->taps;
+    ints += 8 * phases;
+    if (!g) return ints;
     g[0] = up ? c->M : c->C;
     g[1] = up ? c->C : c->M;
     g[2] = up ? c->MG : c->CG;
@@ -4098,50 +4554,88 @@ static int cvncl_conv_places(const cvni_conv *c, int up, int *g)
     g[7] = c->G;
     for (int i = 0; i < 3; i++) {
         g[8 + i] = up ? a[i].small : a[i].big;
-        g[11 + i] = up ? a[i].big : a[i].small;
+        g[11 + i] = up ? a[i].back : a[i].small;
         g[14 + i] = up ? 1 : a[i].stride;
         g[17 + i] = step[i];
     }
+    g[20] = up || !c->d ? CVN_PAD_ZERO : (int)c->d->pad_mode;
     for (int p = 0, slot = 0; p < phases; p++) {
         const int origin[3] = { p / step[2] / step[1], p / step[2] % step[1], p % step[2] };
-        int *f = g + 20 + 8 * p;
+        int *f = g + 21 + 8 * p;
         f[7] = slot;
         for (int i = 0; i < 3; i++) {
-            f[i] = up ? cvni_ceil_div(a[i].big - origin[i], a[i].stride) : a[i].small;
+            f[i] = up ? cvni_ceil_div(a[i].back - origin[i], a[i].stride) : a[i].small;
             f[3 + i] = origin[i];
         }
         for (int t = 0; t < c->taps; t++) {
             int tap[4] = { 0, 0, 0, t };
             int rest = t, hit = 1;
             for (int i = 2; i >= 0; rest /= a[i].kernel, i--) {
-                const int r = rest % a[i].kernel * a[i].dilation - a[i].pad;
+                const int r = rest % a[i].kernel * a[i].dilation - (up ? a[i].offset : a[i].pad);
                 hit = hit && (!up || (origin[i] - r) % a[i].stride == 0);
                 tap[i] = up ? (origin[i] - r) / a[i].stride : r;
             }
-            if (hit) memcpy(g + 20 + 8 * phases + 4 * slot++, tap, sizeof tap);
+            if (hit) memcpy(g + 21 + 8 * phases + 4 * slot++, tap, sizeof tap);
         }
         f[6] = slot - f[7];
     }
-    return 20 + 8 * phases + 4 * c->taps;
+    return ints;
 }
 
-/* Both gathers, "down" first. */
+static void cvncl_sort(const int *key, int step, int count, int in, int from, int *begins,
+                       int *list, int list_step);                       /* >>cl-gather */
+
+/* Which places of the padded image fold back to each position, as conv_fold reads it; behind it
+ * room for the keys. */
+static int cvncl_fold_table(const cvni_conv *c, int *g)
+{
+    int at = 6;
+    int most = 0;
+    for (int i = 0; i < 3; i++) {
+        at += c->axis[i].big + 1 + c->axis[i].back;
+        most = cvni_max(most, c->axis[i].back);
+    }
+    if (!g) return at + most;
+    for (int i = 0, to = 6; i < 3; i++) {
+        const cvni_axis *a = &c->axis[i];
+        for (int p = 0; p < a->back; p++)
+            g[at + p] = cvni_pad_index(p - a->pad, a->big, c->d->pad_mode);
+        g[i] = a->big;
+        g[3 + i] = a->back;
+        cvncl_sort(g + at, 1, a->back, a->big, a->big + 1, g + to, g + to + a->big + 1, 1);
+        to += a->big + 1 + a->back;
+    }
+    return at + most;
+}
+
+/* The gradient of the image is that of a larger one, folded back. */
+static int cvncl_is_padded(const cvni_conv *c) { return c->BH != c->H || c->BW != c->W; }
+
+/* Both gathers, "down" first; the folding where there is some. */
 static int cvncl_conv_table(const cvn_net *net, const cvni_layer *l, int *g)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const int down = cvncl_conv_places(&c, 0, NULL);
     const int both = down + cvncl_conv_places(&c, 1, NULL);
-    if (!g) return both;
-    memset(g, 0, (size_t)both * sizeof *g);
+    const int all = both + (cvncl_is_padded(&c) ? cvncl_fold_table(&c, NULL) : 0);
+    if (!g) return all;
+    memset(g, 0, (size_t)all * sizeof *g);
     cvncl_conv_places(&c, 0, g);
     cvncl_conv_places(&c, 1, g + down);
-    return both;
+    if (all > both) cvncl_fold_table(&c, g + both);
+    return all;
 }
 
 static int cvncl_is_depthwise(const cvni_conv *c) { return c->CG == 1 && c->G > 1; }
 
-/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. */
+/* 1x1 with stride 1: the products of a dense layer, whose rows are the positions. Without local
+ * memory packed weights are faster than those along k. */
 static int cvncl_is_pointwise(const cvni_conv *c) { return c->plain && c->G == 1; }
+
+static int cvncl_reads_parameter(const cvncl_backend *b, const cvni_conv *c, int up)
+{
+    return cvncl_is_pointwise(c) && (b->local || up);
+}
 
 static cvni_dense cvncl_pointwise(const cvni_conv *c)
 {
@@ -4169,7 +4663,10 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
     const size_t sums = cvncl_column_work(b, rows, l->shape.dim[1]);
     const size_t parts = cvni_mul_size((size_t)cvncl_conv_slices(b, &c),
                                        cvni_mul_size((size_t)c.M, (size_t)c.K));
-    return cvni_max_size(sums, cvncl_is_pointwise(&c) ? cvncl_products_work(b, &d) : parts);
+    const size_t padded = cvni_mul_size(cvni_mul_size((size_t)c.N, (size_t)c.C),
+                                        cvni_mul_size((size_t)c.BH, (size_t)c.BW));
+    const size_t image = cvncl_is_padded(&c) ? cvni_max_size(parts, padded) : parts;
+    return cvni_max_size(sums, cvncl_is_pointwise(&c) ? cvncl_products_work(b, &d) : image);
 }
 
 /* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
@@ -4180,19 +4677,11 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     size_t rows;
     if (!cvni_is_conv(l) && !cvni_outputs_second(l)) return 0;
     c = cvni_conv_of(net, l);
-    if (cvncl_is_depthwise(&c) || cvncl_is_pointwise(&c)) return 0;
+    if (cvncl_is_depthwise(&c) || cvncl_reads_parameter(cvncl_of(net), &c, up)) return 0;
     from = up ? c.MG : c.CG;
     to = cvni_ceil_div(up ? c.CG : c.MG, 16) * 16;
     rows = cvni_mul_size(cvni_mul_size((size_t)c.G, (size_t)c.taps), (size_t)from);
     return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
-}
-
-/* The gradient of a padded image would have to be folded back. */
-static int cvncl_conv_can(const cvn_net *net, const cvni_layer *l)
-{
-    const cvni_conv_desc *d = (const cvni_conv_desc *)l->desc;
-    (void)net;
-    return d->pad_mode == CVN_PAD_ZERO;
 }
 
 /* The weights in the order of a gather, made anew where they have changed; `at`: where. */
@@ -4203,8 +4692,8 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
     cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
     const int n = (int)cvncl_packed_floats(net, l, up);
     *at = p->at;
-    if (p->version == d->version && !l->spectral) return CVN_OK;
-    p->version = d->version;
+    if (p->fresh && !l->spectral) return CVN_OK;
+    p->fresh = 1;
     return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
 }
 
@@ -4220,8 +4709,8 @@ static cvncl_class cvncl_pass_class(const cvni_conv *c, int up)
     of.N = up ? c->CG : c->MG;
     for (int i = 0; i < 3; i++) {
         const cvni_axis *a = &c->axis[i];
-        of.M *= up ? cvni_ceil_div(a->big, a->stride) : a->small;
-        phases *= up ? cvni_min(a->stride, a->big) : 1;
+        of.M *= up ? cvni_ceil_div(a->back, a->stride) : a->small;
+        phases *= up ? cvni_axis_phases(a) : 1;
     }
     of.batch = c->G * phases;
     of.taps = cvni_ceil_div(c->taps, phases);
@@ -4243,23 +4732,28 @@ static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *
     return of;
 }
 
+static cvn_result cvncl_need_pass(cvn_net *net, const cvni_layer *l, const cvni_conv *c, int up)
+{
+    const cvni_dense d = cvncl_pointwise(c);
+    const cvncl_class of = cvncl_pass_class(c, up);
+    if (!cvncl_reads_parameter(cvncl_of(net), c, up)) return cvncl_need_class(net, &of);
+    return cvncl_need_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK,
+                            net->params[l->param[0]].offset);
+}
+
 static cvn_result cvncl_need_conv(cvn_net *net, const cvni_layer *l, int train)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const cvni_dense d = cvncl_pointwise(&c);
+    const cvncl_class weights = cvncl_weights_class(cvncl_of(net), &c);
     const int transposed = cvni_outputs_second(l);
-    cvncl_class of = cvncl_pass_class(&c, transposed);
     cvn_result result;
     if (cvncl_is_depthwise(&c)) return CVN_OK;
-    if (cvncl_is_pointwise(&c))
-        return cvncl_need_dense(net, &d, net->params[l->param[0]].offset, train);
-    result = cvncl_need_class(net, &of);
+    result = cvncl_need_pass(net, l, &c, transposed);
+    if (train && result == CVN_OK) result = cvncl_need_pass(net, l, &c, !transposed);
     if (!train || result != CVN_OK) return result;
-    of = cvncl_pass_class(&c, !transposed);
-    result = cvncl_need_class(net, &of);
-    if (result != CVN_OK) return result;
-    of = cvncl_weights_class(cvncl_of(net), &c);
-    return cvncl_need_class(net, &of);
+    return cvncl_is_pointwise(&c) ? cvncl_need_dense(net, &d, CVNCL_GEMM_MN, 0)
+                                  : cvncl_need_class(net, &weights);
 }
 
 /* A convolution that is the product of a class: stride 1, M positions in one image, or batch*K;
@@ -4287,7 +4781,7 @@ static cvni_conv cvncl_trial_conv(const cvncl_class *of)
         a->kernel = i == 0 ? 1 : square * square == c.taps ? square : i == 1 ? 1 : c.taps;
         a->pad = (a->kernel - 1) / 2;
         a->small = i == 0 ? 1 : i == 1 ? positions / width : width;
-        a->big = a->small + a->kernel - 1 - 2 * a->pad;
+        a->big = a->back = a->small + a->kernel - 1 - 2 * a->pad;
     }
     return c;
 }
@@ -4346,11 +4840,11 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     cvn_result result;
     cvncl_clamp(act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
-        const int n = c.N * (up ? c.C * c.H * c.W : c.M * c.OH * c.OW);
+        const int n = c.N * (up ? c.C * c.BH * c.BW : c.M * c.OH * c.OW);
         return cvncl_each(net, CVNCL_DEPTHWISE, n, "pppptiiff", from, w, bias, to, table, n, add,
                           (double)slope, (double)most);
     }
-    if (cvncl_is_pointwise(&c))
+    if (cvncl_reads_parameter(cvncl_of(net), &c, up))
         return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
                                act);
     if (of.M <= 0) return CVN_OK;
@@ -4398,6 +4892,21 @@ static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
                            cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
 }
 
+/* dx (+)= the gradient; that of a padded image goes to the work, and from there folded back. */
+static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, int add)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const int n = c.N * c.C * c.H * c.W, padded = cvncl_is_padded(&c);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
+                      cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
+    const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, l->dy,
+                                              cvni_weights(net, l, 0), NULL,
+                                              padded ? cvncl_work_at(net) : dx, add && !padded,
+                                              NULL);
+    if (!padded || result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_CONV_FOLD, n, "wptiii", 0, dx, table, n, c.C, add);
+}
+
 static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
 {
     const int transposed = ((const cvni_conv_desc *)l->desc)->transposed;
@@ -4415,9 +4924,7 @@ static cvn_result cvncl_conv_backward(cvn_net *net, cvni_layer *l)
                                      (int)(cvni_elements(l->shape) / (size_t)l->shape.dim[1]),
                                      l->shape.dim[1]);
     dx = cvni_gradient_for(x, &add);
-    if (!dx || result != CVN_OK) return result;
-    return cvncl_conv_pass(net, l, !transposed, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
-                           NULL);
+    return dx && result == CVN_OK ? cvncl_conv_dx(net, l, dx, add) : result;
 }
 
 /* ================================================================================================
@@ -5486,7 +5993,8 @@ static const char cvncl_text_operations[] =
     "    }\n"
     "}\n"
     "\n"
-    "/* y = a where the condition q is not 0, else b; g: tables of q with a, of q with b */\n"
+    "/* y = a where the condition q is not 0, else b; g: tables of q with a, and 38 behind of q\n"
+    " * with b */\n"
     "kernel void choose(IN(q), IN(a), IN(b), OUT(y), INTS(g), const int n, const int ny,\n"
     "                   const int nq, const int na, const int nb)\n"
     "{\n"
@@ -5495,7 +6003,7 @@ static const char cvncl_text_operations[] =
     "    if (i >= n) return;\n"
     "    const int s = i / ny, p = i % ny;\n"
     "    y[i] = q[s * nq + place(g, p, 0)] != 0 ? a[s * na + place(g, p, 1)]\n"
-    "                                           : b[s * nb + place(g + 19, p, 1)];\n"
+    "                                           : b[s * nb + place(g + 38, p, 1)];\n"
     "}\n";
 
 static const char cvncl_text_binary[] =
@@ -5626,16 +6134,17 @@ static const char cvncl_text_philox[] =
     "uint word_of(uint4 r, uint k) { return k == 0 ? r.x : k == 1 ? r.y : k == 2 ? r.z : r.w; }\n";
 
 static const char cvncl_text_dropout[] =
-    "/* Elements that share a draw lie `group` together; first: number of the first four draws;\n"
-    " * id, low and high: the counter behind that. */\n"
-    "kernel void dropout(MEM(x), MEM(y), const int n, const int group, const int limit,\n"
-    "                    const float scale, const uint first, const uint id, const uint low,\n"
-    "                    const uint high, const uint k0, const uint k1, const int add)\n"
+    "/* Elements that share a draw lie `group` together in the host's order; x has blocks [S, C].\n"
+    " * first: number of the first four draws; id, low and high: the counter behind that. */\n"
+    "kernel void dropout(MEM(x), MEM(y), const int n, const int C, const int S,\n"
+    "                    const int group, const int limit, const float scale, const uint first,\n"
+    "                    const uint id, const uint low, const uint high, const uint k0,\n"
+    "                    const uint k1, const int add)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const uint draw = i / group;\n"
+    "    const uint draw = turned(i, C, S) / group;\n"
     "    const uint4 r = philox((uint4)(first + draw / 4, id, low, high), k0, k1);\n"
     "    const float v = (int)(word_of(r, draw % 4) >> 8) < limit ? 0 : x[i] * scale;\n"
     "    y[i] = add ? y[i] + v : v;\n"
@@ -5721,10 +6230,36 @@ static int cvncl_broadcast_table(cvn_shape y, cvn_shape a, cvn_shape b, int *tab
     return 19;
 }
 
+/* The axes of an image that lies channels last. */
+static cvn_shape cvncl_last_shape(cvn_shape s)
+{
+    const int C = s.rank > 2 ? s.dim[1] : 1;
+    for (int i = 1; s.rank > 2 && i < s.rank - 1; i++) s.dim[i] = s.dim[i + 1];
+    if (s.rank > 2) s.dim[s.rank - 1] = C;
+    return s;
+}
+
+/* Inputs a and b of a layer in the host's order, then channels last. */
+static int cvncl_pair_table(const cvn_net *net, const cvni_layer *l, int a, int b, int *table)
+{
+    const cvn_shape y = l->shape, x = cvni_in(net, l, a)->shape, z = cvni_in(net, l, b)->shape;
+    cvncl_broadcast_table(y, x, z, table);
+    cvncl_broadcast_table(cvncl_last_shape(y), cvncl_last_shape(x), cvncl_last_shape(z),
+                          table ? table + 19 : NULL);
+    return 38;
+}
+
+/* Where the table of such a pair is; number: of the layer's pairs. */
+static int cvncl_pair_at(const cvn_net *net, const cvni_layer *l, int number)
+{
+    const cvncl_net *d = cvncl_net_of(net);
+    const int id = cvni_id(net, l);
+    return d->table_at[id] + 38 * number + (d->last[id] ? 19 : 0);
+}
+
 static int cvncl_binary_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
-    return cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape,
-                                 table);
+    return cvncl_pair_table(net, l, 0, 1, table);
 }
 
 enum { CVNCL_OPERATIONS = 6 };          /* of the kernels' kinds the first of cvni_operation */
@@ -5748,10 +6283,9 @@ static cvn_result cvncl_binary_forward(cvn_net *net, cvni_layer *l)
     float slope, most;
     cvncl_clamp(cvni_activation(net, l), &slope, &most);
     return cvncl_each(net, CVNCL_BINARY, n, "ppptiiiiiff", a->y, b->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), (int)cvni_sample_elements(a->shape),
-                      (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), (double)slope,
-                      (double)most);
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
+                      (int)cvni_sample_elements(a->shape), (int)cvni_sample_elements(b->shape),
+                      cvncl_binary_kind(l), (double)slope, (double)most);
 }
 
 /* An operand's gradient may lie where dy lies: that of a sum, which is dy. */
@@ -5767,8 +6301,7 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
         float *dx = cvni_gradient_for(x, &add);
         if (!dx || dx == l->dy) continue;
         result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", a->y, b->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                            (int)cvni_sample_elements(l->shape),
+                            cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(a->shape),
                             (int)cvni_sample_elements(b->shape), cvncl_binary_kind(l), side, add);
     }
@@ -5779,9 +6312,8 @@ static cvn_result cvncl_binary_backward(cvn_net *net, cvni_layer *l)
 static int cvncl_where_table(const cvn_net *net, const cvni_layer *l, int *table)
 {
     for (int i = 0; i < 2; i++)
-        cvncl_broadcast_table(l->shape, cvni_in(net, l, 0)->shape, cvni_in(net, l, 1 + i)->shape,
-                              table ? table + 19 * i : NULL);
-    return 38;
+        cvncl_pair_table(net, l, 0, 1 + i, table ? table + 38 * i : NULL);
+    return 76;
 }
 
 static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
@@ -5794,8 +6326,8 @@ static cvn_result cvncl_where_forward(cvn_net *net, cvni_layer *l)
         size[i] = (int)cvni_sample_elements(x[i]->shape);
     }
     return cvncl_each(net, CVNCL_WHERE, n, "pppptiiiii", x[0]->y, x[1]->y, x[2]->y, l->y,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n,
-                      (int)cvni_sample_elements(l->shape), size[0], size[1], size[2]);
+                      cvncl_pair_at(net, l, 0), n, (int)cvni_sample_elements(l->shape), size[0],
+                      size[1], size[2]);
 }
 
 static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
@@ -5809,8 +6341,7 @@ static cvn_result cvncl_where_backward(cvn_net *net, cvni_layer *l)
         float *dx = cvni_gradient_for(x, &add);
         if (!dx) continue;
         result = cvncl_each(net, CVNCL_BINARY_BACK, n, "pppptiiiiiii", q->y, x->y, l->dy, dx,
-                            cvncl_net_of(net)->table_at[cvni_id(net, l)] + 19 * i, n,
-                            (int)cvni_sample_elements(l->shape),
+                            cvncl_pair_at(net, l, i), n, (int)cvni_sample_elements(l->shape),
                             (int)cvni_sample_elements(q->shape),
                             (int)cvni_sample_elements(x->shape),
                             CVNCL_OPERATIONS + (int)(i ? CVNI_LEFT : CVNI_TAKEN), 1, add);
@@ -5855,12 +6386,13 @@ static cvncl_key cvncl_key_of(const cvn_net *net, int id)
     return k;
 }
 
-/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`. */
+/* y (+)= x*mask/(1 - p); `group` elements share a draw, the first draws have number `first`; o: the
+ * order of both. */
 static cvn_result cvncl_drop(cvn_net *net, const cvni_layer *l, float p, int group, unsigned first,
-                             const float *in, float *out, int n, int add)
+                             const float *in, float *out, int n, cvncl_order o, int add)
 {
     const cvncl_key k = cvncl_key_of(net, cvni_id(net, l));
-    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiifuuuuuui", in, out, n, group,
+    return cvncl_each(net, CVNCL_DROPOUT, n, "ppiiiiifuuuuuui", in, out, n, o.C, o.S, group,
                       (int)ceilf(p * 16777216.0f), (double)(1 / (1 - p)), first, k.id, k.low,
                       k.high, k.k0, k.k1, add);
 }
@@ -5871,7 +6403,7 @@ static cvn_result cvncl_dropout_run(cvn_net *net, cvni_layer *l, const float *in
     const int n = (int)cvni_elements(l->shape);
     if (!net->training) return cvncl_copy(net, in, out, n, add, 1);
     return cvncl_drop(net, l, ((const cvni_dropout_desc *)l->desc)->p, (int)cvni_dropout_group(l),
-                      0, in, out, n, add);
+                      0, in, out, n, cvncl_net_of(net)->order[cvni_id(net, l)], add);
 }
 
 static cvn_result cvncl_dropout_forward(cvn_net *net, cvni_layer *l)
@@ -6334,10 +6866,15 @@ static const char cvncl_text_attention[] =
     "    const int t = get_local_id(0);\n"
     "    part[t] = x;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#if CPU\n"
+    "    if (t == 0) for (int i = 1; i < WG; i++) part[0] = fmax(part[0], part[i]);\n"
+    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "#else\n"
     "    for (int n = WG / 2; n > 0; n /= 2) {\n"
     "        if (t < n) part[t] = fmax(part[t], part[t + n]);\n"
     "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    }\n"
+    "#endif\n"
     "    x = part[0];\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    return x;\n"
@@ -7018,10 +7555,11 @@ static cvn_result cvncl_rnn_run(cvn_net *net, cvni_layer *l, int layer, int dir)
 static cvn_result cvncl_rnn_drop(cvn_net *net, const cvni_layer *l, const cvni_rnn *r, int layer,
                                  const float *in, float *out)
 {
+    const cvncl_order plain = { 1, 1 };
     const int n = (int)cvni_elements(l->shape);
     if (!net->training || !(r->desc->d.dropout > 0)) return CVN_OK;
     return cvncl_drop(net, l, r->desc->d.dropout, 1, (unsigned)layer * (((unsigned)n + 3) / 4), in,
-                      out, n, 0);
+                      out, n, plain, 0);
 }
 
 static cvn_result cvncl_rnn_set_state(cvn_net *net, const cvni_layer *l, const cvni_rnn *r,
@@ -7682,6 +8220,95 @@ static const char cvncl_text_places[] =
     "    dx[i] = add ? dx[i] + g : g;\n"
     "}\n";
 
+static const char cvncl_text_nms[] =
+    "/* Places of maxima in their planes as numbers that count through the sample; by columns: H\n"
+    " * below each other */\n"
+    "kernel void places(INTS(index), OUT(y), const int n, const int outs, const int planes,\n"
+    "                   const int H, const int W, const int by_columns)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(index); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    const int p = index[i];\n"
+    "    y[i] = i / outs % planes * (H * W) + (by_columns ? p % W * H + p / W : p);\n"
+    "}\n"
+    "\n"
+    "/* Do two boxes cover each other by more than iou? */\n"
+    "int covers(global const float *a, global const float *b, int centers, float iou)\n"
+    "{\n"
+    "    float both = 1, one = 1, other = 1;\n"
+    "    for (int i = 0; i < 2; i++) {\n"
+    "        const float a0 = centers ? a[i] - a[i + 2] / 2 : fmin(a[i], a[i + 2]);\n"
+    "        const float a1 = centers ? a[i] + a[i + 2] / 2 : fmax(a[i], a[i + 2]);\n"
+    "        const float b0 = centers ? b[i] - b[i + 2] / 2 : fmin(b[i], b[i + 2]);\n"
+    "        const float b1 = centers ? b[i] + b[i + 2] / 2 : fmax(b[i], b[i + 2]);\n"
+    "        both *= fmax(fmin(a1, b1) - fmax(a0, b0), 0.0f);\n"
+    "        one *= a1 - a0;\n"
+    "        other *= b1 - b0;\n"
+    "    }\n"
+    "    return both > 0 ? both > iou * (one + other - both) : 0 > iou;\n"
+    "}\n"
+    "\n"
+    "/* work: [tasks, most] boxes that are kept, [tasks] how many, [tasks, S] those that are out.\n"
+    " * A group a class of an image; of all that are left the best one is kept, and puts out those\n"
+    " * that cover it. Each item looks after its own boxes. */\n"
+    "kernel void nms(IN(boxes), IN(scores), global int *work, const ulong work_at,\n"
+    "                const int tasks, const int S, const int classes, const int most,\n"
+    "                const int centers, const float least, const float iou)\n"
+    "{\n"
+    "    local float top[WG];\n"
+    "    local int number[WG];\n"
+    "    const int task = get_group_id(0), t = get_local_id(0);\n"
+    "    int best = 0, count = 0;\n"
+    "    AT(boxes); AT(scores); AT(work);\n"
+    "    global int *kept = work + task * most, *out = work + tasks * (most + 1) + task * S;\n"
+    "    boxes += (size_t)(task / classes) * S * 4;\n"
+    "    scores += (size_t)task * S;\n"
+    "    for (int s = t; s < S; s += WG) out[s] = !(scores[s] > least);\n"
+    "    while (best >= 0 && count < most) {\n"
+    "        best = -1;\n"
+    "        for (int s = t; s < S; s += WG)\n"
+    "            if (!out[s] && (best < 0 || scores[s] > scores[best])) best = s;\n"
+    "        number[t] = best;\n"
+    "        top[t] = best < 0 ? -INFINITY : scores[best];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        for (int n = WG / 2; n > 0; n /= 2) {\n"
+    "            const int o = t + n, other = t < n ? number[o] : -1, own = number[t];\n"
+    "            if (other >= 0 && (own < 0 || top[o] > top[t] ||\n"
+    "                               (top[o] == top[t] && other < own))) {\n"
+    "                number[t] = other;\n"
+    "                top[t] = top[o];\n"
+    "            }\n"
+    "            barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        }\n"
+    "        best = number[0];\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        if (best >= 0 && t == 0) kept[count] = best;\n"
+    "        if (best >= 0) count++;\n"
+    "        for (int s = t; best >= 0 && s < S; s += WG)\n"
+    "            if (s == best || covers(boxes + 4 * s, boxes + 4 * best, centers, iou))\n"
+    "                out[s] = 1;\n"
+    "    }\n"
+    "    if (t == 0) work[tasks * most + task] = count;\n"
+    "}\n"
+    "\n"
+    "/* y [N, rows, 3]: image, class, box of those that are kept, then -1; each: tasks of a\n"
+    " * sample */\n"
+    "kernel void nms_rows(INTS(work), OUT(y), const int n, const int rows, const int each,\n"
+    "                     const int classes, const int images, const int most)\n"
+    "{\n"
+    "    const int i = get_global_id(0), first = i / rows * each;\n"
+    "    int row = i % rows, task = first;\n"
+    "    AT(work); AT(y);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *counts = work + n / rows * each * most;\n"
+    "    while (task < first + each && row >= counts[task]) row -= counts[task++];\n"
+    "    const int found = task < first + each;\n"
+    "    y[3 * i] = found ? task / classes % images : -1;\n"
+    "    y[3 * i + 1] = found ? task % classes : -1;\n"
+    "    y[3 * i + 2] = found ? work[task * most + row] : -1;\n"
+    "}\n";
+
 static const char cvncl_text_roi[] =
     "/* Weights of the cells of an axis of a box (convnet.h, >>roi): [cells, n], then the first\n"
     " * and the last + 1 of those that are not 0, [cells, 2]; an item a cell. A box has the table\n"
@@ -7858,37 +8485,57 @@ static const char cvncl_text_grid[] =
     "#define TAPS(p) (p.taps * p.taps * (axes == 3 ? p.taps : 1))\n";
 
 static const char cvncl_text_grid_sample[] =
-    "kernel void grid_sample(IN(x), OUT(y), GRID_PARAMS)\n"
+    "/* table [tap][place, weight][n points], for all channels; place -1: nowhere, of weight 0,\n"
+    " * or NAN of a point that is lost */\n"
+    "kernel void grid_taps(global int *table, const ulong table_at, GRID_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / points / C, at = i % points;\n"
-    "    AT(x); AT(y); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    float weight;\n"
+    "    AT(table); AT(grid);\n"
     "    if (i >= n) return;\n"
-    "    const point p = GRID_POINT(s * points + at);\n"
-    "    float sum = p.lost ? NAN : 0, weight;\n"
+    "    const point p = GRID_POINT(i);\n"
+    "    for (int k = 0; k < TAPS(p); k++) {\n"
+    "        const int place = p.lost ? -1 : tap(&p, axes, k, -1, &weight);\n"
+    "        table[(size_t)2 * k * n + i] = place;\n"
+    "        table[(size_t)(2 * k + 1) * n + i] = as_int(place >= 0 ? weight : p.lost ? NAN : 0);\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "/* all: points of the batch */\n"
+    "#define TABLE_PARAMS \\\n"
+    "    INTS(table), const int n, const int C, const int plane, const int points, \\\n"
+    "    const int all, const int taps\n"
+    "kernel void grid_sample(IN(x), OUT(y), TABLE_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(x); AT(y); AT(table);\n"
+    "    if (i >= n) return;\n"
+    "    const int t = i / points / C * points + i % points;\n"
+    "    float sum = 0;\n"
     "    x += (size_t)(i / points) * plane;\n"
-    "    for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "        const int place = tap(&p, axes, k, -1, &weight);\n"
-    "        if (place >= 0) sum += weight * x[place];\n"
+    "    for (int k = 0; k < taps; k++) {\n"
+    "        const size_t at = 2 * (size_t)k * all + t;\n"
+    "        const int place = table[at];\n"
+    "        const float weight = as_float(table[at + all]), v = x[max(place, 0)];\n"
+    "        sum += place < 0 ? weight : weight * v;\n"
     "    }\n"
     "    y[i] = sum;\n"
     "}\n"
     "\n"
     "/* an item a plane of x, of which there are n, point after point */\n"
-    "kernel void grid_back(IN(dy), MEM(dx), GRID_PARAMS)\n"
+    "kernel void grid_back(IN(dy), MEM(dx), TABLE_PARAMS)\n"
     "{\n"
-    "    const int i = get_global_id(0), s = i / C;\n"
-    "    AT(dy); AT(dx); AT(grid);\n"
+    "    const int i = get_global_id(0);\n"
+    "    AT(dy); AT(dx); AT(table);\n"
     "    if (i >= n) return;\n"
     "    dx += (size_t)i * plane;\n"
     "    dy += (size_t)i * points;\n"
-    "    for (int t = 0; t < points; t++) {\n"
-    "        const point p = GRID_POINT(s * points + t);\n"
-    "        float weight;\n"
-    "        for (int k = 0; !p.lost && k < TAPS(p); k++) {\n"
-    "            const int place = tap(&p, axes, k, -1, &weight);\n"
-    "            if (place >= 0) dx[place] += weight * dy[t];\n"
+    "    table += i / C * points;\n"
+    "    for (int t = 0; t < points; t++)\n"
+    "        for (int k = 0; k < taps; k++) {\n"
+    "            const size_t at = 2 * (size_t)k * all + t;\n"
+    "            if (table[at] >= 0) dx[table[at]] += as_float(table[at + all]) * dy[t];\n"
     "        }\n"
-    "    }\n"
     "}\n"
     "\n"
     "/* an item a point, of which there are n */\n"
@@ -8269,6 +8916,52 @@ static cvn_result cvncl_as_labels_forward(cvn_net *net, cvni_layer *l)
 }
 #endif
 
+#ifndef CONVNET_NO_ONNX
+static cvn_result cvncl_places_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_layer *index = cvni_in(net, l, 0);
+    const cvn_shape x = cvni_in(net, index, 0)->shape;
+    const int n = (int)cvni_elements(l->shape);
+    return cvncl_each(net, CVNCL_PLACES, n, "ppiiiiii", index->y, l->y, n,
+                      n / (x.dim[0] * x.dim[1]), l->samples * x.dim[1],
+                      x.rank == 3 ? 1 : x.dim[2], x.dim[x.rank - 1],
+                      ((const cvni_places_desc *)l->desc)->by_columns);
+}
+#endif
+
+/* ---- boxes that cover no better one ---- */
+
+/* Classes of all images, in each of which boxes are chosen. */
+static int cvncl_nms_tasks(const cvn_net *net, const cvni_layer *l)
+{
+    const cvn_shape scores = cvni_in(net, l, 1)->shape;
+    return (int)(cvni_elements(scores) / (size_t)scores.dim[scores.rank - 1]);
+}
+
+static size_t cvncl_nms_work(cvn_net *net, const cvni_layer *l)
+{
+    const size_t most = (size_t)((const cvni_nms_desc *)l->desc)->most;
+    return cvni_add_size(cvni_mul_size((size_t)cvncl_nms_tasks(net, l), most + 1),
+                         cvni_elements(cvni_in(net, l, 1)->shape));
+}
+
+static cvn_result cvncl_nms_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_nms_desc *d = (const cvni_nms_desc *)l->desc;
+    const cvni_layer *boxes = cvni_in(net, l, 0);
+    const cvni_layer *scores = cvni_in(net, l, 1);
+    const cvn_shape s = scores->shape;
+    const int tasks = cvncl_nms_tasks(net, l), rows = l->shape.dim[1];
+    const int classes = s.dim[s.rank - 2];
+    const cvn_result result = cvncl_groups(net, CVNCL_NMS, tasks, "ppwiiiiiff", boxes->y,
+                                           scores->y, 0, tasks, s.dim[s.rank - 1], classes,
+                                           d->most, d->d.centers, (double)d->d.score,
+                                           (double)d->d.iou);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_NMS_ROWS, s.dim[0] * rows, "wpiiiiii", 0, l->y, s.dim[0] * rows,
+                      rows, tasks / s.dim[0], classes, s.rank == 4 ? s.dim[1] : 1, d->most);
+}
+
 /* ---- max unpooling, local response ---- */
 
 static cvn_result cvncl_unpool_forward(cvn_net *net, cvni_layer *l)
@@ -8389,12 +9082,36 @@ static int cvncl_grid_pad(const cvni_grid_desc *d)
     return d->pad_mode == CVN_PAD_ZERO ? 0 : d->pad_mode == CVN_PAD_REFLECT ? 1 : 2;
 }
 
-static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+static int cvncl_grid_taps(const cvni_grid_job *j)
+{
+    const int each = j->d->mode == CVN_NEAREST ? 1 : j->d->mode == CVN_LINEAR ? 2 : 4;
+    return each * each * (j->axes == 3 ? each : 1);
+}
+
+static size_t cvncl_grid_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_grid_job j = cvni_grid_job_of(net, (cvni_layer *)l);
+    return cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
+                         cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+}
+
+/* The table, then the kernel that reads it: n items, tensors `from` and `to`. */
+static cvn_result cvncl_grid_run(cvn_net *net, cvni_layer *l, int kernel, const float *from,
+                                 float *to, int n)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, l);
-    const int n = (int)cvni_elements(l->shape);
-    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "pp" CVNCL_GRID, j.x, j.y,
-                      CVNCL_GRID_ARGUMENTS(j, n));
+    const int all = l->shape.dim[0] * (int)j.points;
+    const cvn_result result = cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0,
+                                         CVNCL_GRID_ARGUMENTS(j, all));
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, kernel, n, "ppwiiiiii", from, to, 0, n, j.C, (int)j.plane,
+                      (int)j.points, all, cvncl_grid_taps(&j));
+}
+
+static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
+{
+    return cvncl_grid_run(net, l, CVNCL_GRID_SAMPLE, cvni_in(net, l, 0)->y, l->y,
+                          (int)cvni_elements(l->shape));
 }
 
 static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
@@ -8408,8 +9125,7 @@ static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
     cvn_result result = CVN_OK;
     if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
     if (d && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_GRID_BACK, planes, "pp" CVNCL_GRID, j.dy, d,
-                            CVNCL_GRID_ARGUMENTS(j, planes));
+        result = cvncl_grid_run(net, l, CVNCL_GRID_BACK, l->dy, d, planes);
     d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
     if (!d) return result;
     return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
@@ -9459,6 +10175,254 @@ static cvn_result cvncl_ctc_backward(cvn_net *net, cvni_layer *l)
                       j.d->zero_infinity, add);
 }
 
+/* ---- heads of detectors: convnet.h, >>yolo-loss ---- */
+
+static const char cvncl_text_yolo[] =
+    "/* g: heads, classes, boxes of a sample; sides of the image, `ignore`, the factors of box,\n"
+    " * object, no_object, classes. A head: rows, columns, anchors, its first box; softmax; where\n"
+    " * its anchors are, in pixels; scale_x_y, pixels a cell. */\n"
+    "#define HEADS g[0]\n"
+    "#define CLASSES g[1]\n"
+    "#define BOXES g[2]\n"
+    "#define VALUE(i) as_float(g[i])\n"
+    "#define HEAD(h) (g + 10 + 9 * (h))\n"
+    "#define ANCHOR(f, a, axis) VALUE(f[5] + 2 * (a) + (axis))\n"
+    "\n"
+    "/* The box of a sample that each truth [n, 5] belongs to; -1: it is none. */\n"
+    "kernel void yolo_home(IN(truth), global int *home, const ulong home_at, INTS(g),\n"
+    "                      const int n)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int at = -1;\n"
+    "    float best = -1;\n"
+    "    AT(truth); AT(home); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const float *v = truth + 5 * i;\n"
+    "    const float w = v[3] * VALUE(3), h = v[4] * VALUE(4);\n"
+    "    for (int k = 0; v[0] >= 0 && k < HEADS; k++) {\n"
+    "        global const int *f = HEAD(k);\n"
+    "        const int column = min((int)(v[1] * f[1]), f[1] - 1);\n"
+    "        const int row = min((int)(v[2] * f[0]), f[0] - 1);\n"
+    "        for (int a = 0; a < f[2]; a++) {\n"
+    "            const float aw = ANCHOR(f, a, 0), ah = ANCHOR(f, a, 1);\n"
+    "            const float both = fmin(w, aw) * fmin(h, ah);\n"
+    "            const float fit = both / (w * h + aw * ah - both);\n"
+    "            if (fit <= best) continue;\n"
+    "            best = fit;\n"
+    "            at = f[3] + (a * f[0] + row) * f[1] + column;\n"
+    "        }\n"
+    "    }\n"
+    "    home[i] = at;\n"
+    "}\n"
+    "\n"
+    "/* A box of head f: its anchor, cell and tx, the other values `step` apart; its truth, or 0;\n"
+    " * of a softmax over its classes the largest and the sum. */\n"
+    "typedef struct {\n"
+    "    global const int *f;\n"
+    "    global const float *x, *v;\n"
+    "    int anchor, row, column, step;\n"
+    "    float top, sum;\n"
+    "} spot;\n"
+    "\n"
+    "/* box b of sample s in head f; mark: number of its truth, from 1; soft: with top and sum */\n"
+    "spot spot_of(global const int *g, global const int *f, global const float *x,\n"
+    "             global const float *truth, int s, int b, int mark, int soft)\n"
+    "{\n"
+    "    const int cells = f[0] * f[1], cell = b % cells;\n"
+    "    spot p = { f, x, mark > 0 ? truth + 5 * (mark - 1) : 0, b / cells, cell / f[1],\n"
+    "               cell % f[1], cells, 0, 0 };\n"
+    "    p.x += (size_t)(s * f[2] + p.anchor) * (5 + CLASSES) * cells + cell;\n"
+    "    if (!f[4] || !soft) return p;\n"
+    "    p.top = p.x[5 * cells];\n"
+    "    for (int k = 1; k < CLASSES; k++) p.top = fmax(p.top, p.x[(5 + k) * cells]);\n"
+    "    for (int k = 0; k < CLASSES; k++) p.sum += exp(p.x[(5 + k) * cells] - p.top);\n"
+    "    return p;\n"
+    "}\n"
+    "\n"
+    "float2 logistic(float z, float target, float factor)\n"
+    "{\n"
+    "    return factor * (float2)(fmax(z, 0.0f) - z * target + log1p(exp(-fabs(z))),\n"
+    "                             1 / (1 + exp(-z)) - target);\n"
+    "}\n"
+    "\n"
+    "/* Value and slope of the term of tx, ty, tw, th, to or class k - 5. */\n"
+    "float2 yolo_term(global const int *g, const spot *p, int k)\n"
+    "{\n"
+    "    const float z = p->x[k * p->step];\n"
+    "    global const float *v = p->v;\n"
+    "    if (k == 4) return logistic(z, v ? 1 : 0, VALUE(v ? 7 : 8));\n"
+    "    if (k > 4) {\n"
+    "        const float is = k - 5 == (int)v[0] ? 1 : 0;\n"
+    "        if (!p->f[4]) return logistic(z, is, VALUE(9));\n"
+    "        return VALUE(9) * (float2)(is * (log(p->sum) + p->top - z),\n"
+    "                                   exp(z - p->top) / p->sum - is);\n"
+    "    }\n"
+    "    const float factor = VALUE(6) * (2 - v[3] * v[4]);\n"
+    "    if (k < 2) {\n"
+    "        const float scale = as_float(p->f[6]);\n"
+    "        const float offset = k ? fma(v[2], (float)p->f[0], -(float)p->row)\n"
+    "                               : fma(v[1], (float)p->f[1], -(float)p->column);\n"
+    "        return logistic(z, clamp((offset + (scale - 1) / 2) / scale, 0.0f, 1.0f), factor);\n"
+    "    }\n"
+    "    const float d = z - log(v[1 + k] * VALUE(1 + k) / ANCHOR(p->f, p->anchor, k - 2));\n"
+    "    return factor * (float2)(d * d / 2, d);\n"
+    "}\n";
+
+static const char cvncl_text_yolo_loss[] =
+    "/* Does what the net says of a box cover a truth by more than `ignore`? */\n"
+    "int yolo_covers(global const int *g, const spot *p, global const float *truth, int truths)\n"
+    "{\n"
+    "    const float k = as_float(p->f[6]);\n"
+    "    float side[2], at[2];\n"
+    "    for (int a = 0; a < 2; a++) {\n"
+    "        const float z = 1 / (1 + exp(-p->x[a * p->step])) * k - (k - 1) / 2;\n"
+    "        at[a] = ((a ? p->row : p->column) + z) * as_float(p->f[7 + a]);\n"
+    "        side[a] = exp(p->x[(2 + a) * p->step]) * ANCHOR(p->f, p->anchor, a);\n"
+    "    }\n"
+    "    for (global const float *v = truth; v < truth + 5 * truths; v += 5) {\n"
+    "        float both[2];\n"
+    "        if (!(v[0] >= 0)) continue;\n"
+    "        for (int a = 0; a < 2; a++) {\n"
+    "            const float t = v[1 + a] * VALUE(3 + a), s = v[3 + a] * VALUE(3 + a);\n"
+    "            both[a] = fmin(at[a] + side[a] / 2, t + s / 2) -\n"
+    "                      fmax(at[a] - side[a] / 2, t - s / 2);\n"
+    "        }\n"
+    "        const float I = both[0] > 0 && both[1] > 0 ? both[0] * both[1] : 0;\n"
+    "        const float own = v[3] * VALUE(3) * (v[4] * VALUE(4));\n"
+    "        if (I > VALUE(5) * (side[0] * side[1] + own - I)) return 1;\n"
+    "    }\n"
+    "    return 0;\n"
+    "}\n"
+    "\n"
+    "/* marks and part [samples, boxes]: what each box of head h is to be (convnet.h,\n"
+    " * >>yolo-loss) and its loss; each: entries of x a sample weight */\n"
+    "#define YOLO_PARAMS \\\n"
+    "    INTS(g), const int n, const int h, const int truths, const int each\n"
+    "kernel void yolo_loss(IN(x), IN(truth), INTS(home), IN(samples), OUT(part),\n"
+    "                      global int *marks, const ulong marks_at, YOLO_PARAMS)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    int mark = 0;\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(home); AT(samples); AT(part); AT(marks); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int own = f[0] * f[1] * f[2], s = i / own, b = i % own;\n"
+    "    const int at = s * BOXES + f[3] + b;\n"
+    "    truth += 5 * s * truths;\n"
+    "    for (int t = 0; t < truths; t++) if (home[s * truths + t] == f[3] + b) mark = t + 1;\n"
+    "    const spot p = spot_of(g, f, x, truth, s, b, mark, mark);\n"
+    "    if (!mark && yolo_covers(g, &p, truth, truths)) mark = -1;\n"
+    "    if (mark >= 0) sum = yolo_term(g, &p, 4).x;\n"
+    "    for (int k = 0; mark > 0 && k < 5 + CLASSES; k++)\n"
+    "        if (k != 4) sum += yolo_term(g, &p, k).x;\n"
+    "    marks[at] = mark;\n"
+    "    part[at] = sum * (HAS(samples) ? samples[s / each] : 1);\n"
+    "}\n"
+    "\n"
+    "/* an item each value of head h; N: samples of the batch */\n"
+    "kernel void yolo_back(IN(x), IN(truth), INTS(marks), IN(samples), IN(dy), MEM(dx),\n"
+    "                      YOLO_PARAMS, const int N, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0);\n"
+    "    float sum = 0;\n"
+    "    AT(x); AT(truth); AT(marks); AT(samples); AT(dy); AT(dx); AT(g);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *f = HEAD(h);\n"
+    "    const int cells = f[0] * f[1], k = i / cells % (5 + CLASSES);\n"
+    "    const int box = i / cells / (5 + CLASSES), s = box / f[2];\n"
+    "    const int b = box % f[2] * cells + i % cells, mark = marks[s * BOXES + f[3] + b];\n"
+    "    if (mark > 0 || (mark == 0 && k == 4)) {\n"
+    "        const spot p = spot_of(g, f, x, truth + 5 * s * truths, s, b, mark, k > 4);\n"
+    "        sum = dy[0] / N * (HAS(samples) ? samples[s / each] : 1) * yolo_term(g, &p, k).y;\n"
+    "    }\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
+    "}\n";
+
+static int cvncl_yolo_can(const cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_loss *d = (const cvni_yolo_loss *)l->desc;
+    return (cvni_in(net, l, d->heads)->op->flags & CVNI_SOURCE) != 0;   /* the host checks it */
+}
+
+static void cvncl_put_float(int *table, float value) { memcpy(table, &value, sizeof value); }
+
+static int cvncl_yolo_table(const cvn_net *net, const cvni_layer *l, int *g)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of((cvn_net *)net, (cvni_layer *)l);
+    const cvn_yolo_loss_desc *d = &j.d->d;
+    const float values[7] = { j.width, j.height, d->ignore, d->box, d->object, d->no_object,
+                              d->classes };
+    int at = 10 + 9 * j.d->heads;
+    for (int i = 0; g && i < 7; i++) cvncl_put_float(g + 3 + i, values[i]);
+    if (g) {
+        g[0] = j.d->heads;
+        g[1] = j.grid[0].d->classes;
+        g[2] = (int)j.boxes;
+    }
+    for (int h = 0; h < j.d->heads; h++) {
+        const cvni_yolo_grid *k = &j.grid[h];
+        const int head[6] = { k->H, k->W, k->d->boxes, (int)k->first, k->d->softmax, at };
+        for (int a = 0; g && a < 2 * k->d->boxes; a++)
+            cvncl_put_float(g + at + a, cvni_yolo_anchor(k, a / 2, a % 2));
+        at += 2 * k->d->boxes;
+        if (!g) continue;
+        memcpy(g + 10 + 9 * h, head, sizeof head);
+        cvncl_put_float(g + 10 + 9 * h + 6, k->d->scale_x_y);
+        cvncl_put_float(g + 10 + 9 * h + 7, k->sx);
+        cvncl_put_float(g + 10 + 9 * h + 8, k->sy);
+    }
+    return at;
+}
+
+/* The losses of the boxes, then the homes of the truths. */
+static size_t cvncl_yolo_work(cvn_net *net, const cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, (cvni_layer *)l);
+    const size_t samples = (size_t)j.grid[0].x->shape.dim[0];
+    return cvni_mul_size(samples, (size_t)j.boxes + (size_t)j.truths);
+}
+
+static cvn_result cvncl_yolo_forward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    cvni_layer *truth = cvni_in(net, l, j.d->heads);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    const int N = j.grid[0].x->shape.dim[0], all = N * (int)j.boxes;
+    cvn_result result = cvni_fetch(net, truth);
+    for (int n = 0; n < N && result == CVN_OK; n++) result = cvni_yolo_check(&j, n);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_YOLO_HOME, N * j.truths, "pwti", truth->y, all, table,
+                            N * j.truths);
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        const int n = N * j.grid[h].d->boxes * (int)j.grid[h].cells;
+        result = cvncl_each(net, CVNCL_YOLO_LOSS, n, "ppwpwptiiii", j.grid[h].x->y, truth->y, all,
+                            cvncl_sample_weights(net), 0, l->saved, table, n, h, j.truths,
+                            j.grid[0].x->samples);
+    }
+    if (result != CVN_OK) return result;
+    return cvncl_groups(net, CVNCL_LOSS_MEAN, 1, "wppiif", 0, l->y, NULL, all, 1, (double)N);
+}
+
+static cvn_result cvncl_yolo_backward(cvn_net *net, cvni_layer *l)
+{
+    const cvni_yolo_job j = cvni_yolo_job_of(net, l);
+    const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)];
+    cvn_result result = CVN_OK;
+    for (int h = 0; h < j.d->heads && result == CVN_OK; h++) {
+        cvni_layer *x = cvni_in(net, l, h);
+        const int n = (int)cvni_elements(x->shape);
+        int add;
+        float *dx = cvni_gradient_for(x, &add);
+        if (!dx) continue;
+        result = cvncl_each(net, CVNCL_YOLO_BACK, n, "pppppptiiiiii", x->y,
+                            cvni_in(net, l, j.d->heads)->y, l->saved, cvncl_sample_weights(net),
+                            l->dy, dx, table, n, h, j.truths, j.grid[0].x->samples,
+                            x->shape.dim[0], add);
+    }
+    return result;
+}
+
 /* ================================================================================================
  * >>cl-optim   clipping, one step of an optimizer, averages
  * ============================================================================================== */
@@ -9648,7 +10612,7 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
     double momentum = (double)o->momentum;
     double dampening = 0;
     int flag = o->amsgrad;
-    cvncl_net_of(net)->version++;
+    cvncl_changed(net, (size_t)((unsigned char *)u->w - net->arena), u->count * sizeof(float));
     if (o->kind == CVN_LAMB) return cvncl_lamb(net, u);
     if (o->kind == CVN_SGD) {           /* v begins as the gradient */
         c1 = momentum;
@@ -10316,7 +11280,7 @@ struct cvncl_row {
 };
 
 #define CVNCL_CONV_ROW(i) { &cvni_op_conv[i], CVNCL_PROGRAM_CONV, cvncl_conv_forward, \
-                            cvncl_conv_backward, cvncl_conv_can, cvncl_conv_table, cvncl_conv_work }
+                            cvncl_conv_backward, NULL, cvncl_conv_table, cvncl_conv_work }
 #define CVNCL_POOL_ROW(op, kind) { &cvni_op_##op, CVNCL_PROGRAM_POOL, cvncl_##kind##_forward, \
                                    cvncl_##kind##_backward, NULL, cvncl_pool_table, NULL }
 #define CVNCL_MAP_ROW(op) { &cvni_op_##op, CVNCL_PROGRAM_MAP, cvncl_map_forward, \
@@ -10432,6 +11396,8 @@ static const cvncl_row cvncl_rows[] = {
     CVNCL_ROW(l2_penalty, LOSS, penalty, penalty, NULL, cvncl_penalty_work),
     CVNCL_ROW(orthogonality, LOSSES, orthogonality, orthogonality, NULL, cvncl_orthogonality_work),
     CVNCL_ROW(ctc_loss, LOSSES, ctc, ctc, NULL, cvncl_ctc_work),
+    { &cvni_op_yolo_loss, CVNCL_PROGRAM_LOSSES, cvncl_yolo_forward, cvncl_yolo_backward,
+      cvncl_yolo_can, cvncl_yolo_table, cvncl_yolo_work },
     CVNCL_SELECT_ROW(slice_step), CVNCL_SELECT_ROW(tile), CVNCL_SELECT_ROW(pad_axes),
     CVNCL_SELECT_ROW(index_select), CVNCL_SELECT_ROW(interpolate_nearest),
     CVNCL_ROW(interpolate, GATHER, resample, resample, cvncl_resample_table, NULL),
@@ -10445,11 +11411,15 @@ static const cvncl_row cvncl_rows[] = {
 #if !defined(CONVNET_NO_ONNX) && !defined(CONVNET_NO_SEQUENCES)
     { &cvni_op_as_labels, CVNCL_PROGRAM_GATHER, cvncl_as_labels_forward, NULL, NULL, NULL, NULL },
 #endif
+#ifndef CONVNET_NO_ONNX
+    { &cvni_op_places, CVNCL_PROGRAM_GATHER, cvncl_places_forward, NULL, NULL, NULL, NULL },
+#endif
+    { &cvni_op_nms, CVNCL_PROGRAM_GATHER, cvncl_nms_forward, NULL, NULL, NULL, cvncl_nms_work },
     CVNCL_LAYER_ROW(yolo, view),
     CVNCL_ROW(maxunpool, GATHER, unpool, unpool, NULL, NULL),
     CVNCL_ROW(lrn, GATHER, lrn, lrn, NULL, cvncl_lrn_work),
     CVNCL_ROW(roi_align, PLACES, roi, roi, NULL, cvncl_roi_work),
-    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, NULL),
+    CVNCL_ROW(grid_sample, PLACES, grid, grid, NULL, cvncl_grid_work),
     CVNCL_ROW(where, LAYERS, where, where, cvncl_where_table, NULL),
     CVNCL_OPERATION_ROW(POWER), CVNCL_OPERATION_ROW(REMAINDER), CVNCL_OPERATION_ROW(FMOD),
     CVNCL_OPERATION_ROW(PRELU), CVNCL_OPERATION_ROW(QUANTIZE), CVNCL_OPERATION_ROW(EQUAL),
@@ -10468,16 +11438,15 @@ static const cvncl_row cvncl_rows[] = {
 enum { CVNCL_ROWS = sizeof cvncl_rows / sizeof cvncl_rows[0] };
 
 /* Does a layer work in either order, that of its inputs (>>cl-memory)? Pools, elementwise
- * functions, prelu, resizing; arithmetic of equal shapes; concat of channels. */
+ * functions, prelu, resizing, dropout, arithmetic, where; concat of channels. */
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l)
 {
     const cvncl_row *row = &cvncl_rows[cvncl_find(net, l) - 1];
     if (l->is_int) return 0;
     if (l->op == &cvni_op_concat) return ((const cvni_concat_desc *)l->desc)->axis == 1;
-    if (row->forward == cvncl_binary_forward)
-        return cvni_same_shape(cvni_in(net, l, 0)->shape, cvni_in(net, l, 1)->shape);
     return row->program == CVNCL_PROGRAM_POOL || row->program == CVNCL_PROGRAM_MAP ||
-           row->forward == cvncl_resize_forward;
+           row->forward == cvncl_resize_forward || row->forward == cvncl_dropout_forward ||
+           row->forward == cvncl_binary_forward || row->forward == cvncl_where_forward;
 }
 
 static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
@@ -10510,9 +11479,9 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                        cvncl_text_noise } },
     { "losses", 0, { cvncl_text_common, cvncl_text_more_losses, cvncl_text_more_losses_back,
                      cvncl_text_sample_losses, cvncl_text_soft_loss, cvncl_text_ctc,
-                     cvncl_text_ctc_back } },
+                     cvncl_text_ctc_back, cvncl_text_yolo, cvncl_text_yolo_loss } },
     { "gather", 0, { cvncl_text_common, cvncl_text_index, cvncl_text_select, cvncl_text_topk,
-                     cvncl_text_gather, cvncl_text_places } },
+                     cvncl_text_gather, cvncl_text_places, cvncl_text_nms } },
     { "places", 0, { cvncl_text_common, cvncl_text_roi, cvncl_text_grid,
                      cvncl_text_grid_sample } },
     { "spectral", 0, { cvncl_text_common, cvncl_text_spectral } }

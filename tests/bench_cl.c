@@ -4,8 +4,8 @@
  *   seconds   of one call, the median of five runs of 0.1 s or more behind one to warm up
  *   rate      TFLOP/s, GB/s, for steps and fits samples/s
  *   share     of the peak in the same run; a step has three products for each of the forward pass
- *   cpu       samples/s of the CPU engine with its best kernels; small convolutions: the rate of
- *             its plain C kernels, in turns with the device
+ *   cpu       samples/s of the CPU engine with its best kernels; small: the rate of its plain C
+ *             kernels, in turns with the device
  * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL.
  * tests/bench_cl_torch.py prints the same rows for PyTorch. */
 #define CONVNET_IMPLEMENTATION
@@ -62,7 +62,10 @@ static void row(const char *what, const char *name, double seconds, double rate,
 
 static cvn_net *begin_net(cvn_backend *backend)
 {
-    cvn_net *net = cvn_create(NULL);
+    cvn_desc d = cvn_desc_defaults();
+    cvn_net *net;
+    if (!backend && small_only) d.isa = "c";
+    net = cvn_create(&d);
     if (backend && cvn_use_backend(net, backend) != CVN_OK) fprintf(stderr, "%s\n", cvn_error(net));
     return net;
 }

@@ -1,7 +1,10 @@
 /* probe_cl.c - what this OpenCL device can beyond OpenCL 1.2, and how fast each way to multiply is:
  * make build/probe_cl, build/probe_cl [SIZE] [tf32|bf16] [ways]. The first minutes on a new GPU.
  *   launch    microseconds of an empty kernel, one after the other and waited for
- *   asm       NVIDIA's PTX inside OpenCL C, rung by rung: builds, runs, is right
+ *   asm       NVIDIA's PTX inside OpenCL C, rung by rung: builds, runs, is right; "wgmma plain" is
+ *             not expected to build
+ *   wgmma     spliced into PTX (>>cl-wgmma), by precision: why refused, or TFLOP/s at SIZE^3, those
+ *             of mma.sync, and how many times as fast
  *   local     KiB of static local memory: builds, runs, is right; whatever the device reports
  *   option    compiler options
  *   way       each row of cvncl_ways (>>cl-gemm), each layout, at SIZE^3 (default 1024): distance
@@ -118,9 +121,9 @@ static const rung rungs[] = {
                   " {%0, %1, %2, %3}, {%4, %4, %4, %4}, {%4, %4}, {%0, %1, %2, %3};\" :"
                   " \"+f\"(d[0]), \"+f\"(d[1]), \"+f\"(d[2]), \"+f\"(d[3]) : \"r\"(a));"
                   " x[t] = d[0] + d[3] - 32 + t % 32; }" },
-    { "wgmma", "kernel void f(global float *x) { uint t = get_local_id(0);"
-               " asm volatile(\"wgmma.fence.sync.aligned;\" ::: \"memory\");"
-               " x[t] = t % 32; }" }
+    { "wgmma plain", "kernel void f(global float *x) { uint t = get_local_id(0);"
+                     " asm volatile(\"wgmma.fence.sync.aligned;\" ::: \"memory\");"
+                     " x[t] = t % 32; }" }
 };
 
 static void ladder(cvncl_backend *b)
@@ -177,7 +180,7 @@ static void one_way(cvncl_backend *b, const cvncl_trial *t, int way)
     if (!cvncl_way_fits(b, w, c->layout, c->vector)) return;
     printf("way,%s %dx%dx%d %dx%d %d %d layout %d,",
            w->kind == CVNCL_BY_ROWS ? "rows" : w->kind == CVNCL_BY_DOTS ? "dots"
-           : w->kind == CVNCL_BY_TILED ? "tiled" : "mma",
+           : w->kind == CVNCL_BY_TILED ? "tiled" : w->kind == CVNCL_BY_MMA ? "mma" : "wgmma",
            w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n, w->wide, w->registers,
            c->layout);
     fflush(stdout);
@@ -190,6 +193,33 @@ static void one_way(cvncl_backend *b, const cvncl_trial *t, int way)
     s = cvncl_trial_seconds(b, t, built);
     printf("%.2g,%.4f\n", error, 2e-12 * c->M * c->N * c->K / s);
     fflush(stdout);
+}
+
+/* TFLOP/s of a way; 0: it does not build, or is wrong. */
+static double rate_of(cvncl_backend *b, const cvncl_trial *t, int way)
+{
+    const cvncl_built *built = cvncl_get_built(b, way, t->of.layout, 4);
+    return built && built->kernel ? 2e-12 * t->of.M * t->of.N * t->of.K /
+                                    cvncl_trial_seconds(b, t, built) : 0;
+}
+
+static void warp_groups(cvncl_desc d, int size)
+{
+    static const char *const names[] = { "", "tf32", "bf16" };
+    const cvncl_class c = { CVNCL_GEMM_KK, 4, 1, size, size, size };
+    for (d.precision = CVNCL_TF32; d.precision <= CVNCL_BF16; d.precision++) {
+        cvncl_backend *b = (cvncl_backend *)(void *)cvncl_open(&d);
+        cvncl_trial t;
+        double four, one;
+        if (!b || b->base.unusable || !cvncl_begin_trial(b, &c, &t)) return;
+        four = rate_of(b, &t, CVNCL_WGMMA_128X128);
+        one = rate_of(b, &t, CVNCL_MMA_128X128);
+        printf("wgmma,%s,", names[d.precision]);
+        if (four > 0) printf("%.4f,mma.sync,%.4f,%.2f\n", four, one, one > 0 ? four / one : 0);
+        else printf("refused: %s\n", b->no_wgmma ? b->no_wgmma : "does not build, or is wrong");
+        cvncl_end_trial(b, &t);
+        cvncl_close(&b->base);
+    }
 }
 
 static void ways(cvncl_backend *b, int size)
@@ -227,6 +257,7 @@ int main(int argc, char **argv)
         ladder(b);
         local_sizes(b);
         compiler_options(b);
+        warp_groups(d, size);
     }
     ways(b, size);
     cvncl_close(&b->base);
