@@ -7609,17 +7609,17 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
  *     conv_transpose    S      B      up + bias      down           weights
  *
  *   down      per image and group: S[M x positions] = W[M x K] patches[K x positions] of B
- *   up        the transpose of it, as a gather: positions of B whose coordinates are congruent
- *             modulo the stride meet the same taps; each such phase is one product
- *             B[C x positions] = W^T[C x M*taps] patches of S. With reflect or replicate padding
- *             this is the gradient of the padded image, which then is folded back.
+ *   up        the transpose of it: W^T[K x M] S[M x positions], added up where patches were read
+ *             (>>conv-gemm); or as a gather: positions of B whose coordinates are congruent modulo
+ *             the stride meet the same taps, and each such phase is a convolution of S
+ *             (>>conv-direct)
  *   weights   dW[M x K] += S[M x positions] patches^T of B; the batch is cut into slices of fixed
  *             size whose sums are added in order
  *
  *   An image with a depth is one of D*H rows: a kernel row is a pair (kd, kh). Tables, made once
  *   per plan, say for each kernel row (column) and row (column) of S which row (column) of B it
- *   reads, -1 for zero padding: stride, dilation, depth and the pad modes live there alone. Each
- *   phase has the same the other way round.
+ *   reads, -1 for zero padding: stride, dilation, depth and the pad modes live there alone. Phases
+ *   have lists of their taps.
  *
  *   source    V. Dumoulin, F. Visin, arXiv:1603.07285, section 4 (both ways through a convolution)
  *             M. D. Zeiler et al., Deconvolutional networks, CVPR 2010 (transposed)
@@ -7651,7 +7651,7 @@ typedef struct cvni_axis {
                                          * padded one; of small position 0 in it */
 } cvni_axis;
 
-/* The kernel rows (or columns) that reach the rows of the back image congruent modulo the stride. */
+/* Kernel rows (columns) that reach the rows of the back image congruent modulo the stride. */
 typedef struct cvni_phase {
     int taps;
     const int *tap;                     /* [taps] */
@@ -8095,7 +8095,7 @@ static ptrdiff_t cvni_conv_small_at(const cvni_conv *c, int n, int g)
 }
 
 /* ================================================================================================
- * >>conv-gemm   implicit GEMM: takes down and up of every convolution
+ * >>conv-gemm   implicit GEMM: takes down of every convolution, and its transpose takes up
  * ==============================================================================================
  *   Patches are packed into the panels of >>gemm, a block at a time; no matrix of them is
  *   stored.                                                          tested: tests/test_conv.c */
@@ -8221,8 +8221,8 @@ static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_
  *
  *   P[positions x C*taps] = S^T[positions x M] W[M x C*taps], with W where it lies; then
  *   B[c, what o reads through k] += P[o, (c, k)]. Tasks are blocks of channels. The choice where
- *   the weights are many, to be read once instead of turned into panels first. ms, dx, one thread of
- *   AVX-512, beside >>conv-direct: [1, 1024, 14, 14], 2048 1x1 stride 2 1.25, 2.40;
+ *   the weights are many, to be read once instead of turned into panels first. ms, dx, one thread
+ *   of AVX-512, beside >>conv-direct: [1, 1024, 14, 14], 2048 1x1 stride 2 1.25, 2.40;
  *   [1, 256, 14, 14], 512 3x3 stride 2 0.75, 2.50, batch 8 6.7, 8.2; [1, 512, 7, 7], 512 3x3
  *   1.79, 2.17; [1, 32, 7, 7], 64 3x3 0.018, 0.013. */
 
@@ -8247,35 +8247,37 @@ static cvni_col2im cvni_col2im_of(const cvni_conv *c)
     return s;
 }
 
+/* One run of positions of a row under one tap: neighbours that read neighbours at once. */
+CVNI_HOT
+static void cvni_col2im_run_of(const cvni_conv *c, int column, int w0, int n,
+                               const float *CVNI_RESTRICT p, float *CVNI_RESTRICT to)
+{
+    const int *cols = c->cols + (ptrdiff_t)column * c->OW + w0;
+    const int shift = w0 + column * c->axis[2].dilation - c->axis[2].pad;   /* inside: cols[w] - w */
+    const int first = c->unit ? cvni_min(n, cvni_max(0, -shift)) : n;
+    const int last = c->unit ? cvni_max(first, cvni_min(n, c->W - shift)) : n;
+    for (int w = 0; w < first; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
+    for (int w = first; w < last; w++) to[shift + w] += p[w];
+    for (int w = last; w < n; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
+}
+
 /* Adds P of some channels and the positions [q, q + count), turned into [channel][tap][position],
  * to their images. */
 CVNI_HOT
 static void cvni_col2im_add(const cvni_conv *c, int channels, int q, int count, const float *p,
                             float *image)
 {
-    const int unit = c->unit && c->d->pad_mode == CVN_PAD_ZERO;
-    for (int i = 0; i < channels * c->taps; i++) {
-        const int tap = i % c->taps;
-        const int *rows = c->rows + (ptrdiff_t)(tap / c->KW) * c->OH;
-        const int *cols = c->cols + (ptrdiff_t)(tap % c->KW) * c->OW;
-        const int *run = c->runs + 2 * (tap % c->KW);
-        for (int at = q, n; at < q + count; at += n, p += n) {
-            const int row = rows[at / c->OW], w0 = at % c->OW;
-            float *to = image + (ptrdiff_t)row * c->W;
-            n = cvni_min(c->OW - w0, q + count - at);
-            if (row < 0) continue;
-            if (unit) {
-                const int first = cvni_max(run[0], w0), last = cvni_min(run[1], w0 + n);
-                const float *from = p + (first - w0);
-                if (first >= last) continue;
-                to += cols[first];
-                for (int w = 0; w < last - first; w++) to[w] += from[w];
-            } else {
-                for (int w = 0; w < n; w++) if (cols[w0 + w] >= 0) to[cols[w0 + w]] += p[w];
+    for (int i = 0; i < channels; i++, image += (ptrdiff_t)c->H * c->W)
+        for (int tap = 0; tap < c->taps; tap++) {
+            const int *rows = c->rows + (ptrdiff_t)(tap / c->KW) * c->OH;
+            for (int at = q, n; at < q + count; at += n, p += n) {
+                const int row = rows[at / c->OW];
+                n = cvni_min(c->OW - at % c->OW, q + count - at);
+                if (row >= 0)
+                    cvni_col2im_run_of(c, tap % c->KW, at % c->OW, n, p,
+                                       image + (ptrdiff_t)row * c->W);
             }
         }
-        if (tap == c->taps - 1) image += (ptrdiff_t)c->H * c->W;
-    }
 }
 
 static void cvni_col2im_part(void *context, int begin, int end, int worker)

@@ -386,8 +386,8 @@ static void large_shapes(void)
             int count;
             if (!cvni_find_kernels(names[k])) continue;
             test_case("%s, %d of %d [%d, %d, %d], %d filters %d, stride %d, pad %d, groups %d, "
-                      "transposed %d, %s", way, n, u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8],
-                      u[9], names[k]);
+                      "transposed %d, %s", way, n, u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7],
+                      u[8], u[9], names[k]);
             count = run_large(u, w < 6 ? "col2im" : "direct", names[k], 1, CVN_TRAIN, n, big_y[1],
                               big_dx[0]);
             if (count < 0) continue;
