@@ -7762,17 +7762,17 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
  *     conv_transpose    S      B      up + bias      down           weights
  *
  *   down      per image and group: S[M x positions] = W[M x K] patches[K x positions] of B
- *   up        the transpose of it, as a gather: positions of B whose coordinates are congruent
- *             modulo the stride meet the same taps; each such phase is one product
- *             B[C x positions] = W^T[C x M*taps] patches of S. With reflect or replicate padding
- *             this is the gradient of the padded image, which then is folded back.
+ *   up        the transpose of it: W^T[K x M] S[M x positions], added up where patches were read
+ *             (>>conv-gemm); or as a gather: positions of B whose coordinates are congruent modulo
+ *             the stride meet the same taps, and each such phase is a convolution of S
+ *             (>>conv-direct)
  *   weights   dW[M x K] += S[M x positions] patches^T of B; the batch is cut into slices of fixed
  *             size whose sums are added in order
  *
  *   An image with a depth is one of D*H rows: a kernel row is a pair (kd, kh). Tables, made once
  *   per plan, say for each kernel row (column) and row (column) of S which row (column) of B it
- *   reads, -1 for zero padding: stride, dilation, depth and the pad modes live there alone. Each
- *   phase has the same the other way round.
+ *   reads, -1 for zero padding: stride, dilation, depth and the pad modes live there alone. Phases
+ *   have lists of their taps.
  *
  *   source    V. Dumoulin, F. Visin, arXiv:1603.07285, section 4 (both ways through a convolution)
  *             M. D. Zeiler et al., Deconvolutional networks, CVPR 2010 (transposed)
@@ -7804,13 +7804,10 @@ typedef struct cvni_axis {
                                          * padded one; of small position 0 in it */
 } cvni_axis;
 
-/* Rows (or columns) of the back image congruent modulo the stride, and the kernel rows that reach
- * them. */
+/* Kernel rows (columns) that reach the rows of the back image congruent modulo the stride. */
 typedef struct cvni_phase {
-    int n, taps;
-    const int *place;                   /* [n] in the back image */
-    const int *tap;                     /* [taps] kernel rows */
-    const int *map;                     /* [taps][n] in the small image, or -1 */
+    int taps;
+    const int *tap;                     /* [taps] */
 } cvni_phase;
 
 typedef struct cvni_conv {
@@ -7866,28 +7863,11 @@ static const cvni_axis cvni_no_axis = { 1, 1, 1, 1, 1, 0, 1, 0 };
 
 static int cvni_axis_phases(const cvni_axis *a) { return cvni_min(a->stride, a->back); }
 
-/* Entries of the maps of all phases of an axis. */
-static size_t cvni_axis_back_entries(const cvni_axis *a)
-{
-    size_t count = 0;
-    for (int k = 0; k < a->kernel; k++) {       /* tap k reaches first, first + stride, ... */
-        const int first = ((k * a->dilation - a->offset) % a->stride + a->stride) % a->stride;
-        if (first < a->back) count += (size_t)cvni_ceil_div(a->back - first, a->stride);
-    }
-    return count;
-}
-
 static size_t cvni_conv_table_bytes(const cvni_conv *c)
 {
-    const cvni_axis *a = c->axis;
     size_t ints = cvni_add_size(cvni_mul_size((size_t)c->KH, (size_t)c->OH),
                                 cvni_mul_size((size_t)c->KW, (size_t)c->OW + 2));
-    ints = cvni_add_size(ints, cvni_mul_size(cvni_axis_back_entries(&a[0]),
-                                             cvni_axis_back_entries(&a[1])));
-    ints = cvni_add_size(ints, cvni_axis_back_entries(&a[2]));
-    ints = cvni_add_size(ints, (size_t)c->KH + (size_t)c->BH);          /* tap and place, rows */
-    ints = cvni_add_size(ints, (size_t)c->KW + (size_t)c->BW);          /* columns */
-    ints = cvni_add_size(ints, (size_t)c->taps);
+    ints = cvni_add_size(ints, (size_t)c->KH + (size_t)c->KW + (size_t)c->taps);   /* of phases */
     return cvni_add_size(((size_t)c->row_phases + (size_t)c->col_phases) * sizeof(cvni_phase),
                          cvni_mul_size(ints, sizeof(int)));
 }
@@ -7974,14 +7954,6 @@ static int cvni_axis_reads(const cvni_axis *a, int o, int k, cvn_pad_mode mode)
     return cvni_pad_index(o * a->stride + k * a->dilation - a->pad, a->big, mode);
 }
 
-/* The inverse: position of the small image that reads place i of the back image through tap k, or
- * -1. */
-static int cvni_axis_back(const cvni_axis *a, int i, int k)
-{
-    const int s = i + a->offset - k * a->dilation;
-    return s >= 0 && s % a->stride == 0 && s / a->stride < a->small ? s / a->stride : -1;
-}
-
 /* The axes a and b as one of a*b places. Returns the end of what was written. */
 static int *cvni_fill_map(const cvni_axis *a, const cvni_axis *b, cvn_pad_mode mode, int *at)
 {
@@ -7998,27 +7970,14 @@ static int *cvni_fill_map(const cvni_axis *a, const cvni_axis *b, cvn_pad_mode m
 static int *cvni_fill_phase(const cvni_axis *a, const cvni_axis *b, int a0, int b0, cvni_phase *p,
                             int *at)
 {
-    p->n = p->taps = 0;
+    p->taps = 0;
     p->tap = at;
     for (int i = 0; i < a->kernel; i++)
         for (int k = 0; k < b->kernel; k++)
             if ((a0 + a->offset - i * a->dilation) % a->stride == 0 &&
                 (b0 + b->offset - k * b->dilation) % b->stride == 0)
                 at[p->taps++] = i * b->kernel + k;
-    at += p->taps;
-    p->place = at;
-    for (int i = a0; i < a->back; i += a->stride)
-        for (int k = b0; k < b->back; k += b->stride) at[p->n++] = i * b->back + k;
-    at += p->n;
-    p->map = at;
-    for (int t = 0; t < p->taps; t++) {
-        for (int q = 0; q < p->n; q++) {
-            const int i = cvni_axis_back(a, p->place[q] / b->back, p->tap[t] / b->kernel);
-            const int k = cvni_axis_back(b, p->place[q] % b->back, p->tap[t] % b->kernel);
-            *at++ = i < 0 || k < 0 ? -1 : i * b->small + k;
-        }
-    }
-    return at;
+    return at + p->taps;
 }
 
 static int *cvni_fill_phases(const cvni_axis *a, const cvni_axis *b, cvni_phase *phase, int *at)
@@ -8264,6 +8223,7 @@ struct cvni_conv_job {
     cvni_layer *l;
     cvni_conv c;
     cvni_blocks blocks;
+    int up;                             /* of conv-gemm */
     int slices;
     const float *packed;                /* what pack() made, or NULL */
     void *work;                         /* as many bytes as needs() said */
@@ -8290,7 +8250,7 @@ static ptrdiff_t cvni_conv_small_at(const cvni_conv *c, int n, int g)
 }
 
 /* ================================================================================================
- * >>conv-gemm   implicit GEMM: takes down and up of every convolution
+ * >>conv-gemm   implicit GEMM: takes down of every convolution, and its transpose takes up
  * ==============================================================================================
  *   Patches are packed into the panels of >>gemm, a block at a time; no matrix of them is
  *   stored.                                                          tested: tests/test_conv.c */
@@ -8318,30 +8278,37 @@ static cvni_operand cvni_conv_operand(const cvni_conv *c, const cvni_patches *pa
     return o;
 }
 
-/* The product down of one image and group. */
+/* The product of one image and group: down; or up of plain images, W^T times S. */
 static cvni_gemm cvni_conv_product(const cvni_conv_job *j, int n, int g,
                                    const cvni_patches *patches)
 {
     const cvni_conv *c = &j->c;
+    const float *weight = j->weight + (ptrdiff_t)g * c->MG * c->K;
     cvni_gemm p;
     memset(&p, 0, sizeof p);
-    p.m = c->MG;
+    p.m = j->up ? c->CG : c->MG;
     p.n = c->OH * c->OW;
-    p.k = c->K;
-    p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->K, 1);
-    p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
-    p.b = cvni_conv_operand(c, patches);
-    p.c = j->to + cvni_conv_small_at(c, n, g);
+    p.k = j->up ? c->MG : c->K;
+    if (j->up) {
+        p.a = cvni_matrix(weight, 1, c->K);
+        p.b = cvni_matrix(j->small + cvni_conv_small_at(c, n, g), 1, p.n);
+        p.c = j->to + cvni_conv_big_at(c, n, g);
+    } else {
+        p.a = cvni_matrix(weight, c->K, 1);
+        p.a.panels = j->packed + (size_t)g * cvni_panels_floats(j->net->k, c->MG, c->K);
+        p.b = cvni_conv_operand(c, patches);
+        p.c = j->to + cvni_conv_small_at(c, n, g);
+    }
     p.ldc = p.n;
     p.add = j->add;
-    p.row_bias = j->bias ? j->bias + g * c->MG : NULL;
+    p.row_bias = j->bias ? j->bias + g * p.m : NULL;
     p.activate = j->act != NULL;
     p.slope = j->act ? cvni_relu_slope(j->act) : 0;
     p.most = j->most;
     return p;
 }
 
-static void cvni_conv_down_part(void *context, int begin, int end, int worker)
+static void cvni_conv_gemm_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
@@ -8355,198 +8322,20 @@ static void cvni_conv_down_part(void *context, int begin, int end, int worker)
     }
 }
 
-static void cvni_conv_down(cvni_conv_job *j, double cost)
-{
-    const cvni_conv *c = &j->c;
-    cvn_net *net = j->net;
-    j->blocks = cvni_make_blocks(net->k, c->MG, c->OH * c->OW,
-                                 cvni_ceil_div(2 * net->threads, c->N * c->G));
-    cvni_parallel_for(net, c->N * c->G * j->blocks.rows * j->blocks.cols, cost, cvni_conv_down_part,
-                      j);
-}
-
-/* Adds (or writes) a block of phase positions [q0, q0 + count) to their places in an image. */
-static void cvni_conv_scatter(const cvni_conv *c, const cvni_phase *rows, const cvni_phase *cols,
-                              const float *block, int channels, int q0, int count, float *image,
-                              int add)
-{
-    for (int i = 0; i < channels; i++, block += count, image += (ptrdiff_t)c->BH * c->BW) {
-        for (int q = 0; q < count;) {
-            const int col = (q0 + q) % cols->n;
-            const int n = cvni_min(count - q, cols->n - col);
-            const int *place = cols->place + col;
-            float *to = image + (ptrdiff_t)rows->place[(q0 + q) / cols->n] * c->BW;
-            if (add) for (int k = 0; k < n; k++) to[place[k]] += block[q + k];
-            else for (int k = 0; k < n; k++) to[place[k]] = block[q + k];
-            q += n;
-        }
-    }
-}
-
-/* A phase that no tap reaches is its bias. */
-static void cvni_conv_fill_phase(const cvni_conv *c, const cvni_phase *rows, const cvni_phase *cols,
-                                 int channels, const float *bias, float *image)
-{
-    for (int i = 0; i < channels; i++, image += (ptrdiff_t)c->BH * c->BW)
-        for (int h = 0; h < rows->n; h++)
-            for (int w = 0; w < cols->n; w++)
-                image[(ptrdiff_t)rows->place[h] * c->BW + cols->place[w]] = bias ? bias[i] : 0;
-}
-
-static cvni_patches cvni_conv_back_patches(const cvni_conv *c, const cvni_phase *rows,
-                                           const cvni_phase *cols, const float *small)
-{
-    cvni_patches g;
-    g.x = small;
-    g.plane = (ptrdiff_t)c->OH * c->OW;
-    g.row = c->OW;
-    g.taps_h = rows->taps;
-    g.taps_w = cols->taps;
-    g.rows = rows->map;
-    g.cols = cols->map;
-    g.height = rows->n;
-    g.width = cols->n;
-    g.unit = 1;
-    return g;
-}
-
-/* Scratch of the product up before the block that a phase is computed in. */
-static size_t cvni_conv_up_scratch(const cvni_kernels *kern, const cvni_conv *c)
-{
-    return cvni_gemm_scratch(kern, c->CG, c->BH * c->BW, c->MG * c->taps);
-}
-
-/* One phase of channels [m0, m0 + ms) of one image and group; p: what does not depend on it. The
- * only phase writes the rows of the image itself. */
-static void cvni_conv_up_phase(const cvni_conv_job *j, const cvni_gemm *product,
-                               const cvni_phase *rows, const cvni_phase *cols, int m0, int ms,
-                               float *image, int add, void *scratch)
-{
-    const cvni_conv *c = &j->c;
-    const int single = c->row_phases * c->col_phases == 1;
-    float *block = (float *)(void *)((char *)scratch + cvni_conv_up_scratch(j->net->k, c));
-    cvni_gemm p = *product;
-    p.n = rows->n * cols->n;
-    p.add = single && add;
-    for (int q = 0; q < p.n; q += j->blocks.ns) {
-        const int ns = cvni_min(j->blocks.ns, p.n - q);
-        p.ldc = single ? p.n : ns;
-        p.c = single ? image - m0 * p.ldc : block - m0 * p.ldc - q;
-        cvni_gemm_block(j->net->k, &p, m0, ms, q, ns, scratch);
-        if (!single) cvni_conv_scatter(c, rows, cols, block, ms, q, ns, image, add);
-    }
-}
-
-/* Channels [m0, m0 + ms) of one image and group: the big (padded) image into `image`. */
-static void cvni_conv_up_image(const cvni_conv_job *j, int n, int g, int m0, int ms, float *image,
-                               int add, void *scratch)
-{
-    const cvni_conv *c = &j->c;
-    const float *small = j->small + cvni_conv_small_at(c, n, g);
-    const float *bias = j->bias ? j->bias + g * c->CG : NULL;
-    const int *tap = c->tap;
-    for (int i = 0; i < c->row_phases * c->col_phases; i++) {
-        const cvni_phase *rows = &c->row_phase[i / c->col_phases];
-        const cvni_phase *cols = &c->col_phase[i % c->col_phases];
-        const cvni_patches patches = cvni_conv_back_patches(c, rows, cols, small);
-        const int taps = rows->taps * cols->taps;
-        cvni_gemm p;
-        if (!taps && !add)
-            cvni_conv_fill_phase(c, rows, cols, ms, bias ? bias + m0 : NULL, image);
-        if (!taps) continue;
-        memset(&p, 0, sizeof p);
-        p.m = c->CG;
-        p.k = c->MG * taps;
-        p.a = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K, c->taps, c->K);
-        p.a.taps = taps;
-        p.a.tap = tap;
-        p.b.patches = &patches;
-        p.b.taps = 1;
-        p.row_bias = bias;
-        cvni_conv_up_phase(j, &p, rows, cols, m0, ms, image, add, scratch);
-        tap += taps;
-    }
-}
-
-/* Reflect and replicate: every padded position adds to the pixel that it was read from. */
-static void cvni_conv_fold(const cvni_conv *c, const float *padded, int channels, float *big,
-                           int add)
-{
-    const cvni_axis *a = c->axis;
-    const cvn_pad_mode mode = c->d->pad_mode;
-    for (int i = 0; i < channels; i++, big += (ptrdiff_t)c->H * c->W) {
-        if (!add) cvni_zero(big, (size_t)c->H * (size_t)c->W);
-        for (int h = 0; h < c->BH; h++, padded += c->BW) {
-            const int d = cvni_pad_index(h / a[1].back - a[0].pad, a[0].big, mode);
-            const int r = cvni_pad_index(h % a[1].back - a[1].pad, a[1].big, mode);
-            float *row = big + ((ptrdiff_t)d * a[1].big + r) * c->W;
-            for (int w = 0; w < c->BW; w++)
-                row[cvni_pad_index(w - a[2].pad, c->W, mode)] += padded[w];
-        }
-    }
-}
-
-static void cvni_conv_up_part(void *context, int begin, int end, int worker)
-{
-    const cvni_conv_job *j = (const cvni_conv_job *)context;
-    const cvni_conv *c = &j->c;
-    char *scratch = (char *)cvni_scratch(j->net, worker);
-    const size_t plane_at = j->net->scratch_bytes;
-    for (int t = begin; t < end; t++) {
-        const int n = t / j->blocks.rows / c->G;
-        const int g = t / j->blocks.rows % c->G;
-        const int m0 = t % j->blocks.rows * j->blocks.ms;
-        const int ms = cvni_min(j->blocks.ms, c->CG - m0);
-        float *to = j->to + cvni_conv_big_at(c, n, g) + (ptrdiff_t)m0 * c->H * c->W;
-        if (c->d->pad_mode == CVN_PAD_ZERO) {
-            cvni_conv_up_image(j, n, g, m0, ms, to, j->add, scratch);
-        } else {        /* the padded image lies at the end of the scratch */
-            float *padded = (float *)(void *)(scratch + plane_at) - (ptrdiff_t)ms * c->BH * c->BW;
-            cvni_conv_up_image(j, n, g, m0, ms, padded, 0, scratch);
-            cvni_conv_fold(c, padded, ms, to, j->add);
-        }
-    }
-}
-
-static void cvni_conv_up(cvni_conv_job *j, double cost)
-{
-    const cvni_conv *c = &j->c;
-    cvn_net *net = j->net;
-    j->blocks = cvni_make_blocks(net->k, c->CG, c->BH * c->BW, 1);
-    while (c->N * c->G * cvni_ceil_div(c->CG, j->blocks.ms) < 2 * net->threads &&
-           j->blocks.ms > 4 * net->k->mr)
-        j->blocks.ms = cvni_round_up(j->blocks.ms / 2, net->k->mr);
-    j->blocks.rows = cvni_ceil_div(c->CG, j->blocks.ms);
-    cvni_parallel_for(net, c->N * c->G * j->blocks.rows, cost, cvni_conv_up_part, j);
-}
-
 static int cvni_conv_gemm_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
     (void)net;
-    (void)c;
-    return pass == CVNI_WEIGHTS ? CVNI_CANNOT : CVNI_CHOSEN;
+    return pass == CVNI_DOWN || (pass == CVNI_UP && c->plain) ? CVNI_CHOSEN : CVNI_CANNOT;
 }
 
 static void cvni_conv_gemm_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
                                  cvni_conv_needs *n)
 {
-    const cvni_kernels *kern = net->k;
-    const int rows = cvni_block(c->CG, CVNI_BLOCK_M, kern->mr);         /* of a block of up */
-    if (pass == CVNI_DOWN) {
-        n->scratch = cvni_gemm_scratch(kern, c->MG, c->OH * c->OW, c->K);
+    const int up = pass == CVNI_UP;
+    n->scratch = cvni_gemm_scratch(net->k, up ? c->CG : c->MG, c->OH * c->OW, up ? c->MG : c->K);
+    if (!up)
         n->packed = cvni_mul_size((size_t)c->G * sizeof(float),
-                                  cvni_panels_floats(kern, c->MG, c->K));
-    } else {
-        n->scratch = cvni_conv_up_scratch(kern, c);
-        if (c->row_phases * c->col_phases > 1)
-            n->scratch += cvni_align((size_t)rows * (size_t)cvni_block(c->BH * c->BW, CVNI_BLOCK_N,
-                                                                       kern->nr) * sizeof(float));
-        if (c->d->pad_mode != CVN_PAD_ZERO)
-            n->scratch = cvni_add_size(n->scratch,
-                                       cvni_mul_size((size_t)rows,
-                                                     cvni_mul_size((size_t)c->BH,
-                                                                   (size_t)c->BW * sizeof(float))));
-    }
+                                  cvni_panels_floats(net->k, c->MG, c->K));
 }
 
 /* Tasks are panels of rows. */
@@ -8577,13 +8366,152 @@ static void cvni_conv_gemm_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
 
 static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
+    const cvni_conv *c = &j->c;
+    const int threads = j->net->threads;
     j->kept = 1;
-    if (pass == CVNI_DOWN) cvni_conv_down(j, cost);
-    else cvni_conv_up(j, cost);
+    j->up = pass == CVNI_UP;
+    j->blocks = cvni_make_blocks(j->net->k, j->up ? c->CG : c->MG, c->OH * c->OW,
+                                 cvni_ceil_div(2 * threads, c->N * c->G));
+    cvni_parallel_for(j->net, c->N * c->G * j->blocks.rows * j->blocks.cols, cost,
+                      cvni_conv_gemm_part, j);
 }
 
 static const cvni_conv_way cvni_way_gemm = { "gemm", cvni_conv_gemm_takes, cvni_conv_gemm_needs,
                                              cvni_conv_gemm_pack, cvni_conv_gemm_run, NULL };
+
+/* ---- up as the transpose of down: takes every one ----
+ *
+ *   P[positions x C*taps] = S^T[positions x M] W[M x C*taps], with W where it lies; then
+ *   B[c, what o reads through k] += P[o, (c, k)]. Tasks are blocks of channels. The choice where
+ *   the weights are many, to be read once instead of turned into panels first. ms, dx, one thread
+ *   of AVX-512, beside >>conv-direct: [1, 1024, 14, 14], 2048 1x1 stride 2 1.25, 2.40;
+ *   [1, 256, 14, 14], 512 3x3 stride 2 0.75, 2.50, batch 8 6.7, 8.2; [1, 512, 7, 7], 512 3x3
+ *   1.79, 2.17; [1, 32, 7, 7], 64 3x3 0.018, 0.013. */
+
+#define CVNI_COL2IM_COLUMNS 192         /* of P, about */
+#define CVNI_COL2IM_FLOATS 65536        /* of P, about */
+#define CVNI_COL2IM_WEIGHTS 4096        /* of a tap, at least, where this is the choice, */
+#define CVNI_COL2IM_POSITIONS 64        /* and positions of a batch, at most, */
+#define CVNI_COL2IM_STRIDED 512         /* or with a stride */
+
+typedef struct cvni_col2im {
+    int channels, blocks;               /* of a block; of a group */
+    int positions;                      /* of P */
+} cvni_col2im;
+
+static cvni_col2im cvni_col2im_of(const cvni_conv *c)
+{
+    cvni_col2im s;
+    s.channels = cvni_min(c->CG, cvni_ceil_div(CVNI_COL2IM_COLUMNS, c->taps));
+    s.blocks = cvni_ceil_div(c->CG, s.channels);
+    s.positions = cvni_max(8, CVNI_COL2IM_FLOATS / (s.channels * c->taps));
+    s.positions = cvni_min(c->OH * c->OW, s.positions);
+    return s;
+}
+
+/* One run of positions of a row under one tap: neighbours that read neighbours at once. */
+CVNI_HOT
+static void cvni_col2im_run_of(const cvni_conv *c, int column, int w0, int n,
+                               const float *CVNI_RESTRICT p, float *CVNI_RESTRICT to)
+{
+    const int *cols = c->cols + (ptrdiff_t)column * c->OW + w0;
+    const int shift = w0 + column * c->axis[2].dilation - c->axis[2].pad;   /* inside: cols[w] - w */
+    const int first = c->unit ? cvni_min(n, cvni_max(0, -shift)) : n;
+    const int last = c->unit ? cvni_max(first, cvni_min(n, c->W - shift)) : n;
+    for (int w = 0; w < first; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
+    for (int w = first; w < last; w++) to[shift + w] += p[w];
+    for (int w = last; w < n; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
+}
+
+/* Adds P of some channels and the positions [q, q + count), turned into [channel][tap][position],
+ * to their images. */
+CVNI_HOT
+static void cvni_col2im_add(const cvni_conv *c, int channels, int q, int count, const float *p,
+                            float *image)
+{
+    for (int i = 0; i < channels; i++, image += (ptrdiff_t)c->H * c->W)
+        for (int tap = 0; tap < c->taps; tap++) {
+            const int *rows = c->rows + (ptrdiff_t)(tap / c->KW) * c->OH;
+            for (int at = q, n; at < q + count; at += n, p += n) {
+                const int row = rows[at / c->OW];
+                n = cvni_min(c->OW - at % c->OW, q + count - at);
+                if (row >= 0)
+                    cvni_col2im_run_of(c, tap % c->KW, at % c->OW, n, p,
+                                       image + (ptrdiff_t)row * c->W);
+            }
+        }
+}
+
+static void cvni_col2im_part(void *context, int begin, int end, int worker)
+{
+    const cvni_conv_job *j = (const cvni_conv_job *)context;
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    const cvni_col2im s = cvni_col2im_of(c);
+    const int positions = c->OH * c->OW;
+    const ptrdiff_t plane = (ptrdiff_t)c->H * c->W;
+    char *scratch = (char *)cvni_scratch(j->net, worker);
+    cvni_gemm p;
+    memset(&p, 0, sizeof p);
+    p.k = c->MG;
+    p.c = (float *)(void *)(scratch +
+                            cvni_gemm_scratch(kern, s.positions, s.channels * c->taps, p.k));
+    for (int t = begin; t < end; t++) {
+        const int g = t / s.blocks % c->G;
+        const int n = t / s.blocks / c->G;
+        const int c0 = t % s.blocks * s.channels;
+        const int channels = cvni_min(s.channels, c->CG - c0);
+        const float *small = j->small + cvni_conv_small_at(c, n, g);
+        float *turned = p.c + (ptrdiff_t)s.positions * s.channels * c->taps;
+        float *to = j->to + cvni_conv_big_at(c, n, g) + c0 * plane;
+        p.ldc = p.n = channels * c->taps;
+        p.b = cvni_matrix(j->weight + (ptrdiff_t)g * c->MG * c->K + (ptrdiff_t)c0 * c->taps, 1,
+                          c->K);
+        for (int i = 0; i < channels && !j->add; i++)
+            for (ptrdiff_t at = 0; at < plane; at++)
+                to[i * plane + at] = j->bias ? j->bias[g * c->CG + c0 + i] : 0;
+        for (int q = 0; q < positions; q += p.m) {
+            p.m = cvni_min(s.positions, positions - q);
+            p.a = cvni_matrix(small + q, 1, positions);
+            cvni_gemm_block(kern, &p, 0, p.m, 0, p.n, scratch);
+            kern->pack_rows(p.m, p.n, p.c, p.ldc, p.m, turned);
+            cvni_col2im_add(c, channels, q, p.m, turned, to);
+        }
+    }
+}
+
+static int cvni_col2im_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
+{
+    const int strided = c->row_phases * c->col_phases > 1;
+    (void)net;
+    if (pass != CVNI_UP) return CVNI_CANNOT;
+    return !c->plain && !c->d->transposed && (double)c->CG * c->MG >= CVNI_COL2IM_WEIGHTS &&
+                   (double)c->most * c->OH * c->OW <=
+                       (strided ? CVNI_COL2IM_STRIDED : CVNI_COL2IM_POSITIONS)
+               ? CVNI_CHOSEN : CVNI_CAN;
+}
+
+static void cvni_col2im_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                              cvni_conv_needs *n)
+{
+    const cvni_col2im s = cvni_col2im_of(c);
+    const size_t columns = (size_t)s.channels * (size_t)c->taps;
+    (void)pass;
+    n->scratch = cvni_add_size(cvni_gemm_scratch(net->k, s.positions, (int)columns, c->MG),
+                               cvni_align(cvni_mul_size(2 * (size_t)s.positions,
+                                                        columns * sizeof(float))));
+}
+
+static void cvni_col2im_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
+    (void)pass;
+    j->kept = 1;
+    cvni_parallel_for(j->net, j->c.N * j->c.G * cvni_col2im_of(&j->c).blocks, cost,
+                      cvni_col2im_part, j);
+}
+
+static const cvni_conv_way cvni_way_col2im = { "col2im", cvni_col2im_takes, cvni_col2im_needs,
+                                                NULL, cvni_col2im_run, NULL };
 
 /* ================================================================================================
  * >>frames   padded copies of images in which every tap finds its positions side by side
@@ -11983,10 +11911,10 @@ static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_ta
  *                                                                  tested: tests/test_conv.c */
 
 /* In order: the first that is the choice for a pass takes it; the last takes everything. */
-static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_winograd,
-                                                      &cvni_way_weights, &cvni_way_lanes,
-                                                      &cvni_way_direct,
-                                                      &cvni_way_gemm };
+static const cvni_conv_way *const cvni_conv_ways[] = { &cvni_way_depthwise, &cvni_way_col2im,
+                                                      &cvni_way_winograd, &cvni_way_weights,
+                                                      &cvni_way_lanes, &cvni_way_direct,
+                                                      &cvni_way_gemm, &cvni_way_col2im };
 
 static const cvni_conv_way *cvni_conv_way_of(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {

@@ -774,19 +774,19 @@ static cvn_node layer_before_relu6(cvn_net *net, cvn_node x, int i)
 static void relu6_on_the_store(void)
 {
     enum { BATCH = 2, IN = BATCH * 16 * 19 * 21 };
-    static const char *const ways[3] = { NULL, "gemm", "direct" };
+    static const char *const ways[4] = { NULL, "gemm", "direct", "lanes" };
     static float in[IN];
     ref_fill(in, IN, -4, 4, 9);
-    for (int i = 0; i < 7 * 3; i++) {
+    for (int i = 0; i < 7 * 4; i++) {
         float *out[2] = { NULL, NULL };
         int cut = 0;
         size_t count = 0;
         cvn_net *nets[2];
-        test_case("relu6 behind layer %d, way %d", i / 3, i % 3);
+        test_case("relu6 behind layer %d, way %d", i / 4, i % 4);
         for (int k = 0; k < 2; k++) {
             cvn_net *net = nets[k] = cvn_create(NULL);
-            cvn_node y = layer_before_relu6(net, cvn_input(net, 16, 19, 21), i / 3);
-            net->conv_way = ways[i % 3];
+            cvn_node y = layer_before_relu6(net, cvn_input(net, 16, 19, 21), i / 4);
+            net->conv_way = ways[i % 4];
             y = cvn_relu6(net, y);
             cvn_output(net, y);
             CHECKF((k ? cvn_build_infer(net, BATCH) : cvn_build(net, BATCH)) == CVN_OK, "%s",

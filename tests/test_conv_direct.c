@@ -224,22 +224,20 @@ static void stores(void)
 
 /* ---- the layer ---- */
 
+static const char *sweep_way;
+
 static cvn_node build_direct(cvn_net *net, const cvn_node *x, const layer_case *c)
 {
-    net->conv_way = "direct";
-    return cvn_conv2d_ex(net, x[0], &c->conv);
-}
-
-static cvn_node build_lanes(cvn_net *net, const cvn_node *x, const layer_case *c)
-{
-    net->conv_way = "lanes";
+    net->conv_way = sweep_way;
     return cvn_conv2d_ex(net, x[0], &c->conv);
 }
 
 /* lanes: of one group, not strided along rows; batches of up to two blocks of images. */
-static void sweep_way(int lanes)
+static void sweep_of(const char *way)
 {
+    const int lanes = !strcmp(way, "lanes");
     unsigned state = 4242;
+    sweep_way = way;
     for (int done = 0; done < SWEEP;) {
         const int groups = lanes || ref_below(&state, 3) ? 1 : 1 + ref_below(&state, 3);
         static const int few[5] = { 1, 3, 5, 17, 2 };
@@ -250,7 +248,7 @@ static void sweep_way(int lanes)
         d = &c.conv;
         c.n = 1 + ref_below(&state, lanes && done % 4 == 0 ? 20 : 4);
         c.inputs = 1;
-        c.build = lanes ? build_lanes : build_direct;
+        c.build = build_direct;
         c.forward = ref_conv2d;
         c.x[0] = ref_shape(4, c.n, groups * few[ref_below(&state, 5)], 1 + ref_below(&state, 9),
                            1 + ref_below(&state, 9));
@@ -281,8 +279,9 @@ static void sweep_way(int lanes)
     }
 }
 
-static void sweep(void) { sweep_way(0); }
-static void sweep_lanes(void) { sweep_way(1); }
+static void sweep(void) { sweep_of("direct"); }
+static void sweep_lanes(void) { sweep_of("lanes"); }
+static void sweep_col2im(void) { sweep_of("col2im"); }
 
 /* batch, channels, h, w, filters, kernel, stride, pad, groups, transposed: several groups of
  * images, blocks of rows and of columns, chunks of channels, blocks of lines, phases of strides,
@@ -373,28 +372,33 @@ static void compare_large(const char *what, const float *a, const float *b, int 
 static void large_shapes(void)
 {
     static const char *const names[3] = { "c", "avx2", "avx512" };
+    static const char *const ways[3] = { "direct", "lanes", "col2im" };
     unsigned state = 99;
     for (int i = 0; i < SIDE; i++) big_x[i] = values(&state);
     for (int i = 0; i < SIDE; i++) big_g[i] = values(&state);
     for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
-        for (int k = 0; k < 3; k++) {
+        for (int w = 0; w < 9; w++) {
+            const char *way = ways[w / 3];
+            const int k = w % 3;
             const int *u = large[i];
             const int n = k == 1 ? cvni_max(1, u[0] - 1) : u[0];
             const int inputs = n * u[1] * u[2] * u[3];
             int count;
             if (!cvni_find_kernels(names[k])) continue;
-            test_case("%d of %d [%d, %d, %d], %d filters %d, stride %d, pad %d, groups %d, "
-                      "transposed %d, %s", n, u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8],
-                      u[9], names[k]);
-            count = run_large(u, "gemm", names[k], 1, CVN_TRAIN, n, big_y[0], big_dx[0]);
+            test_case("%s, %d of %d [%d, %d, %d], %d filters %d, stride %d, pad %d, groups %d, "
+                      "transposed %d, %s", way, n, u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7],
+                      u[8], u[9], names[k]);
+            count = run_large(u, w < 6 ? "col2im" : "direct", names[k], 1, CVN_TRAIN, n, big_y[1],
+                              big_dx[0]);
             if (count < 0) continue;
-            run_large(u, "direct", names[k], 1, CVN_TRAIN, n, big_y[1], big_dx[1]);
+            run_large(u, "gemm", names[k], 1, CVN_TRAIN, n, big_y[0], big_dx[1]);
+            run_large(u, way, names[k], 1, CVN_TRAIN, n, big_y[1], big_dx[1]);
             compare_large("y", big_y[1], big_y[0], count, 1e-5);
             compare_large("dx", big_dx[1], big_dx[0], inputs, 1e-5);
-            run_large(u, "direct", names[k], 3, CVN_TRAIN, n, big_y[0], big_dx[0]);
+            run_large(u, way, names[k], 3, CVN_TRAIN, n, big_y[0], big_dx[0]);
             CHECK(memcmp(big_y[0], big_y[1], sizeof(float) * (size_t)count) == 0);
             CHECK(memcmp(big_dx[0], big_dx[1], sizeof(float) * (size_t)inputs) == 0);
-            run_large(u, "direct", names[k], 2, CVN_INFER, n, big_y[0], NULL);
+            run_large(u, way, names[k], 2, CVN_INFER, n, big_y[0], NULL);
             compare_large("inference", big_y[0], big_y[1], count, 1e-5);
         }
 }
@@ -407,6 +411,7 @@ int main(void)
     RUN(stores);
     RUN(sweep);
     RUN(sweep_lanes);
+    RUN(sweep_col2im);
     RUN(large_shapes);
     return test_done();
 }
