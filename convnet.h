@@ -309,7 +309,8 @@ CONVNET_API cvn_result cvn_decay_scale(cvn_net *net, cvn_node node, float factor
  * batch norm folded into the convolution or dense layer before it, activations fused into theirs,
  * large values made and read strip by strip, for one sample the inputs of a concatenation in their
  * place, buffers reused as soon as they are free; Linux is asked for large pages. cvn_build_in -
- * either of them in the caller's buffer of `size` bytes, which must outlive the net (any alignment).
+ * either of them in the caller's buffer of `size` bytes, which must outlive the net (of any
+ * alignment).
  * errors   the first error of the graph; CVN_ERROR_ARGUMENT for max_batch < 1; CVN_ERROR_STATE for
  *          an empty graph; CVN_ERROR_MEMORY: no memory or a buffer smaller than cvn_memory_needed
  *          (the net stays as it was) */
@@ -3028,7 +3029,7 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
         no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
         no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
         no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
-        no "guess-branch-probability"
+        no "inline-functions-called-once", no "guess-branch-probability"
     #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
                                              "unswitch-loops", CVNI_PASSES(""))))
     #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
@@ -3053,7 +3054,7 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
                                "no-code-hoisting", "no-expensive-optimizations", \
-                               "no-schedule-insns2", "no-ipa-icf"
+                               "no-schedule-insns2", "no-ipa-icf", "no-ipa-cp", "no-ipa-sra"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_PRAGMA(text) _Pragma(#text)
     #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
@@ -3584,6 +3585,8 @@ static const cvni_kernels *cvni_find_kernels(const char *isa);      /* >>dispatc
  * >>error   the first error of a graph sticks, later ones replace each other
  * ============================================================================================== */
 
+CVNI_SMALL_BEGIN
+
 static cvn_result cvni_vfail(cvn_net *net, cvn_result result, const char *format, va_list args)
 {
     if (net->failed) return net->failed;
@@ -3705,6 +3708,8 @@ static const char *cvni_float_text(float x, char *buffer)
 }
 
 #endif
+
+CVNI_SMALL_END
 
 /* ================================================================================================
  * >>memory   checked sizes, blocks, records
@@ -4104,6 +4109,7 @@ static void cvni_new_crew(cvn_net *net)
     pthread_cond_init(&net->crew->work, NULL);
 }
 
+CVNI_SMALL
 static void cvni_free_crew(cvn_net *net)
 {
     cvni_crew *p = net->crew;
@@ -7696,6 +7702,7 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
  * needed. */
 typedef struct cvni_blocks { int ms, ns, rows, cols; } cvni_blocks;
 
+CVNI_SMALL
 static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int want)
 {
     cvni_blocks b;
@@ -8415,7 +8422,8 @@ static void cvni_col2im_run_of(const cvni_conv *c, int column, int w0, int n,
                                const float *CVNI_RESTRICT p, float *CVNI_RESTRICT to)
 {
     const int *cols = c->cols + (ptrdiff_t)column * c->OW + w0;
-    const int shift = w0 + column * c->axis[2].dilation - c->axis[2].pad;   /* inside: cols[w] - w */
+    /* inside: cols[w] - w */
+    const int shift = w0 + column * c->axis[2].dilation - c->axis[2].pad;
     const int first = c->unit ? cvni_min(n, cvni_max(0, -shift)) : n;
     const int last = c->unit ? cvni_max(first, cvni_min(n, c->W - shift)) : n;
     for (int w = 0; w < first; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
@@ -12748,6 +12756,7 @@ static float cvni_maxpool_value(const cvni_pool_job *j, const float *plane, int 
 }
 
 /* Windows [0, *low) and from *high on lean over an end of the axis. */
+CVNI_SMALL
 static void cvni_pool_inside(const cvni_pool_axis *a, int *low, int *high)
 {
     const int room = a->n + a->pad0 - cvni_pool_reach(a);
@@ -12756,6 +12765,7 @@ static void cvni_pool_inside(const cvni_pool_axis *a, int *low, int *high)
 }
 
 /* Planes of values alone: the windows inside at once. */
+CVNI_SMALL
 static void cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
 {
     const cvni_pool_axis *h = &j->h, *w = &j->w;
@@ -12790,6 +12800,7 @@ static void cvni_maxpool_planes(const cvni_pool_job *j, int begin, int end)
     }
 }
 
+CVNI_SMALL
 static void cvni_maxpool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -12878,6 +12889,7 @@ static void cvni_avgpool_part(void *context, int begin, int end, int worker)
     }
 }
 
+CVNI_SMALL
 static void cvni_avgpool_back_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -12930,6 +12942,7 @@ static void cvni_lppool_window(const cvni_pool_job *j, int oh, int ow, const flo
 }
 
 /* Both passes. */
+CVNI_SMALL
 static void cvni_lppool_part(void *context, int begin, int end, int worker)
 {
     const cvni_pool_job *j = (const cvni_pool_job *)context;
@@ -14056,6 +14069,7 @@ static void cvni_norm_moments_part(void *context, int begin, int end, int worker
 }
 
 /* The statistics of all slices. */
+CVNI_SMALL
 static void cvni_norm_moments(const cvni_norm_job *j)
 {
     for (int c = j->begin; c < j->end; c++) j->channel[c].sum[0] = j->channel[c].sum[1] = 0;
@@ -14070,6 +14084,7 @@ static void cvni_norm_moments(const cvni_norm_job *j)
 }
 
 /* Statistics of the batch for channel c into the running ones and l->saved. */
+CVNI_SMALL
 static void cvni_norm_learn(const cvni_norm_job *j, int c, const cvni_norm_channel *channel)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)j->l->desc;
@@ -28539,6 +28554,7 @@ static double cvni_to_edge(double s, int size)
 }
 
 /* Pixels [begin, end) of the row wherever they read. */
+CVNI_SMALL
 static void cvni_warp_checked(const cvni_warp *p, int begin, int end, float *out)
 {
     for (int x = begin; x < end; x++) {
@@ -28599,6 +28615,7 @@ static void cvni_warp_inside(const cvni_warp *p, int begin, int end, float *out)
 
 /* Narrows [*begin, *end) to those x with 0 <= s + x*step < size - 1. The margin above is larger
  * than any rounding; below, -1e-12 still truncates to 0. */
+CVNI_SMALL
 static void cvni_warp_span(double s, double step, int size, int *begin, int *end)
 {
     const double high = size - 1 - 1e-6;
@@ -28742,6 +28759,7 @@ static void cvni_elastic_tile(cvni_elastic *e, int top, int bottom, int left, in
     }
 }
 
+CVNI_SMALL
 static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
                               const cvni_augment_key *key, cvni_warp *p, float *out)
 {
@@ -28795,6 +28813,7 @@ static void cvni_warp_any(const cvni_augment_draw *d, const cvn_augment *a,
 /* Saturation and hue of the pixels of three planes. In the hexcone channel c of a pixel at the
  * angle a (in sixths of a turn) is M - (M - m)*clamp(min(t, 4 - t), 0, 1), t = (5 - 2c + a) mod
  * 6:  A. R. Smith, Color Gamut Transform Pairs, SIGGRAPH 1978. */
+CVNI_SMALL
 static void cvni_colour(float saturation, float turn, size_t plane, float *y)
 {
     for (size_t i = 0; i < plane; i++) {
@@ -50356,6 +50375,7 @@ static int cvni_x86_level(void)
 #endif
 
 /* The table of that name when this CPU can run it, NULL for the best one; else NULL. */
+CVNI_SMALL
 static const cvni_kernels *cvni_find_kernels(const char *isa)
 {
 #if defined(CVNI_X86)

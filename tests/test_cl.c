@@ -53,8 +53,8 @@ static int have_device(void)
 
 typedef void (*build_fn)(cvn_net *net);
 
-/* The second norm of a residual branch starts at 1/4: with 1 a deep net is chaotic, and what differs
- * in rounding alone drifts apart within three steps. */
+/* The second norm of a residual branch starts at 1/4: with 1 a deep net is chaotic, and what
+ * differs in rounding alone drifts apart within three steps. */
 static void shrink_branches(cvn_net *net)
 {
     for (int i = 0; i < cvn_param_count(net); i++) {

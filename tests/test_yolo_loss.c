@@ -488,7 +488,8 @@ static void precision_by_hand(void)
     CHECK(hits == 3);
     CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, -1, 0.5f),
                (1 + (1 + 2 / 3.0 + 3 / 5.0) / 4) / 2, 1e-6);
-    CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, 1, 0.85f), 1 / 4.0, 1e-6);     /* the first */
+    /* the first */
+    CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, 1, 0.85f), 1 / 4.0, 1e-6);
     CHECK_NEAR(cvn_average_precision(found, 7, truth, 5, 0, 0.5f), 1, 1e-6);
     CHECK(cvn_average_precision(found, 7, truth, 5, 2, 0.5f) == 0);
     CHECK(cvn_average_precision(found, 0, truth, 5, -1, 0.5f) == 0);
