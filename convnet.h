@@ -9516,8 +9516,6 @@ typedef struct cvni_lanes_task {
     float *frame, *sums;
 } cvni_lanes_task;
 
-CVNI_SMALL_BEGIN
-
 static cvni_lanes_axis cvni_lanes_axis_of(const cvni_axis *a, int up)
 {
     cvni_lanes_axis l;
@@ -9789,8 +9787,6 @@ static void cvni_lanes_run(cvni_conv_job *j, cvni_pass pass, double cost)
                                                       cvni_ceil_div(4 * j->net->threads, blocks))));
     cvni_parallel_for(j->net, blocks * d.bands, cost, cvni_lanes_part, j);
 }
-
-CVNI_SMALL_END
 
 static const cvni_conv_way cvni_way_lanes = { "lanes", cvni_lanes_takes, cvni_lanes_needs,
                                               cvni_lanes_pack, cvni_lanes_run, NULL };
