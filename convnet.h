@@ -41340,7 +41340,7 @@ static cvn_node cvni_onnx_matmul_of(cvni_onnx *g, const cvni_onnx_node *n, const
     const cvni_onnx_value *a = cvni_onnx_in(g, n, p->a), *b = cvni_onnx_in(g, n, p->b);
     const int bias = p->bias >= 0;
     cvn_node x = { 0 }, y;
-    int K, S;
+    int K = 0, S = 0;
     cvn_shape s;
     if (!a || !b || !a->rank || !b->rank) cvni_onnx_refuse(g, n, "an operand without axes");
     if (g->failed) return x;
