@@ -2275,6 +2275,57 @@ static void spliced_programs(void)
     CHECK(b.no_wgmma && !cvncl_way_fits(&b, way, CVNCL_GEMM_KK, 4));
 }
 
+/* For ptx_cl.sh. test_cl way: numbers of the ways on matrix units that go without tuning. test_cl
+ * way WAY LAYOUT PRECISION FILE: a way's text, its options to standard output; 1: it does not
+ * fit. */
+static int print_way(int argc, char **argv)
+{
+    static cvncl_backend b;
+    const char *texts[CVNCL_MAX_TEXTS];
+    char options[400];
+    const cvncl_way *w;
+    int layout;
+    uint32_t count;
+    FILE *file;
+    if (argc < 6) {
+        for (int i = 0; i < CVNCL_STARTS; i++)
+            if (cvncl_ways[i].kind >= CVNCL_BY_MMA) printf("%d\n", i);
+        return 0;
+    }
+    w = &cvncl_ways[atoi(argv[2])];
+    layout = atoi(argv[3]);
+    b.precision = atoi(argv[4]);
+    b.max_group = 1024;
+    if (!cvncl_way_fits(&b, w, layout, 4)) return 1;
+    count = cvncl_way_texts(&b, w->kind, layout, texts);
+    cvncl_way_options(&b, w, layout, 4, options, sizeof options);
+    file = fopen(argv[5], "w");
+    if (!file) return 1;
+    for (uint32_t i = 0; i < count; i++) fputs(texts[i], file);
+    fclose(file);
+    puts(options);
+    return 0;
+}
+
+/* test_cl splice IN OUT: PTX with marks into PTX for sm_90a */
+static int splice_file(char **argv)
+{
+    static char ptx[1 << 22];
+    const char *why = "";
+    size_t size = 0, length = 0;
+    char *text = NULL;
+    FILE *file = fopen(argv[2], "rb");
+    if (file) size = fread(ptx, 1, sizeof ptx, file);
+    if (file) fclose(file);
+    text = cvncl_splice(ptx, size, &length, &why);
+    if (!text) return fprintf(stderr, "refused: %s\n", why), 1;
+    file = fopen(argv[3], "wb");
+    if (file) fwrite(text, 1, length, file);
+    if (file) fclose(file);
+    CONVNET_FREE(text);
+    return 0;
+}
+
 /* ---- images of 16 bits ---- */
 
 /* The largest relative error of a store is half of this. */
@@ -2759,6 +2810,8 @@ static int print_info(void)
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "info")) return print_info();
+    if (argc > 1 && !strcmp(argv[1], "way")) return print_way(argc, argv);
+    if (argc > 3 && !strcmp(argv[1], "splice")) return splice_file(argv);
     words = argv + (argc > 2 ? 2 : argc);
     if (argc < 2) RUN(without_device);
     if (argc < 2 || !strcmp(argv[1], "splicing")) {
