@@ -30618,7 +30618,7 @@ static cvn_result cvni_fit_validate(const cvni_fit_run *r, cvn_metrics *m)
     const int averages = cvni_averages(net) != NULL;
     cvn_result result = CVN_OK;
     memset(m, 0, sizeof *m);
-    m->loss = m->accuracy = NAN;
+    m->loss = m->accuracy = (double)NAN;
     if (!r->valid) return CVN_OK;
     if (averages) result = cvni_exchange_ema(net);
     if (result != CVN_OK) return result;
@@ -30848,7 +30848,7 @@ cvn_result cvn_fit(cvn_net *net, const cvn_data *train, const cvn_data *valid,
     if (!r.o.epochs) r.o.epochs = 10;
     r.batch = r.o.batch ? r.o.batch : net->max_batch;
     if (!r.o.shuffle_seed) r.o.shuffle_seed = net->desc.seed;
-    r.valid_loss = r.valid_accuracy = NAN;
+    r.valid_loss = r.valid_accuracy = (double)NAN;
     result = cvni_fit_check(&r);
     if (result != CVN_OK) return result;
     r.group = cvni_max(r.o.accumulate, 1) > INT_MAX / r.batch
