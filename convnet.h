@@ -31247,7 +31247,7 @@ static int cvni_range_tell(const cvni_fit_run *run, const cvn_lr_range *o, cvn_e
     p.batch = r->count;
     p.batches = o->steps;
     p.loss = r->count ? (double)r->loss[r->count - 1] : (double)NAN;
-    p.accuracy = p.valid_loss = p.valid_accuracy = NAN;
+    p.accuracy = p.valid_loss = p.valid_accuracy = (double)NAN;
     p.lr = r->count ? r->lr[r->count - 1] : o->low;
     p.seconds = seconds;
     if (r->count && seconds > 0) {
