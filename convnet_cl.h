@@ -1501,25 +1501,18 @@ static cvn_result cvncl_groups(cvn_net *net, int kernel, int groups, const char 
     const size_t global = (size_t)groups * local;
     cvn_result result;
     va_list args;
+    if (groups <= 0) return CVN_OK;
     va_start(args, format);
     result = cvncl_enqueue(net, kernel, 0, 1, &global, &local, format, args);
     va_end(args);
     return result;
 }
 
-/* A group each WG/LANES of n sums of slices: sum_of_slices, >>cl-gemm. */
-static cvn_result cvncl_each_sum(cvn_net *net, int kernel, int n, const char *format, ...)
+/* Groups for n sums of slices, WG/LANES each: sum_of_slices, >>cl-gemm. */
+static int cvncl_sum_groups(const cvn_net *net, int n)
 {
-    const size_t local = (size_t)cvncl_of(net)->group;
-    const int sums = (int)(local >= 256 ? local / 8 : local);
-    const size_t global = (size_t)cvni_ceil_div(n, sums) * local;
-    cvn_result result;
-    va_list args;
-    if (n <= 0) return CVN_OK;
-    va_start(args, format);
-    result = cvncl_enqueue(net, kernel, 0, 1, &global, &local, format, args);
-    va_end(args);
-    return result;
+    const int local = (int)cvncl_of(net)->group;
+    return cvni_ceil_div(n, local >= 256 ? local / 8 : local);
 }
 
 /* Large tiles where they leave little of themselves unused and there are enough of them. */
@@ -3025,9 +3018,9 @@ static int cvncl_slices(const cvncl_backend *b, double elements, int K, int leas
 static cvn_result cvncl_product_sum(cvn_net *net, const cvncl_product *p, float slope, float most)
 {
     const int count = p->M * p->N;
-    return cvncl_each_sum(net, CVNCL_PRODUCT_SUM, count, "wppp" "iiii" "ff", 0, p->bias,
-                          p->add ? p->c : p->with, p->c, count, p->slices, p->N,
-                          p->ldc, (double)slope, (double)most);
+    return cvncl_groups(net, CVNCL_PRODUCT_SUM, cvncl_sum_groups(net, count), "wpppiiiiff", 0,
+                        p->bias, p->add ? p->c : p->with, p->c, count, p->slices, p->N, p->ldc,
+                        (double)slope, (double)most);
 }
 
 static cvn_result cvncl_gemm(cvn_net *net, int layout, const cvncl_product *p)
@@ -5134,8 +5127,9 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
                                    slices, length);
     }
     if (result != CVN_OK) return result;
-    return cvncl_each_sum(net, CVNCL_CONV_REDUCE, n, "wpiiiiif", 0, dw, n, slices, c.CG, c.taps,
-                          cvncl_is_depthwise(&c) ? c.M : c.MG, cvncl_gradient_factor(net));
+    return cvncl_groups(net, CVNCL_CONV_REDUCE, cvncl_sum_groups(net, n), "wpiiiiif", 0, dw, n,
+                        slices, c.CG, c.taps, cvncl_is_depthwise(&c) ? c.M : c.MG,
+                        cvncl_gradient_factor(net));
 }
 
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
