@@ -3274,6 +3274,8 @@ struct cvn_backend {
     int host_layers;            /* layers that find() does not know run on the CPU */
     size_t piece;               /* bytes: no tensor lies across a multiple of it; 0: any */
     int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
+    /* behind op->shape: no bytes for what the kernels of this file need and the device does not */
+    void (*trim)(const cvn_net *net, cvni_layer *l);
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
     void (*release)(void *device);
@@ -6049,6 +6051,7 @@ static cvn_result cvni_shapes(cvn_net *net, int batch)
         cvn_result result = l->op->shape(net, l);
         if (result == CVN_OK) result = cvni_check_elements(net, l);
         if (result != CVN_OK) return result;
+        if (net->backend) net->backend->trim(net, l);
         cvni_count_samples(net, l);
     }
     return CVN_OK;
