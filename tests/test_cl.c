@@ -1124,6 +1124,8 @@ static void nets(void)
 {
     cvn_backend *b = open_device(0);
     const cvn_optimizer sgd = cvn_sgd(0.02f, 0.9f);
+    const cvn_optimizer slow = cvn_sgd(0.002f, 0.9f);   /* at 0.005 the CPU's own kernels, C and
+                                                         * AVX2, end 3e-3 apart */
     if (wanted("LeNet-5")) {
         test_case("LeNet-5, ten steps of Adam");
         check_steps(build_lenet, b, NULL, 10, 8, 5e-4);
@@ -1132,7 +1134,7 @@ static void nets(void)
     }
     if (wanted("ResNet-20")) {
         test_case("ResNet-20, ten steps");
-        check_steps(build_resnet, b, &sgd, 10, 4, 2e-3);
+        check_steps(build_resnet, b, &slow, 10, 4, 2e-4);
     }
     if (wanted("LSTM")) {
         test_case("LSTM, ten steps");
