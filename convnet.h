@@ -3276,6 +3276,7 @@ struct cvn_backend {
     int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
     /* behind op->shape: no bytes for what the kernels of this file need and the device does not */
     void (*trim)(const cvn_net *net, cvni_layer *l);
+    int (*gates)(const cvn_net *net, const cvni_layer *l);      /* as cvni_pool_gates */
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
     void (*release)(void *device);
@@ -5562,12 +5563,13 @@ static void cvni_plan_gates(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
-    for (int id = 1; id < net->layer_count && p->train && !net->backend; id++) {
+    for (int id = 1; id < net->layer_count && p->train; id++) {
         const cvni_layer *l = &net->layers[id];
         const int x = l->inputs == 1 ? l->input[0] : 0;
         int from;
         if (!x || !places[id].grad || places[id].segment || places[x].by ||
-            !cvni_pool_gates(net, l) || !cvni_may_join(p, id, x))
+            !(net->backend ? net->backend->gates : cvni_pool_gates)(net, l) ||
+            !cvni_may_join(p, id, x))
             continue;
         from = net->layers[x].input[0];
         if (places[from].grad && p->readers[from] == 1 && !net->layers[from].want_grad &&

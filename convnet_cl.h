@@ -5352,11 +5352,13 @@ static const char cvncl_text_pool[] =
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN_X(dy), INTS(winner), MEM_X(dx), INTS(a), const int n,\n"
-    "                         const int step, const int add)\n"
+    "/* y, where there is one: the gradient in front of the relu whose value was pooled; `slope`\n"
+    " * where the maximum y is not positive */\n"
+    "kernel void maxpool_back(IN_X(dy), INTS(winner), IN_X(y), MEM_X(dx), INTS(a), const int n,\n"
+    "                         const int step, const int add, const float slope)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
-    "    AT(dy); AT(winner); AT(dx); AT(a);\n"
+    "    AT(dy); AT(winner); AT(y); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
     "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
     "    const int p = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
@@ -5365,7 +5367,8 @@ static const char cvncl_text_pool[] =
     "    for (int h = rows.begin; h < rows.end; h++)\n"
     "        for (int w = cols.begin; w < cols.end; w++) {\n"
     "            const int at = base + (h * a[9] + w) * step;\n"
-    "            if (winner[at] == p) sum += GET(dy, at);\n"
+    "            if (winner[at] == p)\n"
+    "                sum += (HAS(y) && !(GET(y, at) > 0) ? slope : 1) * GET(dy, at);\n"
     "        }\n"
     "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
@@ -5479,6 +5482,11 @@ static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
+static int cvncl_gates(const cvn_net *net, const cvni_layer *l)
+{
+    return cvni_is_maxpool(l) && cvni_is_relu(cvni_in(net, l, 0));
+}
+
 static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_layer *x = cvni_in(net, l, 0);
@@ -5486,8 +5494,10 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxtiii", l->dy, l->saved, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxxtiiif", l->dy, l->saved,
+                      x->place.gate ? l->y : NULL, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add,
+                      x->place.gate ? (double)cvni_relu_slope(x) : 1.0);
 }
 
 /* Kernels over an element each that read one input and the layer's table. */
@@ -6199,7 +6209,7 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
-    if (!dx) return CVN_OK;
+    if (!dx || l->place.gate) return CVN_OK;
     return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
                       (double)q, add);
 }
@@ -12089,6 +12099,7 @@ static void cvncl_fill_backend(cvn_backend *base)
 {
     base->find = cvncl_find;
     base->trim = cvncl_trim;
+    base->gates = cvncl_gates;
     base->take = cvncl_take;
     base->release = cvncl_release;
     base->push = cvncl_push;

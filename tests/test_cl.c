@@ -401,6 +401,14 @@ static cvn_node bare_conv(cvn_net *net, cvn_node x, int filters, int kernel, int
     return cvn_conv2d_ex(net, x, &d);
 }
 
+/* The backward pass of a maximum does that of the relu in front of it; overlapping windows. */
+static void build_gated(cvn_net *net)
+{
+    cvn_node x = cvn_relu(net, cvn_conv2d(net, cvn_input(net, 2, 13, 11), 6, 3, 1, 1));
+    x = cvn_leaky_relu(net, cvn_conv2d(net, cvn_maxpool(net, x, 3, 2), 5, 3, 1, 1), 0.3f);
+    regress(net, cvn_maxpool(net, x, 2, 2));
+}
+
 static void build_norms(cvn_net *net)
 {
     cvn_dense_desc dense = cvn_dense_defaults();
@@ -986,6 +994,7 @@ static const layers_case layers_cases[] = {
     { "conv_transpose2d", build_transposed },
     { "dense", build_dense },
     { "pools", build_pools },
+    { "maxima behind relus", build_gated },
     { "batch norm with what follows it", build_norms },
     { "elementwise functions, prelu", build_maps },
     { "arithmetic with broadcasting", build_arithmetic },
@@ -2672,7 +2681,7 @@ static void left_out_steps(void)
 
 static cvncl_api plain_api;             /* of the backend that counts */
 static const cvncl_backend *counted;
-static int blocking, packs, turns;
+static int blocking, packs, turns, maps_back;
 
 static int32_t CVNCL_CALL count_write(void *queue, void *memory, uint32_t waits, size_t offset,
                                       size_t size, const void *from, uint32_t events,
@@ -2698,6 +2707,7 @@ static int32_t CVNCL_CALL count_kernel(void *queue, void *kernel, uint32_t axes,
                                        void **event)
 {
     for (int size = 0; size < CVNCL_TILES; size++) {
+        maps_back += kernel == counted->kernel[CVNCL_MAP_BACK][size];
         packs += kernel == counted->kernel[CVNCL_CONV_PACK][size];
         turns += kernel == counted->kernel[CVNCL_TURN][size] ||
                  kernel == counted->kernel[CVNCL_TURN_BACK][size];
@@ -2713,7 +2723,7 @@ static void start_counting(cvncl_backend *b)
     b->api.EnqueueWriteBuffer = count_write;
     b->api.EnqueueReadBuffer = count_read;
     b->api.EnqueueNDRangeKernel = count_kernel;
-    blocking = packs = turns = 0;
+    blocking = packs = turns = maps_back = 0;
 }
 
 /* Between the convolutions: dropout of all kinds, a gate, a plane, a choice. */
@@ -2807,6 +2817,12 @@ static void idle_work(void)
     CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == 0);
     cvn_touch(net);
     CHECK(cvn_predict(net, x, 2, y) == CVN_OK && packs == 1);
+    cvn_destroy(net);
+    test_case("relus in front of maxima have no backward pass of their own");
+    net = make_net(build_gated, backend, NULL, 2, 0);
+    start_counting(b);
+    train(net, 1, 2);
+    CHECKF(maps_back == 0, "%d of them", maps_back);
     cvn_destroy(net);
     cvncl_close(backend);
 }
