@@ -3326,7 +3326,8 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
 /* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
- * mr rows of a are read, and columns of b up to a multiple of `reads`. */
+ * mr rows of a are read, `tall` where there are more, and columns of b up to a multiple of
+ * `reads`. */
 typedef struct cvni_tile {
     int k, add;
     int rows, cols;
@@ -3418,6 +3419,8 @@ typedef struct cvni_windows {
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    int tall;                   /* rows that gemm_tile takes of `unit` columns, without `end`; or 0:
+                                 * no more than mr */
     int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
     int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
@@ -10534,7 +10537,7 @@ static CVNI_ALWAYS_INLINE cvni_lines cvni_lines_of(int count, const float *x, pt
  * panels of them. */
 static ptrdiff_t cvni_wino_plane(const cvni_kernels *kern, int tiles, int pitch)
 {
-    return (ptrdiff_t)cvni_round_up(tiles, kern->mr) * pitch + CVNI_LINE;
+    return (ptrdiff_t)cvni_round_up(tiles, cvni_max(kern->mr, kern->tall)) * pitch + CVNI_LINE;
 }
 
 static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
@@ -10760,17 +10763,18 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
     for (int p = 0; p < parts; p++) {
         const int j = units * p / parts * kern->unit;
         const int next = units * (p + 1) / parts * kern->unit;
+        const int mr = next - j == kern->unit && kern->tall ? kern->tall : kern->mr;
         t->cols = next - j;
         t->b = b + j;
-        for (int i = 0; i < rows; i += kern->mr) {
-            t->rows = cvni_min(kern->mr, rows - i);
+        for (int i = 0; i < rows; i += mr) {
+            t->rows = cvni_min(mr, rows - i);
             t->a = a + i * t->a_line;
             t->c = c + i * t->ldc + j;
             t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
             if (p == 0 && a_next) {
-                const float *soon = i + kern->mr < rows ? t->a + kern->mr * t->a_line : a + a_next;
-                if (t->a_k == 1) cvni_wino_fetch(soon, kern->mr, t->a_line, t->k);
-                else cvni_wino_fetch(soon, t->k, t->a_k, kern->mr);
+                const float *soon = i + mr < rows ? t->a + mr * t->a_line : a + a_next;
+                if (t->a_k == 1) cvni_wino_fetch(soon, mr, t->a_line, t->k);
+                else cvni_wino_fetch(soon, t->k, t->a_k, mr);
             }
             kern->gemm_tile(t);
         }
@@ -46307,6 +46311,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
+                                             0,
                                              8,
                                              1,
                                              cvni_gemm_tile_c,
@@ -47542,6 +47547,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
+                                                0,
                                                 8,
                                                 2,
                                                 cvni_gemm_tile_avx2,
@@ -47649,6 +47655,17 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
     _mm512_storeu_ps(c, v0);
     _mm512_storeu_ps(c + 16, v1);
     _mm512_mask_storeu_ps(c + 32, m, v2);
+}
+
+/* One k of four rows of a tile of one vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_tile_four_avx512(const float *a, ptrdiff_t line, __m512 b,
+                                                     __m512 *s)
+{
+    cvni_tile_row_avx512(1, a, b, b, b, s);
+    cvni_tile_row_avx512(1, a + line, b, b, b, s + 1);
+    cvni_tile_row_avx512(1, a + 2 * line, b, b, b, s + 2);
+    cvni_tile_row_avx512(1, a + 3 * line, b, b, b, s + 3);
 }
 
 /* All rows of a tile of few rows or vectors, from memory: s[row][vector]. */
@@ -47775,7 +47792,52 @@ static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvni_nowhere, 0); }
+static CVNI_ALWAYS_INLINE void cvni_store_line_avx512(const cvni_tile *t, int i, __m512 s)
+{
+    float *c = t->c + i * t->ldc;
+    if (i < t->rows) _mm512_storeu_ps(c, t->add ? _mm512_add_ps(_mm512_loadu_ps(c), s) : s);
+}
+
+/* Four rows from row i on of a tile of one vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_four_avx512(const cvni_tile *t, int i, const __m512 *s)
+{
+    cvni_store_line_avx512(t, i, s[0]);
+    cvni_store_line_avx512(t, i + 1, s[1]);
+    cvni_store_line_avx512(t, i + 2, s[2]);
+    cvni_store_line_avx512(t, i + 3, s[3]);
+}
+
+/* 16 rows of one vector: 17 loads for 16 products, where 8 rows take 9 for 8, and half the calls.
+ */
+CVNI_TARGET("avx512f")
+static void cvni_tile_tall_avx512(const cvni_tile *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[16] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero };
+    const ptrdiff_t line = t->a_line;
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const __m512 v = _mm512_loadu_ps(b);
+        cvni_tile_four_avx512(a, line, v, s);
+        cvni_tile_four_avx512(a + 4 * line, line, v, s + 4);
+        cvni_tile_four_avx512(a + 8 * line, line, v, s + 8);
+        cvni_tile_four_avx512(a + 12 * line, line, v, s + 12);
+    }
+    cvni_store_four_avx512(t, 0, s);
+    cvni_store_four_avx512(t, 4, s + 4);
+    cvni_store_four_avx512(t, 8, s + 8);
+    cvni_store_four_avx512(t, 12, s + 12);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(const cvni_tile *t)
+{
+    if (t->rows > 8) cvni_tile_tall_avx512(t);
+    else cvni_tile_avx512(t, &cvni_nowhere, 0);
+}
 
 CVNI_TARGET("avx512f")
 static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
@@ -49413,6 +49475,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
                                                   16,
+                                                  16,
                                                   1,
                                                   6,
                                                   cvni_gemm_tile_avx512,
@@ -50280,6 +50343,7 @@ static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
+                                              0,
                                               4,
                                               1,
                                               cvni_gemm_tile_f4,
