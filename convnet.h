@@ -10550,19 +10550,22 @@ static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
     return s;
 }
 
-/* Columns [col, col + n) of a row of `channels` planes, channels side by side; 0 outside. */
+/* Rows [i, end) of a strip, n columns from `begin` of the image on, channels side by side, 0 above
+ * and below the image: [row][n] lines. x: its first channel; `top`: the image's row that is the
+ * strip's first. */
 CVNI_HOT
 static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, const float *x,
-                           int channels, int row, int col, int n, float *out)
+                           int channels, int top, int i, int end, int begin, int n, float *out)
 {
-    const int inside = row >= 0 && row < im->H;
-    const int begin = inside ? cvni_min(cvni_max(-col, 0), n) : n;
-    const int end = inside ? cvni_max(cvni_min(im->W - col, n), begin) : n;
-    cvni_zero(out, (size_t)((channels < CVNI_LINE ? n : begin) * CVNI_LINE));
-    cvni_zero(out + end * CVNI_LINE, (size_t)((n - end) * CVNI_LINE));
-    if (begin < end)
-        kern->pack_rows(channels, end - begin, x + (ptrdiff_t)row * im->W + col + begin,
-                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + begin * CVNI_LINE);
+    const int first = cvni_min(cvni_max(-top, i), end);
+    const int last = cvni_min(cvni_max(im->H - top, first), end);
+    const int row = n * CVNI_LINE;
+    const int whole = n == im->W ? last - first : 1;        /* rows that are one behind the other */
+    if (first > i) cvni_zero(out + i * row, (size_t)((first - i) * row));
+    if (last < end) cvni_zero(out + last * row, (size_t)((end - last) * row));
+    for (i = first; i < last; i += whole)
+        kern->pack_rows(channels, whole * n, x + (ptrdiff_t)(top + i) * im->W + begin,
+                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + i * row);
 }
 
 /* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
@@ -10582,18 +10585,28 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     cvni_wino_strip s;
     cvni_lines v;
     x += c0 * plane;
+    if (channels < CVNI_LINE) cvni_zero(scratch, 6 * CVNI_WINO_ROW);
     for (int t = 0; t < tiles; t += s.tiles, last = s) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
-        const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
-                          s.tiles == last.tiles;
+        const int same = s.col == last.col && s.tiles == last.tiles;
+        const int below = same && s.n == last.n && s.row == last.row + 1;
         const int cols = 4 * s.tiles + shared;
+        const int left = 4 * s.col - im->pad_w;             /* column of the image */
+        const int begin = cvni_min(cvni_max(left, 0), im->W);
+        const int n = cvni_max(0, cvni_min(left + cols, im->W) - begin);
+        const int front = cvni_max(0, cvni_min(begin - left, cols));
         if (below)
-            memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
-                   sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
-        for (int i = below ? shared : 0; i < im->span; i++)
-            cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h + i,
-                           4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
-        v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
+            memcpy(scratch, scratch + 4 * n * CVNI_LINE,
+                   sizeof(float) * (size_t)(shared * n * CVNI_LINE));
+        cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h,
+                       below ? shared : 0, im->span, begin, n, scratch);
+        for (int i = 0; i < 6 && !same; i++) {              /* columns beside the image */
+            float *row = half + i * CVNI_WINO_ROW;
+            cvni_zero(row, (size_t)(front * CVNI_LINE));
+            cvni_zero(row + (front + n) * CVNI_LINE, (size_t)((cols - front - n) * CVNI_LINE));
+        }
+        v = cvni_lines_of(n, scratch, n * CVNI_LINE, CVNI_LINE, half + front * CVNI_LINE,
+                          CVNI_WINO_ROW, CVNI_LINE);
         kern->wino[kind](&v);
         for (int i = 0; i < 6; i++) {
             v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
@@ -10603,21 +10616,25 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     }
 }
 
-/* Turns rows of outputs of up to 16 filters back into planes. */
+/* Turns n columns of the rows of a strip, lines of up to 16 filters, back into planes. */
 CVNI_HOT
 static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_strip *s,
-                            int filters, const float *lines, int add, float *y, float *scratch)
+                            int n, int filters, const float *lines, int add, float *y,
+                            float *scratch)
 {
     const int plane = w->out.H * w->out.W;
-    const int n = cvni_min(4 * s->tiles, w->out.W - 4 * s->col);
-    for (int i = 0; i < 4 && 4 * s->row + i < w->out.H; i++, lines += CVNI_WINO_ROW) {
-        float *to = y + (ptrdiff_t)(4 * s->row + i) * w->out.W + 4 * s->col;
+    const int rows = cvni_min(4, w->out.H - 4 * s->row);
+    const int count = n == w->out.W ? rows * n : n;         /* that lie one behind the other */
+    float *to = y + (ptrdiff_t)(4 * s->row) * w->out.W + 4 * s->col;
+    for (int i = 0; i < rows * n; i += count, lines += n * CVNI_LINE, to += w->out.W) {
         if (!add) {
-            kern->pack_rows(n, filters, lines, CVNI_LINE, plane, to);
+            kern->pack_rows(count, filters, lines, CVNI_LINE, plane, to);
             continue;
         }
-        kern->pack_rows(n, filters, lines, CVNI_LINE, n, scratch);
-        for (int f = 0; f < filters; f++, to += plane) kern->add(n, to, scratch + f * n, to);
+        kern->pack_rows(count, filters, lines, CVNI_LINE, count, scratch);
+        for (int f = 0; f < filters; f++)
+            kern->add(count, to + (ptrdiff_t)f * plane, scratch + f * count,
+                      to + (ptrdiff_t)f * plane);
     }
 }
 
@@ -10638,20 +10655,20 @@ static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const 
     y += f0 * plane;
     for (int t = 0; t < tiles; t += s.tiles) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
+        const int n = cvni_min(4 * s.tiles, w->out.W - 4 * s.col);
         for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
             v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
                               scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
         }
-        for (int i = 0; i < 4; i++) {
-            float *row = lines + i * CVNI_WINO_ROW;
+        for (int i = 0; i < 4; i++) {           /* over what the row before has beyond n */
             v = cvni_lines_of(s.tiles, scratch + 6 * i * CVNI_LINE, CVNI_LINE, 24 * CVNI_LINE,
-                              row, CVNI_LINE, 4 * CVNI_LINE);
+                              lines + i * n * CVNI_LINE, CVNI_LINE, 4 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
-            if (j->act)
-                kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
         }
-        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image, scratch);
+        if (j->act)
+            kern->relu(4 * n * CVNI_LINE, cvni_relu_slope(j->act), lines, lines);
+        cvni_wino_store(kern, w, &s, n, filters, lines, j->add, y + s.n * image, scratch);
     }
 }
 
