@@ -74,8 +74,8 @@
  *     linear algebra  >>gemm
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-lanes >>conv-weights
  *                     >>winograd >>depthwise >>conv-layer
- *     layers          >>dense >>pool >>strips >>roi >>norm >>layernorm >>act >>softmax >>gated
- *                     >>dropout
+ *     layers          >>dense >>pool >>strips >>roi >>norm >>separable >>layernorm >>act >>softmax
+ *                     >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
  *                     >>gather >>resample
@@ -3173,9 +3173,9 @@ typedef struct cvni_place {
     int residual;               /* id of the layer added on this batch norm's store, or 0 */
     int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
     int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
-    int strips_of;              /* id of the convolution that this layer does as well, strip by
-                                 * strip, or 0 */
-    int stripped;               /* is such a one */
+    int takes;                  /* id of the layer that this one does as well, part by part
+                                 * (>>strips, >>separable), or 0 */
+    int taken;                  /* is such a one */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -5364,8 +5364,9 @@ static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary:
 static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
 static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
-static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
-                                  const cvni_layer *l);     /* >>strips; 0: better apart */
+static size_t cvni_strips_scratch(const cvn_net *net, int first, int then,
+                                  int last);                /* >>strips; 0: better apart */
+static int cvni_is_separable(const cvn_net *net, const cvni_layer *l);      /* >>separable */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -5523,24 +5524,36 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
-/* Pairs of layers for >>strips: nobody else reads what lies between. */
+/* The layer whose value, but for what it does on its store, `id` alone reads; or 0. */
+static int cvni_plan_source(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    int x = net->layers[id].inputs == 1 ? net->layers[id].input[0] : 0;
+    while (x && p->plan->places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
+        x = net->layers[x].input[0];
+    return x && p->readers[x] == 1 && !cvni_is_kept(net, x) ? x : 0;
+}
+
+/* Two or three layers for >>strips: nobody else reads what lies between. */
 static void cvni_plan_strips(const cvni_planner *p)
 {
     cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
     for (int id = 1; id < net->layer_count; id++) {
-        cvni_layer *l = &net->layers[id];
-        int x = l->inputs == 1 ? l->input[0] : 0;
-        size_t scratch;
-        if (!p->live[id]) continue;
-        while (x && places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
-            x = net->layers[x].input[0];
-        if (!x || p->readers[x] != 1 || cvni_is_kept(net, x)) continue;
-        scratch = cvni_strips_scratch(net, &net->layers[x], l);
+        const int x = p->live[id] ? cvni_plan_source(p, id) : 0;
+        const int first = x ? cvni_plan_source(p, x) : 0;
+        size_t scratch = 0;
+        if (first && !places[first].takes) scratch = cvni_strips_scratch(net, first, x, id);
+        if (scratch) {
+            places[x].takes = first;
+            places[first].taken = 1;
+        } else if (x && !places[x].takes) {
+            scratch = cvni_strips_scratch(net, x, id, 0);
+        }
         if (!scratch) continue;
-        l->scratch_bytes = cvni_max_size(l->scratch_bytes, scratch);
-        places[id].strips_of = x;
-        places[x].stripped = 1;
+        net->layers[id].scratch_bytes = cvni_max_size(net->layers[id].scratch_bytes, scratch);
+        places[id].takes = x;
+        places[x].taken = 1;
     }
 }
 
@@ -5621,6 +5634,32 @@ static void cvni_plan_norms(const cvni_planner *p)
         }
         places[id].by = norm;
         places[id].skip = 1;
+    }
+}
+
+/* A batch norm behind a depthwise convolution does that as well, and the norm in front of it
+ * (>>separable). */
+static void cvni_plan_separable(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int x = l->inputs ? l->input[0] : 0;
+        int before, norm;
+        if (!cvni_is_batchnorm(l) || places[id].segment || !cvni_may_join(p, id, x) ||
+            !cvni_is_separable(net, &net->layers[x]))
+            continue;
+        places[id].takes = x;
+        places[x].taken = 1;
+        before = net->layers[x].input[0];
+        norm = places[before].by ? places[before].by : before;
+        if (!cvni_is_batchnorm(&net->layers[norm]) || places[norm].takes ||
+            places[norm].residual || !cvni_may_join(p, x, before) ||
+            p->readers[net->layers[norm].input[0]] != 1)
+            continue;
+        places[x].takes = norm;
+        places[norm].taken = 1;
     }
 }
 
@@ -5844,16 +5883,39 @@ static int cvni_plan_values(const cvni_planner *p)
     return 1;
 }
 
-/* A convolution done in strips has no value of its own; what it reads is read later. */
+/* What is done in strips has no value of its own; what it reads is read later. */
 static void cvni_plan_strip_values(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_plan *plan = p->plan;
     for (int id = 1; id < net->layer_count; id++) {
-        const int x = plan->places[id].strips_of;
-        if (!x) continue;
-        plan->buffers[plan->places[x].y].bytes = 0;
-        cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id], p->forward[id]);
+        for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
+            plan->buffers[plan->places[x].y].bytes = 0;
+            cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id],
+                        p->forward[id]);
+        }
+    }
+}
+
+/* What a norm does as well lives while the norm runs, both passes. */
+static void cvni_plan_separable_values(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    for (int id = 1; id < net->layer_count; id++) {
+        const int step = p->forward[id];
+        const int back = p->backward[id];
+        for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
+            const cvni_place *l = &plan->places[x];
+            const cvni_place *in = &plan->places[net->layers[x].input[0]];
+            cvni_extend(plan, l->y, step, step);
+            cvni_extend(plan, l->saved, step, step);
+            cvni_extend(plan, l->work_forward, step, step);
+            cvni_extend(plan, in->y, step, step);
+            cvni_extend(plan, l->dy, back, back);
+            cvni_extend(plan, l->work_backward, back, back);
+            cvni_extend(plan, in->dy, back, back);
+        }
     }
 }
 
@@ -6109,12 +6171,15 @@ static int cvni_plan_layers(cvni_planner *p)
     else cvni_plan_fusion(p);
     if (!p->train && !net->backend) cvni_plan_strips(p);
     cvni_plan_norms(p);
+    if (p->train && !net->backend) cvni_plan_separable(p);
     cvni_plan_gates(p);
     cvni_plan_steps(p);
     if (!cvni_plan_values(p)) return 0;
     if (!p->train) cvni_plan_strip_values(p);
     if (!p->train && !net->backend) cvni_plan_parts(p);
-    return !p->train || cvni_plan_node_gradients(p);
+    if (p->train && !cvni_plan_node_gradients(p)) return 0;
+    if (p->train) cvni_plan_separable_values(p);
+    return 1;
 }
 
 /* Plans into an empty plan, for the shapes that the layers have; segment: by layer. */
@@ -6723,11 +6788,14 @@ static void cvni_spectral_forward(cvn_net *net, cvni_layer *l);     /* >>spectra
 static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l);     /* >>strips */
+static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l);  /* >>separable */
+static void cvni_separable_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed && !net->again) cvni_spectral_forward(net, l);    /* again: with the first one */
-    return l->place.strips_of ? cvni_strips_forward(net, l) : l->op->forward(net, l);
+    if (!l->place.takes) return l->op->forward(net, l);
+    return net->mode == CVN_TRAIN ? cvni_separable_forward(net, l) : cvni_strips_forward(net, l);
 }
 
 static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
@@ -6740,7 +6808,8 @@ static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
 static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed_grad) cvni_zero(l->normed_grad, net->params[l->param[0]].count);
-    l->op->backward(net, l);
+    if (l->place.takes) cvni_separable_backward(net, l);
+    else l->op->backward(net, l);
     if (l->normed_grad) cvni_spectral_backward(net, l);
 }
 
@@ -6794,7 +6863,7 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
-        if (l->place.skip || l->place.stripped || !l->op->forward ||
+        if (l->place.skip || l->place.taken || !l->op->forward ||
             (!losses && !l->place.predict))
             continue;
         result = cvni_run_layer(net, l);
@@ -6889,7 +6958,7 @@ static void cvni_run_backward(cvn_net *net)
             segment = l->place.segment;
             if (segment) cvni_run_again(net, segment, predicted);
         }
-        if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
+        if (!l->place.grad || !l->grad_written || !l->op->backward || l->place.taken) continue;
         if (l->place.by) net->layers[l->place.by].grad_written = 1;
         else cvni_run_layer_backward(net, l);
     }
@@ -11887,22 +11956,31 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     n->scratch = (size_t)(f.floats + floats) * sizeof(float);
 }
 
-static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
+/* The job of a pass. Tasks: small planes, of the way by frames and for up big planes of the batch;
+ * of the weights channels, tap by tap weights. */
+static cvni_job cvni_depthwise_part(const cvn_net *net, const cvni_conv *c, cvni_pass pass, int *how)
 {
     static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
         { cvni_side_down_part, cvni_side_up_part, cvni_side_weight_part },
         { cvni_plane_down_part, cvni_plane_up_part, cvni_plane_weight_part },
         { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
     };
+    *how = cvni_stencil_side(net->k, c, pass)         ? 0
+           : cvni_plane_serves(c, pass, net->k->unit) ? 1
+                                                      : 2;
+    return part[*how][pass];
+}
+
+static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
     const cvni_conv *c = &j->c;
-    const int how = cvni_stencil_side(j->net->k, c, pass)         ? 0
-                    : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
-                                                                  : 2;
+    int how;
+    const cvni_job part = cvni_depthwise_part(j->net, c, pass, &how);
     int tasks = c->N * c->C;
     if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
     if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
     j->kept = how < 2;
-    cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
+    cvni_parallel_for(j->net, tasks, cost, part, j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -12020,23 +12098,30 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+/* Of both gradients; dw also of the bias but for transposed ones. */
+static void cvni_conv_backward_jobs(cvn_net *net, cvni_layer *l, cvni_conv_job *dw,
+                                    cvni_conv_job *dx)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    *dw = cvni_conv_job_of(net, l);
+    dw->big = dw->c.d->transposed ? l->dy : x->y;
+    dw->small = dw->c.d->transposed ? x->y : l->dy;
+    *dx = *dw;
+    dw->bias_to = dw->c.d->transposed ? NULL : cvni_weights_grad(net, l, 1);
+    dw->to = cvni_weights_grad(net, l, 0);
+    dx->to = cvni_gradient_for(x, &dx->add);
+    dx->weight = cvni_weights(net, l, 0);
+}
+
 static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_conv_job dw = cvni_conv_job_of(net, l);
-    const double cost = 2 * l->macs * dw.c.N;
-    cvni_layer *x = cvni_in(net, l, 0);
-    const int transposed = dw.c.d->transposed;
+    const double cost = 2 * l->macs * l->shape.dim[0];
+    const int transposed = ((const cvni_conv_desc *)l->desc)->transposed;
     const cvni_pass pass = transposed ? CVNI_DOWN : CVNI_UP;
-    float *bias = cvni_weights_grad(net, l, 1);
-    const cvni_conv_way *way = cvni_conv_way_of(net, &dw.c, pass);
-    cvni_conv_job dx;
-    dw.big = transposed ? l->dy : x->y;
-    dw.small = transposed ? x->y : l->dy;
-    dx = dw;
-    dw.bias_to = transposed ? NULL : bias;
-    dw.to = cvni_weights_grad(net, l, 0);
-    dx.to = cvni_gradient_for(x, &dx.add);
-    dx.weight = cvni_weights(net, l, 0);
+    const cvni_conv_way *way;
+    cvni_conv_job dw, dx;
+    cvni_conv_backward_jobs(net, l, &dw, &dx);
+    way = cvni_conv_way_of(net, &dw.c, pass);
     if (dx.to) cvni_conv_ready(&dx, way, pass, l->work_backward);
     if (dw.to && dx.to && way == cvni_conv_way_of(net, &dw.c, CVNI_WEIGHTS) && way->backward) {
         dw.work = dx.work;
@@ -12044,7 +12129,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     }
     if (dx.to) way->run(&dx, pass, cost);
     if (dw.to) cvni_conv_run(&dw, CVNI_WEIGHTS, l->work_backward, cost);
-    if (transposed) dw.bias_to = bias;
+    if (transposed) dw.bias_to = cvni_weights_grad(net, l, 1);
     if (dw.bias_to)
         cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
                           cvni_conv_bias_part, &dw);
@@ -13388,16 +13473,18 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 }
 
 /* ================================================================================================
- * >>strips   a convolution and the layer that reads it at once
+ * >>strips   a convolution, the layer that reads it and the one behind, at once
  * ==============================================================================================
  *   For predictions. Where a convolution makes planes that no cache holds and one layer alone reads
  *   them, both work on strips: some rows of some planes are made in a worker's scratch, read there
- *   and forgotten; rows that two strips read are made twice. Each row is computed as by the layers
- *   apart, so the bits are the same.
+ *   and forgotten; rows that two strips read are made twice. A 1x1 convolution that alone reads
+ *   what a depthwise one made so is done as well, for all planes of a strip. Each row is computed
+ *   as by the layers apart, so the bits are the same.
  *
  *     first   1x1 by products of >>conv-gemm (expansions of inverted residuals), or straight by
  *             >>conv-direct (first layers)
  *     then    >>depthwise by the kernels that read planes, or maxima of windows of >>pool
+ *     last    behind >>depthwise: 1x1 by products (projections)
  *                                                                   tested: tests/test_strips.c */
 
 #define CVNI_STRIP_FLOATS 163840        /* of the planes of a task, about: they stay in L2 */
@@ -13406,17 +13493,18 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 
 typedef struct cvni_strips {
     const cvn_net *net;
-    cvni_conv_job first, then;
+    cvni_conv_job first, then, last;
     cvni_pool_job pool;                 /* instead of then, */
     int pools;                          /* if */
+    int projects;                       /* there is a last one */
     int by_products;
     cvni_direct direct;                 /* or so */
     int C, H, W;                        /* of the planes */
     int kernel, stride, pad;            /* of what reads them, along H */
-    int OH;                             /* rows that it makes of a plane */
-    int channels, rows;                 /* of a task: planes, rows of OH */
+    int OH, OW;                         /* what it makes of a plane */
+    int channels, rows;                 /* of a task: planes at a time, rows of OH */
     int blocks, strips;                 /* tasks of an image: by channels, by rows */
-    size_t before;                      /* bytes of scratch before the planes */
+    size_t before, planes;              /* bytes of scratch before the planes, of them */
 } cvni_strips;
 
 /* How `first` goes, if it can go in strips. */
@@ -13445,6 +13533,7 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
 {
     s->pools = l->op->forward == cvni_maxpool_forward;
     s->OH = l->shape.dim[2];
+    s->OW = l->shape.dim[3];
     if (s->pools) {
         const cvni_pool_axis h = cvni_pool_job_of((cvn_net *)net, l).h;
         s->kernel = cvni_pool_reach(&h);
@@ -13463,28 +13552,58 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
     return 0;
 }
 
-/* The plan of both layers, 0 where they are better apart. */
-static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
-                            cvni_strips *s)
+/* Whether `last` goes by products behind a depthwise one. */
+static int cvni_strips_last(const cvn_net *net, const cvni_layer *last, cvni_strips *s)
 {
-    const int mr = net->k->mr;
-    int least;                                  /* rows: else too much is made twice */
-    memset(s, 0, sizeof *s);
-    s->net = net;
-    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
-        !cvni_strips_first(net, first, s) || (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
-        return 0;
-    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
-                                 : s->C;
-    least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
-    s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
+    cvni_conv c;
+    if (s->pools || !cvni_is_conv(last) || last->shape.rank != 4) return 0;
+    c = cvni_conv_of(net, last);
+    s->projects = 1;
+    s->before = cvni_max_size(s->before, cvni_gemm_scratch(net->k, c.M, c.OH * c.OW, c.K));
+    return c.plain && c.G == 1 && cvni_conv_way_of(net, &c, CVNI_DOWN) == &cvni_way_gemm;
+}
+
+/* Rows of a task and how many tasks. Returns 0 where too much would be made twice. */
+static int cvni_strips_divide(const cvn_net *net, cvni_strips *s)
+{
+    const int least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
+    const int made = s->projects ? s->C * s->OW : 0;        /* floats of a row that stay */
+    const int read = s->channels * s->W;
+    s->rows = (CVNI_STRIP_FLOATS - (s->kernel - s->stride) * read) / (s->stride * read + made);
     s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
-    s->blocks = cvni_ceil_div(s->C, s->channels);
+    s->blocks = s->projects ? 1 : cvni_ceil_div(s->C, s->channels);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     while (s->blocks * s->strips % net->threads && s->OH / (s->strips + 1) >= least) s->strips++;
     s->rows = cvni_ceil_div(s->OH, s->strips);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     return s->rows >= least;
+}
+
+/* The plan of two layers or, last not NULL, of three; 0 where they are better apart. */
+static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
+                            const cvni_layer *last, cvni_strips *s)
+{
+    const int mr = net->k->mr;
+    int rows;
+    memset(s, 0, sizeof *s);
+    s->net = net;
+    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
+        !cvni_strips_first(net, first, s) || (last && !cvni_strips_last(net, last, s)) ||
+        (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
+        return 0;
+    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
+                                 : s->C;
+    if (!cvni_strips_divide(net, s)) return 0;
+    rows = cvni_min(s->H, (s->rows - 1) * s->stride + s->kernel);
+    s->planes = cvni_align((size_t)s->channels * (size_t)rows * (size_t)s->W * sizeof(float));
+    return 1;
+}
+
+/* Floats from plane to plane of what `last` reads: an odd number of cache lines, so that they fall
+ * into all sets of a cache. */
+static ptrdiff_t cvni_strips_step(const cvni_strips *s, int rows)
+{
+    return cvni_round_up(rows * s->OW, 16) | 16;
 }
 
 /* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
@@ -13495,13 +13614,14 @@ static void cvni_strip_reads(const cvni_strips *s, int row, int rows, int *h0, i
     *h1 = cvni_max(*h0, cvni_min(s->H, first + (rows - 1) * s->stride + s->kernel));
 }
 
-static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first, const cvni_layer *l)
+static size_t cvni_strips_scratch(const cvn_net *net, int first, int then, int last)
 {
     cvni_strips s;
-    int rows;
-    if (!cvni_strips_plan(net, first, l, &s)) return 0;
-    rows = cvni_min(s.H, (s.rows - 1) * s.stride + s.kernel);
-    return s.before + (size_t)s.channels * (size_t)rows * (size_t)s.W * sizeof(float);
+    if (!cvni_strips_plan(net, &net->layers[first], &net->layers[then],
+                          last ? &net->layers[last] : NULL, &s))
+        return 0;
+    return s.before + s.planes +
+           (last ? (size_t)s.C * (size_t)cvni_strips_step(&s, s.rows) * sizeof(float) : 0);
 }
 
 /* Rows [h0, h1) of planes [m0, m0 + channels) of image n. */
@@ -13523,20 +13643,20 @@ static void cvni_strips_make(const cvni_strips *s, int n, int m0, int channels, 
                         cvni_scratch(s->net, worker));
 }
 
-static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channels, int row,
-                                 int rows, const float *planes, int h0, int h1)
+/* To y, of which a plane is `step` floats from the next. */
+static void cvni_strips_convolve(const cvni_strips *s, int m0, int channels, int row, int rows,
+                                 const float *planes, int h0, int h1, float *y, ptrdiff_t step)
 {
     const cvni_conv_job *j = &s->then;
-    const cvni_conv *c = &j->c;
     cvni_stencil t = cvni_stencil_of(j, 0);
     t.rows = rows;
     t.H = h1 - h0;
     t.top = h0 - (row * s->stride - s->pad);
-    for (int m = m0; m < m0 + channels; m++) {
+    for (int m = m0; m < m0 + channels; m++, y += step) {
         t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
-        t.w = j->weight + (ptrdiff_t)m * c->taps;
+        t.w = j->weight + (ptrdiff_t)m * j->c.taps;
         t.bias = j->bias ? j->bias[m] : 0;
-        t.y = j->to + (((ptrdiff_t)n * c->M + m) * c->OH + row) * c->OW;
+        t.y = y;
         s->net->k->stencil(&t);
     }
 }
@@ -13554,37 +13674,77 @@ static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, 
     cvni_maxpool_part(&j, 0, channels, 0);
 }
 
+/* The rows [row, row + rows) of image n from those of all planes. */
+static void cvni_strips_project(const cvni_strips *s, int n, int row, int rows, const float *made,
+                                int worker)
+{
+    const cvni_conv_job *j = &s->last;
+    const cvni_patches patches = cvni_conv_patches(&j->c, made);
+    const int end = (row + rows) * s->OW;
+    cvni_gemm p = cvni_conv_product(j, n, 0, &patches);
+    p.b.k_step = cvni_strips_step(s, rows);
+    p.b.p -= row * s->OW;
+    for (int q = row * s->OW; q < end; q += CVNI_BLOCK_N)
+        cvni_gemm_block(s->net->k, &p, 0, p.m, q, cvni_min(CVNI_BLOCK_N, end - q),
+                        cvni_scratch(s->net, worker));
+}
+
+/* Rows [row, row + rows) of planes [m0, m0 + channels): made: where they go before `last`. */
+static void cvni_strips_block(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
+                              float *planes, float *made, int worker)
+{
+    int h0, h1;
+    cvni_strip_reads(s, row, rows, &h0, &h1);
+    cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
+    if (s->pools) {
+        cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
+    } else {
+        const ptrdiff_t step = s->projects ? cvni_strips_step(s, rows) : (ptrdiff_t)s->OH * s->OW;
+        float *y = s->projects ? made + m0 * step
+                               : s->then.to + ((ptrdiff_t)n * s->C + m0) * step + row * s->OW;
+        cvni_strips_convolve(s, m0, channels, row, rows, planes, h0, h1, y, step);
+    }
+}
+
 /* Tasks are images, strips of rows, blocks of channels. */
 static void cvni_strips_part(void *context, int begin, int end, int worker)
 {
     const cvni_strips *s = (const cvni_strips *)context;
-    float *planes = (float *)(void *)((char *)cvni_scratch(s->net, worker) + s->before);
+    char *planes = (char *)cvni_scratch(s->net, worker) + s->before;
+    float *made = (float *)(void *)(planes + s->planes);
     for (int t = begin; t < end; t++) {
         const int n = t / s->blocks / s->strips;
-        const int m0 = t % s->blocks * s->channels;
-        const int channels = cvni_min(s->channels, s->C - m0);
         const int row = t / s->blocks % s->strips * s->rows;
         const int rows = cvni_min(s->rows, s->OH - row);
-        int h0, h1;
-        cvni_strip_reads(s, row, rows, &h0, &h1);
-        cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
-        if (s->pools) cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
-        else cvni_strips_convolve(s, n, m0, channels, row, rows, planes, h0, h1);
+        const int first = t % s->blocks * s->channels;
+        const int stop = s->projects ? s->C : cvni_min(s->C, first + s->channels);
+        for (int m0 = first; m0 < stop; m0 += s->channels)
+            cvni_strips_block(s, n, m0, cvni_min(s->channels, stop - m0), row, rows,
+                              (float *)(void *)planes, made, worker);
+        if (s->projects) cvni_strips_project(s, n, row, rows, made, worker);
     }
 }
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_layer *first = &net->layers[l->place.strips_of];
+    cvni_layer *before = &net->layers[l->place.takes];
+    cvni_layer *last = before->place.takes ? l : NULL;
+    cvni_layer *then = last ? before : l;
+    cvni_layer *first = &net->layers[then->place.takes];
     cvni_strips s;
-    cvni_strips_plan(net, first, l, &s);
+    cvni_strips_plan(net, first, then, last, &s);
     s.first = cvni_conv_forward_job(net, first);
     cvni_conv_ready(&s.first, s.by_products ? &cvni_way_gemm : &cvni_way_direct, CVNI_DOWN,
                     first->work_forward);
-    if (s.pools) s.pool = cvni_pool_job_of(net, l);
-    else s.then = cvni_conv_forward_job(net, l);
+    if (s.pools) s.pool = cvni_pool_job_of(net, then);
+    else s.then = cvni_conv_forward_job(net, then);
+    if (last) {
+        s.last = cvni_conv_forward_job(net, last);
+        cvni_conv_ready(&s.last, &cvni_way_gemm, CVNI_DOWN, last->work_forward);
+    }
     cvni_parallel_for(net, s.first.c.N * s.blocks * s.strips,
-                      2 * (first->macs + l->macs) * s.first.c.N, cvni_strips_part, &s);
+                      2 * (first->macs + then->macs + (last ? last->macs : 0)) * s.first.c.N,
+                      cvni_strips_part, &s);
     return CVN_OK;
 }
 
@@ -13939,6 +14099,7 @@ typedef struct cvni_norm_job {
     float *dx, *g;                      /* gradient of x, or NULL; where g stays */
     float *dmore;                       /* gradient of r, where it holds something already */
     int add;
+    int alone;                          /* a thread does all of the group */
     cvni_norm_channel *channel;         /* [C] */
     double *part;                       /* [slices, C, 2]: the two sums of each slice */
 } cvni_norm_job;
@@ -14281,8 +14442,9 @@ static int cvni_norm_next(cvni_norm_job *j)
 
 static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
 {
-    cvni_parallel_for(j->net, j->slices * j->blocks, 2.0 * (j->end - j->begin) * j->N * j->S, job,
-                      j);
+    const int tasks = j->slices * j->blocks;
+    if (j->alone) job(j, 0, tasks, 0);
+    else cvni_parallel_for(j->net, tasks, 2.0 * (j->end - j->begin) * j->N * j->S, job, j);
 }
 
 static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double values)
@@ -14293,27 +14455,43 @@ static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double val
                            "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
 }
 
+static cvn_result cvni_norm_begin_forward(const cvni_norm_job *j)
+{
+    if (!cvni_norm_uses_batch(j->net, j->l)) return CVN_OK;
+    return cvni_norm_enough(j->net, j->l, (double)j->N * j->S);
+}
+
+/* Both passes of a group of channels. */
+static void cvni_norm_forward_group(cvni_norm_job *j)
+{
+    const int learns = cvni_norm_uses_batch(j->net, j->l);
+    if (learns) {
+        cvni_norm_spread(j, cvni_norm_moments_part);
+        cvni_norm_moments(j);
+    }
+    for (int c = j->begin; c < j->end; c++) {
+        if (learns) cvni_norm_learn(j, c, &j->channel[c]);
+        cvni_norm_factors(j, c, &j->channel[c]);
+    }
+    cvni_norm_spread(j, cvni_norm_part);
+}
+
+static void cvni_norm_backward_group(cvni_norm_job *j)
+{
+    for (int c = j->begin; c < j->end; c++) cvni_norm_factors(j, c, &j->channel[c]);
+    cvni_norm_spread(j, cvni_norm_sums_part);
+    cvni_norm_sums(j);
+    cvni_norm_back_factors(j);
+    if (j->dx) cvni_norm_spread(j, cvni_norm_back_part);
+}
+
 CVNI_SMALL
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
-    const int learns = cvni_norm_uses_batch(net, l);
-    if (learns) {
-        const cvn_result result = cvni_norm_enough(net, l, (double)j.N * j.S);
-        if (result != CVN_OK) return result;
-    }
-    while (cvni_norm_next(&j)) {
-        if (learns) {
-            cvni_norm_spread(&j, cvni_norm_moments_part);
-            cvni_norm_moments(&j);
-        }
-        for (int c = j.begin; c < j.end; c++) {
-            if (learns) cvni_norm_learn(&j, c, &j.channel[c]);
-            cvni_norm_factors(&j, c, &j.channel[c]);
-        }
-        cvni_norm_spread(&j, cvni_norm_part);
-    }
-    return CVN_OK;
+    const cvn_result result = cvni_norm_begin_forward(&j);
+    while (result == CVN_OK && cvni_norm_next(&j)) cvni_norm_forward_group(&j);
+    return result;
 }
 
 CVNI_SMALL
@@ -14321,13 +14499,7 @@ static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
     cvni_norm_begin_backward(&j);
-    while (cvni_norm_next(&j)) {
-        for (int c = j.begin; c < j.end; c++) cvni_norm_factors(&j, c, &j.channel[c]);
-        cvni_norm_spread(&j, cvni_norm_sums_part);
-        cvni_norm_sums(&j);
-        cvni_norm_back_factors(&j);
-        if (j.dx) cvni_norm_spread(&j, cvni_norm_back_part);
-    }
+    while (cvni_norm_next(&j)) cvni_norm_backward_group(&j);
 }
 
 static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
@@ -14380,6 +14552,130 @@ cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *de
 }
 
 cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
+
+/* ================================================================================================
+ * >>separable   a depthwise convolution and the norms around it, some channels at a time
+ * ==============================================================================================
+ *   For training. Norm and activation, depthwise convolution, norm and activation: none of them
+ *   knows of other channels. Where nobody else reads what lies between, the second norm does both
+ *   passes of all three, a block of channels of the whole batch after the other: what one layer
+ *   writes the next one finds in a cache. Tasks are such blocks. Each value and each sum is made as
+ *   by the layers apart, so the bits are the same.                   tested: tests/test_separable.c */
+
+#define CVNI_SEPARABLE_FLOATS (1 << 16)         /* of a value for a block of channels, about, */
+#define CVNI_SEPARABLE_TASKS 8                  /* but so many tasks for each thread */
+
+typedef struct cvni_separable {
+    cvni_norm_job before, after;        /* before.l: NULL for none */
+    cvni_conv_job conv, dx;             /* conv: forward, or the gradient of the weights */
+    cvni_job part, part_dx;
+    int channels;                       /* of a task */
+} cvni_separable;
+
+static int cvni_is_separable(const cvn_net *net, const cvni_layer *l)
+{
+    cvni_conv c;
+    if (!cvni_is_conv(l) || l->spectral) return 0;
+    c = cvni_conv_of(net, l);
+    for (int pass = 0; pass < 3; pass++) {
+        int how;
+        if (c.MG > 1 || cvni_conv_way_of(net, &c, (cvni_pass)pass) != &cvni_way_depthwise) return 0;
+        cvni_depthwise_part(net, &c, (cvni_pass)pass, &how);
+        if (how > 1) return 0;
+    }
+    return 1;
+}
+
+static void cvni_separable_spread(cvni_separable *s, double cost, cvni_job job)
+{
+    const cvni_norm_job *j = &s->after;
+    const int threads = j->net->threads;
+    const int most = threads > 1 ? cvni_ceil_div(j->C, CVNI_SEPARABLE_TASKS * threads) : j->C;
+    const double fit = (double)CVNI_SEPARABLE_FLOATS / ((double)j->N * s->conv.c.H * s->conv.c.W);
+    s->channels = cvni_max(1, fit < most ? (int)fit : most);
+    cvni_parallel_for(j->net, cvni_ceil_div(j->C, s->channels), cost, job, s);
+}
+
+/* The channels of a task, for one thread. */
+static cvni_norm_job cvni_separable_norm(const cvni_separable *s, const cvni_norm_job *all, int t)
+{
+    cvni_norm_job j = *all;
+    j.begin = t * s->channels;
+    j.end = cvni_min(j.C, j.begin + s->channels);
+    j.blocks = j.alone = 1;
+    return j;
+}
+
+/* The same channels of each image. */
+static void cvni_separable_planes(cvni_conv_job j, cvni_job part, int begin, int end, int worker)
+{
+    for (int n = 0; n < j.c.N; n++) part(&j, n * j.c.C + begin, n * j.c.C + end, worker);
+}
+
+static void cvni_separable_forward_part(void *context, int begin, int end, int worker)
+{
+    const cvni_separable *s = (const cvni_separable *)context;
+    for (int t = begin; t < end; t++) {
+        cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
+        cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
+        if (before.l) cvni_norm_forward_group(&before);
+        cvni_separable_planes(s->conv, s->part, after.begin, after.end, worker);
+        cvni_norm_forward_group(&after);
+    }
+}
+
+static void cvni_separable_backward_part(void *context, int begin, int end, int worker)
+{
+    const cvni_separable *s = (const cvni_separable *)context;
+    for (int t = begin; t < end; t++) {
+        cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
+        cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
+        cvni_conv_job dw = s->conv;
+        cvni_norm_backward_group(&after);
+        if (dw.to) s->part(&dw, after.begin, after.end, worker);
+        if (dw.bias_to) cvni_conv_bias_part(&dw, after.begin, after.end, worker);
+        if (s->dx.to) cvni_separable_planes(s->dx, s->part_dx, after.begin, after.end, worker);
+        if (before.l) cvni_norm_backward_group(&before);
+    }
+}
+
+static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_layer *norm = conv->place.takes ? &net->layers[conv->place.takes] : NULL;
+    cvn_result result;
+    cvni_separable s;
+    int how;
+    memset(&s, 0, sizeof s);
+    s.after = cvni_norm_job_of(net, l, l->work_forward);
+    result = cvni_norm_begin_forward(&s.after);
+    if (norm) s.before = cvni_norm_job_of(net, norm, norm->work_forward);
+    if (norm && result == CVN_OK) result = cvni_norm_begin_forward(&s.before);
+    if (result != CVN_OK) return result;
+    s.conv = cvni_conv_forward_job(net, conv);
+    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_DOWN, &how);
+    cvni_separable_spread(&s, 2 * conv->macs * s.conv.c.N, cvni_separable_forward_part);
+    return CVN_OK;
+}
+
+static void cvni_separable_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_layer *norm = conv->place.takes ? &net->layers[conv->place.takes] : NULL;
+    cvni_separable s;
+    int how;
+    memset(&s, 0, sizeof s);
+    s.after = cvni_norm_job_of(net, l, l->work_backward);
+    cvni_norm_begin_backward(&s.after);
+    cvni_conv_backward_jobs(net, conv, &s.conv, &s.dx);
+    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_WEIGHTS, &how);
+    s.part_dx = cvni_depthwise_part(net, &s.conv.c, CVNI_UP, &how);
+    if (norm) {
+        s.before = cvni_norm_job_of(net, norm, norm->work_backward);
+        cvni_norm_begin_backward(&s.before);
+    }
+    cvni_separable_spread(&s, 4 * conv->macs * s.conv.c.N, cvni_separable_backward_part);
+}
 
 CVNI_SMALL_BEGIN
 
@@ -17224,6 +17520,9 @@ typedef struct cvni_binary_desc {
     cvni_operation operation;
 } cvni_binary_desc;
 
+#define CVNI_BINARY_PIECES 16           /* tasks of a small batch, about, */
+#define CVNI_BINARY_PIECE 4096          /* of so many elements at least */
+
 typedef struct cvni_binary_job {
     cvn_net *net;
     cvni_layer *l;
@@ -17231,6 +17530,7 @@ typedef struct cvni_binary_job {
     cvni_operation operation;
     int second;                                 /* the input that is operand b */
     cvni_broadcast m;
+    int pieces;                                 /* forward: tasks of a sample */
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
     int add;
@@ -17413,16 +17713,27 @@ static void cvni_operation_back_line(cvni_operation operation, const cvni_operan
     if (!o->step[side]) dx[0] += (float)sum;
 }
 
+/* First element of a piece of a sample. */
+static ptrdiff_t cvni_binary_piece(const cvni_binary_job *j, int piece)
+{
+    return (ptrdiff_t)((int64_t)j->m.out_sample * piece / j->pieces);
+}
+
+/* Tasks are pieces of samples: lines, or parts of them. */
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
     const cvni_binary_job *j = (const cvni_binary_job *)context;
     const int n = j->m.dim[j->m.rank - 1];
-    const int lines = (int)(j->m.out_sample / n);
     (void)worker;
     for (int t = begin; t < end; t++) {
-        for (int line = 0; line < lines; line++) {
-            const cvni_operands o = cvni_binary_operands(j, t, line);
-            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
+        const ptrdiff_t first = cvni_binary_piece(j, t % j->pieces);
+        const ptrdiff_t stop = cvni_binary_piece(j, t % j->pieces + 1);
+        cvni_operands o;
+        for (ptrdiff_t at = first; at < stop; at += o.n) {
+            float *y = j->l->y + t / j->pieces * j->m.out_sample + at;
+            o = cvni_binary_operands(j, t / j->pieces, (int)(at / n));
+            o.n = (int)cvni_min_size((size_t)(n - at % n), (size_t)(stop - at));
+            for (int i = 0; i < 2; i++) o.x[i] += at % n * o.step[i];
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
                 j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
@@ -17474,8 +17785,11 @@ static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l, int secon
 static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_binary_job j = cvni_binary_job_of(net, l, 1);
-    cvni_parallel_for(net, l->shape.dim[0], (j.row ? 1.0 : 10.0) * (double)cvni_elements(l->shape),
-                      cvni_binary_part, &j);
+    j.pieces = (int)cvni_min_size(CVNI_BINARY_PIECES / (size_t)l->shape.dim[0],
+                                  (size_t)j.m.out_sample / CVNI_BINARY_PIECE);
+    j.pieces = cvni_max(1, j.pieces);
+    cvni_parallel_for(net, l->shape.dim[0] * j.pieces,
+                      (j.row ? 8.0 : 20.0) * (double)cvni_elements(l->shape), cvni_binary_part, &j);
     return CVN_OK;
 }
 
