@@ -3387,7 +3387,7 @@ enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_W
  *                         w[i*side + k]*x[step*r + i - top][step*c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
-    int side, step;             /* step: 1 or 2 */
+    int side, step;             /* step: 1 or 2; -2: up, x lies 2 apart in y, pads of 1 */
     int H, W, top, left;
     int taps;                   /* side*side, or any number */
     int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
@@ -3470,7 +3470,8 @@ typedef struct cvni_kernels {
     void (*avgpool2_grad)(int rows, int cols, const float *x, const float f[3], const float *dy,
                           float *dx);
     void (*maxpool)(const cvni_windows *s);
-    int side, side2;            /* largest one that both of these take at step 1 and 2 */
+    int side, side2;            /* largest one that both of these take at step 1 and 2, */
+    int up2;                    /* that stencil takes at -2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
     void (*stencil_sums)(const cvni_stencil *s, float *sums);
@@ -5366,7 +5367,8 @@ static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
 static size_t cvni_strips_scratch(const cvn_net *net, int first, int then,
                                   int last);                /* >>strips; 0: better apart */
-static int cvni_is_separable(const cvn_net *net, const cvni_layer *l);      /* >>separable */
+static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l);  /* >>separable; 0:
+                                                                                 * not so */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -5646,10 +5648,12 @@ static void cvni_plan_separable(const cvni_planner *p)
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         const int x = l->inputs ? l->input[0] : 0;
+        size_t scratch = 0;
         int before, norm;
-        if (!cvni_is_batchnorm(l) || places[id].segment || !cvni_may_join(p, id, x) ||
-            !cvni_is_separable(net, &net->layers[x]))
-            continue;
+        if (cvni_is_batchnorm(l) && !places[id].segment && cvni_may_join(p, id, x))
+            scratch = cvni_separable_scratch(net, &net->layers[x]);
+        if (!scratch) continue;
+        net->layers[id].scratch_bytes = scratch;
         places[id].takes = x;
         places[x].taken = 1;
         before = net->layers[x].input[0];
@@ -5897,7 +5901,7 @@ static void cvni_plan_strip_values(const cvni_planner *p)
     }
 }
 
-/* What a norm does as well lives while the norm runs, both passes. */
+/* What a norm does as well lives while the norm runs, both passes; y1 is never stored. */
 static void cvni_plan_separable_values(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
@@ -5908,6 +5912,7 @@ static void cvni_plan_separable_values(const cvni_planner *p)
         for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
             const cvni_place *l = &plan->places[x];
             const cvni_place *in = &plan->places[net->layers[x].input[0]];
+            if (!l->takes && plan->places[id].takes != x) plan->buffers[l->y].bytes = 0;
             cvni_extend(plan, l->y, step, step);
             cvni_extend(plan, l->saved, step, step);
             cvni_extend(plan, l->work_forward, step, step);
@@ -11288,9 +11293,9 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   3 x 3 and 5 x 5 with zeros around, with stride 1 and but for up 2, read the planes as they
- *   are, where the kernels of the machine do (side, side2): kern->stencil keeps the weights in
- *   registers and makes several rows of y from each row of x; up is down with the taps in reverse
+ *   3 x 3 and 5 x 5 with zeros around and stride 1 or 2 read the planes as they are, where the
+ *   kernels of the machine do (side, side2, up2): kern->stencil keeps the weights in registers and
+ *   makes several rows of y from each row of x; up at stride 1 is down with the taps in reverse
  *   order and pads of kernel - 1 - pad. Others go through a frame in the L1
  *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
  *   and column modulo the stride of the windows. There each tap is an offset, the same for all
@@ -11486,7 +11491,11 @@ static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c, cvni_
 {
     const cvni_axis *a = c->axis;
     const int step = a[2].stride;
-    const int most = step == 1 ? kern->side : step == 2 && pass != CVNI_UP ? kern->side2 : 0;
+    const int up = pass == CVNI_UP;
+    const int most = step == 1 ? kern->side
+                     : step > 2 ? 0
+                     : !up ? kern->side2
+                     : a[1].pad == 1 && a[2].pad == 1 ? kern->up2 : 0;
     int side = (c->KW == 3 || c->KW == 5) && c->KW <= most && a[0].big == 1 && a[0].small == 1 &&
                c->KH == c->KW && a[0].kernel == 1 && c->d->pad_mode == CVN_PAD_ZERO;
     for (int i = 1; i < 3; i++) side = side && a[i].stride == step && a[i].dilation == 1;
@@ -11500,7 +11509,7 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     cvni_stencil s;
     memset(&s, 0, sizeof s);
     s.side = c->KW;
-    s.step = c->axis[2].stride;
+    s.step = up && c->axis[2].stride == 2 ? -2 : c->axis[2].stride;
     s.taps = c->taps;
     s.fold = 1;
     s.rows = up ? c->H : c->OH;
@@ -11542,11 +11551,11 @@ static void cvni_side_up_part(void *context, int begin, int end, int worker)
     cvni_stencil s = cvni_stencil_of(j, 1);
     float w[25];
     (void)worker;
-    s.w = w;
     for (int t = begin; t < end; t++)
         for (int k = 0; k < c->MG; k++) {
             const float *weight = j->weight + ((ptrdiff_t)(t % c->C) * c->MG + k) * c->taps;
             for (int i = 0; i < c->taps; i++) w[i] = weight[c->taps - 1 - i];
+            s.w = s.step < 0 ? weight : w;
             s.x = j->small + ((ptrdiff_t)t * c->MG + k) * c->OH * c->OW;
             s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
             s.add = j->add || k;
@@ -11562,35 +11571,62 @@ static void cvni_depthwise_flush(const cvni_kernels *kern, int n, float *lanes, 
     cvni_zero(lanes, (size_t)n * (size_t)kern->unit);
 }
 
+/* Sums of the weights of some channels in the making: planes of an image are read one after the
+ * other. */
+typedef struct cvni_side_sums {
+    cvni_stencil s;
+    int filters;                        /* in the making */
+    float *lanes;                       /* [filters][taps][unit] */
+    double rounds;
+    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
+} cvni_side_sums;
+
+static void cvni_side_sums_begin(const cvni_conv_job *j, int filters, float *lanes,
+                                 cvni_side_sums *w)
+{
+    memset(w, 0, sizeof *w);
+    w->s = cvni_stencil_of(j, 0);
+    w->filters = filters;
+    w->lanes = lanes;
+    cvni_zero(lanes, (size_t)filters * (size_t)(j->c.taps * j->net->k->unit));
+}
+
+/* An image: x, its big planes; dy, its small ones. */
+static void cvni_side_sums_add(const cvni_conv_job *j, cvni_side_sums *w, const float *x,
+                               const float *dy, int is_last)
+{
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    for (int k = 0; k < w->filters; k++) {
+        w->s.x = x + (ptrdiff_t)(k / c->MG) * c->H * c->W;
+        w->s.y = (float *)(void *)dy + (ptrdiff_t)k * c->OH * c->OW;
+        kern->stencil_sums(&w->s, w->lanes + k * c->taps * kern->unit);
+    }
+    w->rounds += (double)c->OH * cvni_ceil_div(c->OW, kern->unit);
+    if (w->rounds < CVNI_PLANE_ROUNDS && !is_last) return;
+    cvni_depthwise_flush(kern, w->filters * c->taps, w->lanes, w->dw);
+    w->rounds = 0;
+}
+
+static void cvni_side_sums_end(const cvni_conv_job *j, const cvni_side_sums *w, int channel)
+{
+    float *to = j->to + (ptrdiff_t)channel * j->c.MG * j->c.taps;
+    for (int i = 0; i < w->filters * j->c.taps; i++) to[i] += (float)w->dw[i];
+}
+
 /* Tasks are channels. */
 static void cvni_side_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
-    const cvni_kernels *kern = j->net->k;
-    const int n = c->MG * c->taps;
-    float *lanes = (float *)cvni_scratch(j->net, worker);
-    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
-    cvni_stencil s = cvni_stencil_of(j, 0);
-    const double plane = (double)s.rows * cvni_ceil_div(s.cols, kern->unit);
-    cvni_zero(lanes, (size_t)CVNI_PLANE_GROUP * (size_t)n * (size_t)kern->unit);
     for (int t = begin; t < end; t += CVNI_PLANE_GROUP) {
-        const int group = cvni_min(CVNI_PLANE_GROUP, end - t);
-        double rounds = 0;
-        memset(dw, 0, sizeof dw);
-        for (int i = 0; i < c->N; i++) {
-            for (int k = 0; k < group * c->MG; k++) {
-                const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
-                s.x = j->big + ((ptrdiff_t)i * c->C + m / c->MG) * c->H * c->W;
-                s.y = (float *)(void *)j->small + ((ptrdiff_t)i * c->M + m) * c->OH * c->OW;
-                kern->stencil_sums(&s, lanes + k * c->taps * kern->unit);
-            }
-            rounds += plane;
-            if (rounds < CVNI_PLANE_ROUNDS && i + 1 < c->N) continue;
-            cvni_depthwise_flush(kern, group * n, lanes, dw);
-            rounds = 0;
-        }
-        for (int i = 0; i < group * n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+        cvni_side_sums w;
+        cvni_side_sums_begin(j, cvni_min(CVNI_PLANE_GROUP, end - t) * c->MG,
+                             (float *)cvni_scratch(j->net, worker), &w);
+        for (int n = 0; n < c->N; n++)
+            cvni_side_sums_add(j, &w, j->big + cvni_conv_big_at(c, n, t),
+                               j->small + cvni_conv_small_at(c, n, t), n + 1 == c->N);
+        cvni_side_sums_end(j, &w, t);
     }
 }
 
@@ -14099,7 +14135,6 @@ typedef struct cvni_norm_job {
     float *dx, *g;                      /* gradient of x, or NULL; where g stays */
     float *dmore;                       /* gradient of r, where it holds something already */
     int add;
-    int alone;                          /* a thread does all of the group */
     cvni_norm_channel *channel;         /* [C] */
     double *part;                       /* [slices, C, 2]: the two sums of each slice */
 } cvni_norm_job;
@@ -14196,32 +14231,90 @@ static void cvni_norm_grad_few(int n, const float f[4], const float *x, const fl
     }
 }
 
+/* What follows goes through the channels [begin, end) of sample n, of a slice. */
+
+static void cvni_norm_moments_of(const cvni_norm_job *j, int slice, int n, int begin, int end)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int before = n - cvni_norm_sample(j, slice);
+    const double share = 1.0 / (before + 1);
+    double *s = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)begin);
+    const float *x = j->x->y + cvni_norm_at(j, n, begin);
+    for (int c = begin; c < end; c++, x += j->S, s += 2) {
+        double own[2];
+        if (j->S <= CVNI_NORM_FEW) {
+            cvni_norm_moments_few(j->S, x, own);
+        } else {
+            own[0] = (double)kern->sum(j->S, x) / j->S;
+            own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+        }
+        if (!before) s[0] = s[1] = 0;
+        cvni_norm_join(j, s, own, before, share);
+    }
+}
+
+/* y of them to `to`. */
+static void cvni_norm_act_of(const cvni_norm_job *j, int n, int begin, int end, float *to)
+{
+    const ptrdiff_t at = cvni_norm_at(j, n, begin);
+    const float *x = j->x->y + at;
+    const float *more = j->more ? j->more + at : NULL;
+    for (int c = begin; c < end; c++, x += j->S, to += j->S) {
+        if (j->S <= CVNI_NORM_FEW) cvni_norm_act_few(j->S, j->channel[c].f, x, more, to);
+        else j->net->k->norm_act(j->S, j->channel[c].f, x, more, to);
+        if (more) more += j->S;
+    }
+}
+
+/* The sums of g and g (x - mean), where part is not NULL; g where it stays: to `to`, or NULL. */
+static void cvni_norm_sums_of(const cvni_norm_job *j, int slice, int n, int begin, int end,
+                              double *part, float *to)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int first = n == cvni_norm_sample(j, slice);
+    for (int c = begin; c < end; c++) {
+        const ptrdiff_t at = cvni_norm_at(j, n, c);
+        const float *sign = j->sign ? j->sign + at : NULL;
+        const float *dy = j->l->dy + at;
+        float sum[2];
+        if (j->S <= CVNI_NORM_FEW)
+            cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at, sign, dy,
+                               to, sum);
+        else
+            kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at, sign, dy,
+                            to, sum);
+        if (j->dmore) kern->add(j->S, j->dmore + at, to ? to : dy, j->dmore + at);
+        for (int i = 0; part && i < 2; i++)
+            part[2 * c + i] = (double)sum[i] + (first ? 0 : part[2 * c + i]);
+        if (to) to += j->S;
+    }
+}
+
+/* The gradient of x from g, to `to`. */
+static void cvni_norm_grad_of(const cvni_norm_job *j, int n, int begin, int end, const float *g,
+                              float *to)
+{
+    const float *x = j->x->y + cvni_norm_at(j, n, begin);
+    for (int c = begin; c < end; c++, x += j->S, g += j->S, to += j->S) {
+        if (j->S <= CVNI_NORM_FEW) cvni_norm_grad_few(j->S, j->channel[c].back, x, g, to, j->add);
+        else j->net->k->norm_grad(j->S, j->channel[c].back, x, g, to, j->add);
+    }
+}
+
+static double *cvni_norm_part_of(const cvni_norm_job *j, int slice)
+{
+    return j->part + 2 * (size_t)j->C * (size_t)slice;
+}
+
 static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvni_kernels *kern = j->net->k;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int slice = t / j->blocks;
-        const int first = cvni_norm_sample(j, slice);
-        const int stop = cvni_norm_block(j, t % j->blocks + 1);
-        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
-        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
-            const double share = 1.0 / (n - first + 1);
-            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
-                const float *x = j->x->y + cvni_norm_at(j, n, c);
-                double *s = part + 2 * c;
-                double own[2];
-                if (j->S <= CVNI_NORM_FEW) {
-                    cvni_norm_moments_few(j->S, x, own);
-                } else {
-                    own[0] = (double)kern->sum(j->S, x) / j->S;
-                    own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
-                }
-                if (n == first) s[0] = s[1] = 0;
-                cvni_norm_join(j, s, own, n - first, share);
-            }
-        }
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_moments_of(j, slice, n, cvni_norm_block(j, t % j->blocks),
+                                 cvni_norm_block(j, t % j->blocks + 1));
     }
 }
 
@@ -14289,49 +14382,24 @@ static void cvni_norm_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
-        const int stop = cvni_norm_block(j, task % j->blocks + 1);
-        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                const float *more = j->more ? j->more + at : NULL;
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_act_few(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
-                else
-                    j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
-            }
-        }
+        const int first = cvni_norm_block(j, task % j->blocks);
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_act_of(j, n, first, cvni_norm_block(j, task % j->blocks + 1),
+                             j->l->y + cvni_norm_at(j, n, first));
     }
 }
 
-/* The sums of g and g (x - mean); g where it stays. */
 static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvni_kernels *kern = j->net->k;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int slice = t / j->blocks;
-        const int first = cvni_norm_sample(j, slice);
-        const int stop = cvni_norm_block(j, t % j->blocks + 1);
-        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
-        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                float *g = j->g ? j->g + at : NULL;
-                const float *dy = j->l->dy + at;
-                float sum[2];
-                const float *sign = j->sign ? j->sign + at : NULL;
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                       sign, dy, g, sum);
-                else
-                    kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                    sign, dy, g, sum);
-                if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
-                for (int i = 0; i < 2; i++)
-                    part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
-            }
-        }
+        const int first = cvni_norm_block(j, t % j->blocks);
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_sums_of(j, slice, n, first, cvni_norm_block(j, t % j->blocks + 1),
+                              cvni_norm_part_of(j, slice),
+                              j->g ? j->g + cvni_norm_at(j, n, first) : NULL);
     }
 }
 
@@ -14378,17 +14446,11 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
-        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        const int first = cvni_norm_block(j, task % j->blocks);
         for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_grad_few(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
-                                       j->add);
-                else
-                    j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at,
-                                         j->dx + at, j->add);
-            }
+            const ptrdiff_t at = cvni_norm_at(j, n, first);
+            cvni_norm_grad_of(j, n, first, cvni_norm_block(j, task % j->blocks + 1), g + at,
+                              j->dx + at);
         }
     }
 }
@@ -14442,9 +14504,8 @@ static int cvni_norm_next(cvni_norm_job *j)
 
 static void cvni_norm_spread(cvni_norm_job *j, cvni_job job)
 {
-    const int tasks = j->slices * j->blocks;
-    if (j->alone) job(j, 0, tasks, 0);
-    else cvni_parallel_for(j->net, tasks, 2.0 * (j->end - j->begin) * j->N * j->S, job, j);
+    cvni_parallel_for(j->net, j->slices * j->blocks, 2.0 * (j->end - j->begin) * j->N * j->S, job,
+                      j);
 }
 
 static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double values)
@@ -14461,28 +14522,23 @@ static cvn_result cvni_norm_begin_forward(const cvni_norm_job *j)
     return cvni_norm_enough(j->net, j->l, (double)j->N * j->S);
 }
 
-/* Both passes of a group of channels. */
-static void cvni_norm_forward_group(cvni_norm_job *j)
+/* After the sums of a group of channels: its factors. */
+CVNI_SMALL
+static void cvni_norm_settle(const cvni_norm_job *j)
 {
     const int learns = cvni_norm_uses_batch(j->net, j->l);
-    if (learns) {
-        cvni_norm_spread(j, cvni_norm_moments_part);
-        cvni_norm_moments(j);
-    }
+    if (learns) cvni_norm_moments(j);
     for (int c = j->begin; c < j->end; c++) {
         if (learns) cvni_norm_learn(j, c, &j->channel[c]);
         cvni_norm_factors(j, c, &j->channel[c]);
     }
-    cvni_norm_spread(j, cvni_norm_part);
 }
 
-static void cvni_norm_backward_group(cvni_norm_job *j)
+CVNI_SMALL
+static void cvni_norm_settle_back(const cvni_norm_job *j)
 {
-    for (int c = j->begin; c < j->end; c++) cvni_norm_factors(j, c, &j->channel[c]);
-    cvni_norm_spread(j, cvni_norm_sums_part);
     cvni_norm_sums(j);
     cvni_norm_back_factors(j);
-    if (j->dx) cvni_norm_spread(j, cvni_norm_back_part);
 }
 
 CVNI_SMALL
@@ -14490,7 +14546,11 @@ static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
     const cvn_result result = cvni_norm_begin_forward(&j);
-    while (result == CVN_OK && cvni_norm_next(&j)) cvni_norm_forward_group(&j);
+    while (result == CVN_OK && cvni_norm_next(&j)) {
+        if (cvni_norm_uses_batch(net, l)) cvni_norm_spread(&j, cvni_norm_moments_part);
+        cvni_norm_settle(&j);
+        cvni_norm_spread(&j, cvni_norm_part);
+    }
     return result;
 }
 
@@ -14499,7 +14559,12 @@ static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_backward);
     cvni_norm_begin_backward(&j);
-    while (cvni_norm_next(&j)) cvni_norm_backward_group(&j);
+    while (cvni_norm_next(&j)) {
+        for (int c = j.begin; c < j.end; c++) cvni_norm_factors(&j, c, &j.channel[c]);
+        cvni_norm_spread(&j, cvni_norm_sums_part);
+        cvni_norm_settle_back(&j);
+        if (j.dx) cvni_norm_spread(&j, cvni_norm_back_part);
+    }
 }
 
 static const cvni_op cvni_op_batchnorm = { "batchnorm",          "bn",
@@ -14562,54 +14627,71 @@ cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, 
  *   writes the next one finds in a cache. Tasks are such blocks. Each value and each sum is made as
  *   by the layers apart, so the bits are the same.                   tested: tests/test_separable.c */
 
-#define CVNI_SEPARABLE_FLOATS (1 << 16)         /* of a value for a block of channels, about, */
-#define CVNI_SEPARABLE_TASKS 8                  /* but so many tasks for each thread */
+#define CVNI_SEPARABLE_FLOATS (1 << 16)         /* of a value for a block of channels, about */
+#ifndef CVNI_SEPARABLE_LEAST                    /* tests have small ones */
+    #define CVNI_SEPARABLE_LEAST (1 << 21)      /* floats of y1: fewer stay in a cache anyway */
+#endif
 
 typedef struct cvni_separable {
     cvni_norm_job before, after;        /* before.l: NULL for none */
     cvni_conv_job conv, dx;             /* conv: forward, or the gradient of the weights */
-    cvni_job part, part_dx;
+    cvni_job part;                      /* forward, or of the gradient of y1 */
     int channels;                       /* of a task */
+    size_t lanes, planes;               /* bytes of scratch before the lanes; before the planes */
 } cvni_separable;
 
-static int cvni_is_separable(const cvn_net *net, const cvni_layer *l)
+/* 0 where the layer is no such convolution; else the bytes of scratch. */
+static size_t cvni_separable_plan(const cvn_net *net, const cvni_layer *l, cvni_separable *s)
 {
-    cvni_conv c;
-    if (!cvni_is_conv(l) || l->spectral) return 0;
-    c = cvni_conv_of(net, l);
+    const cvni_conv c = cvni_conv_of(net, l);
+    const double plane = (double)c.H * c.W;
+    const double fit = CVNI_SEPARABLE_FLOATS / (plane * c.most);
+    int how = 0;
+    memset(s, 0, sizeof *s);
     for (int pass = 0; pass < 3; pass++) {
-        int how;
         if (c.MG > 1 || cvni_conv_way_of(net, &c, (cvni_pass)pass) != &cvni_way_depthwise) return 0;
-        cvni_depthwise_part(net, &c, (cvni_pass)pass, &how);
-        if (how > 1) return 0;
+        s->lanes = cvni_max_size(s->lanes, cvni_conv_needs_of(net, &c, (cvni_pass)pass).scratch);
     }
-    return 1;
+    cvni_depthwise_part(net, &c, CVNI_UP, &how);
+    if (plane * c.most * c.C < CVNI_SEPARABLE_LEAST || how > 1 || !cvni_stencil_side(net->k, &c, CVNI_DOWN) || l->params > 1 || l->spectral)
+        return 0;
+    s->channels = fit > CVNI_PLANE_GROUP ? CVNI_PLANE_GROUP : cvni_max(1, (int)fit);
+    s->lanes = cvni_align(s->lanes);
+    s->planes = s->lanes + cvni_align((size_t)(s->channels * c.taps * net->k->unit) *
+                                      sizeof(float));
+    return s->planes + cvni_mul_size((size_t)s->channels * sizeof(float),
+                                     (size_t)c.H * (size_t)c.W + (size_t)c.OH * (size_t)c.OW);
 }
 
-static void cvni_separable_spread(cvni_separable *s, double cost, cvni_job job)
+static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l)
 {
-    const cvni_norm_job *j = &s->after;
-    const int threads = j->net->threads;
-    const int most = threads > 1 ? cvni_ceil_div(j->C, CVNI_SEPARABLE_TASKS * threads) : j->C;
-    const double fit = (double)CVNI_SEPARABLE_FLOATS / ((double)j->N * s->conv.c.H * s->conv.c.W);
-    s->channels = cvni_max(1, fit < most ? (int)fit : most);
-    cvni_parallel_for(j->net, cvni_ceil_div(j->C, s->channels), cost, job, s);
+    cvni_separable s;
+    return cvni_is_conv(l) ? cvni_separable_plan(net, l, &s) : 0;
 }
 
-/* The channels of a task, for one thread. */
+/* The channels of task t. */
 static cvni_norm_job cvni_separable_norm(const cvni_separable *s, const cvni_norm_job *all, int t)
 {
     cvni_norm_job j = *all;
     j.begin = t * s->channels;
     j.end = cvni_min(j.C, j.begin + s->channels);
-    j.blocks = j.alone = 1;
+    j.blocks = 1;
     return j;
 }
 
-/* The same channels of each image. */
-static void cvni_separable_planes(cvni_conv_job j, cvni_job part, int begin, int end, int worker)
+static float *cvni_separable_planes(const cvni_separable *s, int worker)
 {
-    for (int n = 0; n < j.c.N; n++) part(&j, n * j.c.C + begin, n * j.c.C + end, worker);
+    return (float *)(void *)((char *)cvni_scratch(s->after.net, worker) + s->planes);
+}
+
+/* y1 of image n: in scratch, or where it is without a norm. */
+static const float *cvni_separable_read(const cvni_separable *s, const cvni_norm_job *before, int n,
+                                        int channel, int worker)
+{
+    float *y1 = cvni_separable_planes(s, worker);
+    if (!before->l) return s->conv.big + cvni_conv_big_at(&s->conv.c, n, channel);
+    cvni_norm_act_of(before, n, before->begin, before->end, y1);
+    return y1;
 }
 
 static void cvni_separable_forward_part(void *context, int begin, int end, int worker)
@@ -14618,39 +14700,118 @@ static void cvni_separable_forward_part(void *context, int begin, int end, int w
     for (int t = begin; t < end; t++) {
         cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
         cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
-        if (before.l) cvni_norm_forward_group(&before);
-        cvni_separable_planes(s->conv, s->part, after.begin, after.end, worker);
-        cvni_norm_forward_group(&after);
+        if (before.l) {
+            if (cvni_norm_uses_batch(before.net, before.l))
+                cvni_norm_moments_part(&before, 0, before.slices, worker);
+            cvni_norm_settle(&before);
+        }
+        for (int slice = 0; slice < after.slices; slice++)
+            for (int n = cvni_norm_sample(&after, slice); n < cvni_norm_sample(&after, slice + 1);
+                 n++) {
+                const int plane = n * after.C + after.begin;
+                cvni_conv_job j = s->conv;
+                j.big = cvni_separable_read(s, &before, n, after.begin, worker) -
+                        cvni_conv_big_at(&j.c, n, after.begin);
+                s->part(&j, plane, plane + after.end - after.begin, worker);
+                if (cvni_norm_uses_batch(after.net, after.l))
+                    cvni_norm_moments_of(&after, slice, n, after.begin, after.end);
+            }
+        cvni_norm_settle(&after);
+        cvni_norm_part(&after, 0, after.slices, worker);
     }
+}
+
+/* The gradient of z for image n in scratch. What a relu lets through is found again: a store in the
+ * place of dy would go through memory. */
+static const float *cvni_separable_grad(const cvni_separable *s, const cvni_norm_job *after, int n,
+                                        int worker)
+{
+    const cvni_conv *c = &s->conv.c;
+    const ptrdiff_t at = cvni_norm_at(after, n, after->begin);
+    float *dz = cvni_separable_planes(s, worker) + (ptrdiff_t)s->channels * c->H * c->W;
+    const float *g = (after->g ? after->g : after->l->dy) + at;
+    if (after->g && !after->more) {
+        cvni_norm_sums_of(after, 0, n, after->begin, after->end, NULL, dz);
+        g = dz;
+    }
+    cvni_norm_grad_of(after, n, after->begin, after->end, g, dz);
+    return dz;
+}
+
+/* Image n: dw, the gradient of y1, the sums of the norm before. */
+static void cvni_separable_back(const cvni_separable *s, const cvni_norm_job *before,
+                                const cvni_norm_job *after, int slice, int n, cvni_side_sums *w,
+                                int worker)
+{
+    const int plane = n * after->C + after->begin;
+    const float *dz = cvni_separable_grad(s, after, n, worker);
+    cvni_conv_job dx = s->dx;
+    if (s->conv.to)
+        cvni_side_sums_add(&s->conv, w, cvni_separable_read(s, before, n, after->begin, worker),
+                           dz, n + 1 == after->N);
+    if (!dx.to) return;
+    dx.small = dz - cvni_conv_small_at(&dx.c, n, after->begin);
+    s->part(&dx, plane, plane + after->end - after->begin, worker);
+    if (before->l)
+        cvni_norm_sums_of(before, slice, n, before->begin, before->end,
+                          cvni_norm_part_of(before, slice),
+                          before->g ? before->g + cvni_norm_at(before, n, before->begin) : NULL);
 }
 
 static void cvni_separable_backward_part(void *context, int begin, int end, int worker)
 {
     const cvni_separable *s = (const cvni_separable *)context;
+    char *scratch = (char *)cvni_scratch(s->after.net, worker);
     for (int t = begin; t < end; t++) {
         cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
         cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
-        cvni_conv_job dw = s->conv;
-        cvni_norm_backward_group(&after);
-        if (dw.to) s->part(&dw, after.begin, after.end, worker);
-        if (dw.bias_to) cvni_conv_bias_part(&dw, after.begin, after.end, worker);
-        if (s->dx.to) cvni_separable_planes(s->dx, s->part_dx, after.begin, after.end, worker);
-        if (before.l) cvni_norm_backward_group(&before);
+        cvni_norm_job sums = after;
+        cvni_side_sums w;
+        cvni_side_sums_begin(&s->conv, after.end - after.begin,
+                             (float *)(void *)(scratch + s->lanes), &w);
+        for (int c = after.begin; c < after.end; c++) {
+            cvni_norm_factors(&after, c, &after.channel[c]);
+            if (before.l) cvni_norm_factors(&before, c, &before.channel[c]);
+        }
+        if (!sums.more) sums.g = NULL;
+        cvni_norm_sums_part(&sums, 0, sums.slices, worker);
+        cvni_norm_settle_back(&after);
+        for (int slice = 0; slice < after.slices; slice++)
+            for (int n = cvni_norm_sample(&after, slice); n < cvni_norm_sample(&after, slice + 1);
+                 n++)
+                cvni_separable_back(s, &before, &after, slice, n, &w, worker);
+        if (s->conv.to) cvni_side_sums_end(&s->conv, &w, after.begin);
+        if (!before.l || !s->dx.to) continue;
+        cvni_norm_settle_back(&before);
+        if (before.dx) cvni_norm_back_part(&before, 0, before.slices, worker);
     }
+}
+
+/* The three layers that l does; work of the norms: forward or backward. */
+static cvni_separable cvni_separable_of(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_layer *norm = conv->place.takes ? &net->layers[conv->place.takes] : NULL;
+    cvni_separable s;
+    cvni_separable_plan(net, conv, &s);
+    s.after = cvni_norm_job_of(net, l, backward ? l->work_backward : l->work_forward);
+    if (norm)
+        s.before = cvni_norm_job_of(net, norm, backward ? norm->work_backward : norm->work_forward);
+    return s;
+}
+
+static void cvni_separable_spread(cvni_separable *s, double cost, cvni_job job)
+{
+    cvni_parallel_for(s->after.net, cvni_ceil_div(s->after.C, s->channels), cost, job, s);
 }
 
 static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_layer *conv = &net->layers[l->place.takes];
-    cvni_layer *norm = conv->place.takes ? &net->layers[conv->place.takes] : NULL;
-    cvn_result result;
-    cvni_separable s;
+    cvni_separable s = cvni_separable_of(net, l, 0);
     int how;
-    memset(&s, 0, sizeof s);
-    s.after = cvni_norm_job_of(net, l, l->work_forward);
-    result = cvni_norm_begin_forward(&s.after);
-    if (norm) s.before = cvni_norm_job_of(net, norm, norm->work_forward);
-    if (norm && result == CVN_OK) result = cvni_norm_begin_forward(&s.before);
+    cvn_result result = s.before.l ? cvni_norm_begin_forward(&s.before) : CVN_OK;
+    if (result == CVN_OK) result = cvni_norm_begin_forward(&s.after);
     if (result != CVN_OK) return result;
     s.conv = cvni_conv_forward_job(net, conv);
     s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_DOWN, &how);
@@ -14661,19 +14822,12 @@ static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l)
 static void cvni_separable_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_layer *conv = &net->layers[l->place.takes];
-    cvni_layer *norm = conv->place.takes ? &net->layers[conv->place.takes] : NULL;
-    cvni_separable s;
+    cvni_separable s = cvni_separable_of(net, l, 1);
     int how;
-    memset(&s, 0, sizeof s);
-    s.after = cvni_norm_job_of(net, l, l->work_backward);
     cvni_norm_begin_backward(&s.after);
     cvni_conv_backward_jobs(net, conv, &s.conv, &s.dx);
-    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_WEIGHTS, &how);
-    s.part_dx = cvni_depthwise_part(net, &s.conv.c, CVNI_UP, &how);
-    if (norm) {
-        s.before = cvni_norm_job_of(net, norm, norm->work_backward);
-        cvni_norm_begin_backward(&s.before);
-    }
+    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_UP, &how);
+    if (s.before.l) cvni_norm_begin_backward(&s.before);
     cvni_separable_spread(&s, 4 * conv->macs * s.conv.c.N, cvni_separable_backward_part);
 }
 
@@ -46653,6 +46807,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_maxpool_c,
                                              5,
                                              5,
+                                             0,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
                                              cvni_exp_c,
@@ -47887,6 +48042,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_avgpool2_grad_c,
                                                 cvni_maxpool_avx2,
                                                 3,
+                                                0,
                                                 0,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
@@ -49332,6 +49488,53 @@ static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
     }
 }
 
+/* Lanes of even and odd columns side by side to y: n floats, at most 32. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_pairs_avx512(const cvni_stencil *s, float *y, int n,
+                                                       __m512 even, __m512 odd)
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    cvni_stencil_store_avx512(s, y, cvni_min(16, n), _mm512_permutex2var_ps(even, low, odd));
+    if (n > 16)
+        cvni_stencil_store_avx512(s, y + 16, n - 16, _mm512_permutex2var_ps(even, high, odd));
+}
+
+/* 3 x 3 up at step 2, pads of 1: rows 2i and 2i + 1 of y from rows i and i + 1 of x. Even rows and
+ * columns meet the middle taps, odd ones those beside it: the first in what comes next. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil3_up2_avx512(const cvni_stencil *from)
+{
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
+    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
+    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
+    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    for (int c = 0; c < s->cols; c += 32) {
+        const int n = cvni_min(32, s->cols - c);
+        const __mmask16 inside = cvni_inside_avx512(s, c / 2);
+        const __mmask16 beside = cvni_inside_avx512(s, c / 2 + 1);
+        const float *x = s->x + c / 2;
+        float *y = s->y + c;
+        __m512 a = _mm512_maskz_loadu_ps(inside, x), b = _mm512_maskz_loadu_ps(beside, x + 1);
+        for (int r = 0; r < s->rows; r += 2, y += 2 * s->ldy) {
+            const int more = cvni_row_inside(s, r / 2 + 1);
+            __m512 even = _mm512_fmadd_ps(w1.b, a, bias);
+            __m512 odd = _mm512_fmadd_ps(w1.a, b, _mm512_fmadd_ps(w1.c, a, bias));
+            cvni_store_pairs_avx512(s, y, n, even, odd);
+            even = _mm512_fmadd_ps(w2.b, a, bias);
+            odd = _mm512_fmadd_ps(w2.a, b, _mm512_fmadd_ps(w2.c, a, bias));
+            x += s->W;
+            a = _mm512_maskz_loadu_ps(more ? inside : 0, x);
+            b = _mm512_maskz_loadu_ps(more ? beside : 0, x + 1);
+            even = _mm512_fmadd_ps(w0.b, a, even);
+            odd = _mm512_fmadd_ps(w0.a, b, _mm512_fmadd_ps(w0.c, a, odd));
+            if (r + 1 < s->rows) cvni_store_pairs_avx512(s, y + s->ldy, n, even, odd);
+        }
+    }
+}
+
 typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
 
 CVNI_TARGET("avx512f")
@@ -49452,7 +49655,8 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
     int r = 0, c = 0;
     if (s->side == 3) {
         if (s->step == 1) cvni_stencil3_avx512(s);
-        else cvni_stencil3_step2_avx512(s);
+        else if (s->step == 2) cvni_stencil3_step2_avx512(s);
+        else cvni_stencil3_up2_avx512(s);
         return;
     }
     if (s->side == 5) {
@@ -49758,6 +49962,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_avgpool2_grad_avx512,
                                                   cvni_maxpool_avx512,
                                                   5,
+                                                  3,
                                                   3,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,
@@ -50624,6 +50829,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_avgpool2_c,
                                               cvni_avgpool2_grad_c,
                                               cvni_maxpool_c,
+                                              0,
                                               0,
                                               0,
                                               cvni_stencil_f4,
