@@ -623,7 +623,8 @@ CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
  * last window that would start in the padding behind the image, as PyTorch does. No window may lie
  * in the padding alone. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a
- * description kernel_w, stride_w, dilation_w, pad_left and pad_right count, the other pads are 0.
+ * description kernel_w, stride_w, dilation_w, pad_left and pad_right count; the other pads must be
+ * 0.
  *   cvn_maxpool           the largest value (the first of equals); padding never wins; NaN does
  *   cvn_avgpool           the mean; padding counts as zeros unless exclude_pad
  *   cvn_lppool            (sum of |x|^p)^(1/p), p from 1 on; padding counts as zeros. (PyTorch's
@@ -699,6 +700,7 @@ CONVNET_API cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int
  *   running  running = (1 - momentum)*running + momentum*batch, with the unbiased variance, as
  *            PyTorch
  *   weights  weight [C], one; bias [C], zero; running_mean [C], zero; running_var [C], one
+ *   errors   CVN_ERROR_SHAPE from a training pass with one value a channel, which has no variance
  *   source   S. Ioffe, C. Szegedy, arXiv:1502.03167 */
 typedef struct cvn_batchnorm_desc {
     float eps;                      /* 0: 1e-5 */
@@ -997,8 +999,8 @@ CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
  *   kept one of its class is above `iou`. No gradient.
  *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for most < 1 */
 typedef struct cvn_nms_desc {
-    int most;                       /* boxes of a class and image */
-    float iou, score;
+    int most;                       /* boxes of a class and image, 1 at least: has no default */
+    float iou, score;               /* 0 is 0, as in ONNX */
     int centers;                    /* boxes are x, y, width, height about the centre */
 } cvn_nms_desc;
 
@@ -1765,7 +1767,7 @@ CONVNET_API cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_v
  * left out. labels has room for T. Returns how many there are, or CVN_ERROR_ARGUMENT. */
 typedef struct cvn_ctc_desc {
     int blank;                      /* class that stands for no label */
-    int max_labels;                 /* S of an own label input */
+    int max_labels;                 /* S of an own label input: has no default */
     cvn_node input_lengths;         /* label input [N], steps that count; id 0: T */
     cvn_node label_lengths;         /* label input [N]; id 0: the labels before the first negative
                                      * one */
@@ -1799,9 +1801,9 @@ CONVNET_API int cvn_ctc_decode(const float *log_probabilities, int T, int C, int
 typedef struct cvn_yolo_loss_desc {
     cvn_node truth;                 /* id 0: an own target [N, max_boxes, 5], which cvn_data.targets
                                      * fills */
-    int max_boxes;                  /* 32 */
-    float ignore;                   /* 0.5 */
-    float box, object, no_object, classes;      /* factors, 1 */
+    int max_boxes;                  /* 0: 32 */
+    float ignore;                   /* 0: 0.5; 1 spares no box */
+    float box, object, no_object, classes;      /* factors; 0: 1 */
 } cvn_yolo_loss_desc;
 
 CONVNET_API cvn_yolo_loss_desc cvn_yolo_loss_defaults(void);
@@ -11990,7 +11992,6 @@ static void cvni_by_tap_weight_part(void *context, int begin, int end, int worke
     for (int t = begin; t < end; t++)
         j->to[t] += cvni_by_tap_tap(j, t / j->c.taps, t % j->c.taps);
 }
-
 
 static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
@@ -27042,6 +27043,17 @@ cvn_yolo_loss_desc cvn_yolo_loss_defaults(void)
     return d;
 }
 
+static void cvni_complete_yolo_loss(cvn_yolo_loss_desc *d)
+{
+    const cvn_yolo_loss_desc usual = cvn_yolo_loss_defaults();
+    if (!d->max_boxes) d->max_boxes = usual.max_boxes;
+    if (d->ignore == 0) d->ignore = usual.ignore;
+    if (d->box == 0) d->box = usual.box;
+    if (d->object == 0) d->object = usual.object;
+    if (d->no_object == 0) d->no_object = usual.no_object;
+    if (d->classes == 0) d->classes = usual.classes;
+}
+
 /* The description of a head that the loss is defined for, or NULL. */
 static const cvn_yolo_desc *cvni_yolo_trained_head(cvn_net *net, cvn_node head)
 {
@@ -27071,7 +27083,8 @@ cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
     int dims[2];
     if (!net || net->failed) return none;
     memset(&own, 0, sizeof own);
-    own.d = desc ? *desc : cvn_yolo_loss_defaults();
+    if (desc) own.d = *desc;
+    cvni_complete_yolo_loss(&own.d);
     if (!heads || count < 1 || count > CVN_MAX_HEADS) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: %d heads; 1 to %d are possible",
                         heads ? count : 0, CVN_MAX_HEADS);
