@@ -1216,14 +1216,15 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
 }
 
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int program, int variant, char *text, size_t room)
 {
     const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
-    snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d "
-             "-DSTORED=%d",
-             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
-             variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
+    const int length = snprintf(text, room, "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DSTORED=%d", b->group,
+                                b->is_cpu, variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
+    if (cvncl_program_at(program)->tiled)
+        snprintf(text + length, room - (size_t)length,
+                 " -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->local, t->m, t->n, t->k,
+                 t->item_m, t->item_n);
 }
 
 /* The same of a kernel: with its program and macros. */
@@ -1231,7 +1232,7 @@ static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int variant, int
 {
     const cvncl_kernel *k = &cvncl_kernels[kernel];
     char options[128], text[256];
-    cvncl_options(cvncl_of(net), variant, options, sizeof options);
+    cvncl_options(cvncl_of(net), k->program, variant, options, sizeof options);
     snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
              cvncl_program_at(k->program)->name, options);
     return cvncl_fail(net, text, status);
@@ -1318,7 +1319,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int variant)
         texts[count] = p->text[count];
         count++;
     }
-    cvncl_options(b, variant, options, sizeof options);
+    cvncl_options(b, number, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     program = cvncl_kept_program(b, texts, count, options, 0);
     if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;
