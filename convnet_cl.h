@@ -72,9 +72,10 @@
  * halves it; 2000 others in a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale
  * tells). The device decides, nothing waits. A net that is built anew begins anew. bf16 has the
  * range of floats and needs none.
- * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
- * host takes more), the weights of convolutions once for each pass in an order of their own, and
- * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
+ * Memory. The device takes what cvn_memory_needed tells, which is less than on the CPU, as its
+ * kernels' work is left out (less still with 16-bit images, for which the host takes more), the
+ * weights of convolutions once for each pass in an order of their own, and workspace;
+ * cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
  * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
