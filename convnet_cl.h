@@ -72,9 +72,10 @@
  * halves it; 2000 others in a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale
  * tells). The device decides, nothing waits. A net that is built anew begins anew. bf16 has the
  * range of floats and needs none.
- * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
- * host takes more), the weights of convolutions once for each pass in an order of their own, and
- * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
+ * Memory. The device takes what cvn_memory_needed tells, which is less than on the CPU, as its
+ * kernels' work is left out (less still with 16-bit images, for which the host takes more), the
+ * weights of convolutions once for each pass in an order of their own, and workspace;
+ * cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
  * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
@@ -1216,14 +1217,15 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
 }
 
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int program, int variant, char *text, size_t room)
 {
     const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
-    snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d "
-             "-DSTORED=%d",
-             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
-             variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
+    const int length = snprintf(text, room, "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DSTORED=%d", b->group,
+                                b->is_cpu, variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
+    if (cvncl_program_at(program)->tiled)
+        snprintf(text + length, room - (size_t)length,
+                 " -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->local, t->m, t->n, t->k,
+                 t->item_m, t->item_n);
 }
 
 /* The same of a kernel: with its program and macros. */
@@ -1231,7 +1233,7 @@ static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int variant, int
 {
     const cvncl_kernel *k = &cvncl_kernels[kernel];
     char options[128], text[256];
-    cvncl_options(cvncl_of(net), variant, options, sizeof options);
+    cvncl_options(cvncl_of(net), k->program, variant, options, sizeof options);
     snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
              cvncl_program_at(k->program)->name, options);
     return cvncl_fail(net, text, status);
@@ -1318,7 +1320,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int variant)
         texts[count] = p->text[count];
         count++;
     }
-    cvncl_options(b, variant, options, sizeof options);
+    cvncl_options(b, number, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     program = cvncl_kept_program(b, texts, count, options, 0);
     if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;

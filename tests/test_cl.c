@@ -19,6 +19,7 @@ static int local_memory;                /* cvncl_desc of the device under test *
 static size_t piece;
 static int storage;
 static float gradient_scale;
+static int watched;                     /* by oclgrind, which is slow: no pass more than once */
 static char **words;                    /* cases of a test begin with one of them; none: all */
 
 static int wanted(const char *name)
@@ -172,13 +173,14 @@ static void compare_params(cvn_net *a, cvn_net *b, double tolerance)
     }
 }
 
-/* Both passes with all values kept, for a full and a smaller batch; then prediction. */
+/* Both passes with all values kept, for a full and a smaller batch (watched: this one); then
+ * prediction. */
 static void check_layers(build_fn build, cvn_backend *backend)
 {
     const int batches[2] = { 5, 3 };
     cvn_net *cpu = make_net(build, NULL, NULL, 5, 1);
     cvn_net *dev = make_net(build, backend, NULL, 5, 1);
-    for (int i = 0; cpu && dev && i < 2; i++) {
+    for (int i = watched; cpu && dev && i < 2; i++) {
         fill_inputs(cpu, batches[i], 3);
         fill_inputs(dev, batches[i], 3);
         CHECKF(cvn_forward(cpu) == CVN_OK, "%s", cvn_error(cpu));
@@ -214,23 +216,24 @@ static void train(cvn_net *net, int steps, int batch)
     }
 }
 
-/* As far from the CPU as `tolerance` after some steps, and the same bits a second time. */
+/* As far from the CPU as `tolerance` after some steps, and the same bits a second time; watched:
+ * one step, once. */
 static void check_steps(build_fn build, cvn_backend *backend, const cvn_optimizer *o, int steps,
                         int batch, double tolerance)
 {
-    cvn_net *net[3];
+    cvn_net *net[3] = { NULL, NULL, NULL };
     size_t count = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3 - watched; i++) {
         net[i] = make_net(build, i ? backend : NULL, o, batch, 0);
-        train(net[i], steps, batch);
+        train(net[i], watched ? 1 : steps, batch);
     }
-    if (net[0] && net[1] && net[2]) {
+    if (net[0] && net[1] && (net[2] || watched)) {
         CHECK_NEAR(cvn_loss(net[1]), cvn_loss(net[0]),
                    tolerance * (1 + fabs((double)cvn_loss(net[0]))));
         compare_params(net[1], net[0], tolerance);
         cvn_flat_parameters(net[1], &count);
-        CHECK(!memcmp(cvn_flat_parameters(net[1], NULL), cvn_flat_parameters(net[2], NULL),
-                      count * sizeof(float)));
+        CHECK(watched || !memcmp(cvn_flat_parameters(net[1], NULL),
+                                 cvn_flat_parameters(net[2], NULL), count * sizeof(float)));
     }
     for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
 }
@@ -1955,6 +1958,14 @@ static void through_local_memory(void)
     local_memory = 0;
 }
 
+/* For oclgrind: the same layers, each kernel about once. */
+static void layers_watched(void)
+{
+    watched = local_memory = 1;
+    layers();
+    watched = local_memory = 0;
+}
+
 /* ---- products: all ways, layouts and precisions against double ---- */
 
 /* The trial's product in double. */
@@ -2042,7 +2053,8 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
     else product_reference(c, m, want);
     for (int way = cvni_max(0, only); way < (only < 0 ? CVNCL_WAYS : only + 1); way++) {
         const cvncl_way *w = &cvncl_ways[way];
-        const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
+        const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16 &&
+                        (b->precision == CVNCL_FP32 || w->kind >= CVNCL_BY_MMA);
         const cvncl_built *built;
         char name[64];
         double d;
@@ -2631,7 +2643,8 @@ static float scale_of(cvn_net *net, int want_left_out)
  * as if they had never been; twice the scale after CVNCL_GROWTH others. */
 static void left_out_steps(void)
 {
-    const cvn_optimizer optimizers[3] = { cvn_sgd(0.005f, 0.9f), cvn_adam(1e-3f), cvn_lamb(1e-3f, 0) };
+    const cvn_optimizer optimizers[3] = { cvn_sgd(0.005f, 0.9f), cvn_adam(1e-3f),
+                                          cvn_lamb(1e-3f, 0) };
     storage = CVNCL_STORE_FP16;
     for (int k = 0; k < 3; k++) {
         cvn_backend *b;
@@ -2912,6 +2925,7 @@ int main(int argc, char **argv)
         cvncl_close(b);
         return test_done();
     }
+    if (argc > 1 && !strcmp(argv[1], "layers_watched")) RUN(layers_watched);
     for (int i = 0; i < DEVICE_TESTS; i++)
         if (argc < 2 || !strcmp(argv[1], device_tests[i].name))
             test_run(device_tests[i].name, device_tests[i].run);
