@@ -2710,6 +2710,7 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 2, 0 },
     { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 3, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 128 },
     { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
     { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }

@@ -2084,8 +2084,8 @@ static void products(void)
     local_memory = 0;
 }
 
-/* Convolutions of 16-bit images, plain and through local memory, then the same on matrix units by
- * plain C: what is multiplied there is what all ways read. Ways by name, as above. */
+/* Convolutions of 16-bit images whose weights are packed so: without local memory, through it, and
+ * on matrix units by plain C. Ways by name, as above; without names one of each kind. */
 static void narrow_products(void)
 {
     static const char *const names[] = { "", "fp16", "bf16" };
@@ -2096,17 +2096,22 @@ static void narrow_products(void)
         { CVNCL_LAYOUT_GATHER, 8, 1, 140, 70, 200, 1 },
         { CVNCL_LAYOUT_WEIGHTS, 8, 2, 144, 72, 300, 3 }
     };
+    static const int ways[] = { CVNCL_ROWS_8X16, CVNCL_TILED_32X64, CVNCL_MMA_64X64,
+                                CVNCL_WGMMA_64X64 };
     for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++)
-        for (int pass = 0; pass < 4; pass++) {
+        for (int local = 0; local < 2; local++) {
             cvncl_backend *b;
-            local_memory = pass % 2 ? 1 : -1;
-            precision = pass < 2 ? CVNCL_FP32 : CVNCL_BF16;
+            local_memory = local ? 1 : -1;
+            precision = CVNCL_BF16;
             b = (cvncl_backend *)(void *)open_device(0);
             b->emulate = 1;
-            test_case("%s, %s, %s", names[storage], pass % 2 ? "local" : "plain",
-                      pass < 2 ? "weights as they are" : "weights like images");
-            for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
-                check_ways(b, &classes[i], -1);
+            test_case("%s%s", names[storage], local ? ", local memory" : "");
+            for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+                if (words && *words) check_ways(b, &classes[i], -1);
+                else
+                    for (int way = local; way < (local ? 4 : 1); way++)
+                        check_ways(b, &classes[i], ways[way]);
+            }
             cvncl_close(&b->base);
         }
     local_memory = precision = storage = 0;
