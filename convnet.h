@@ -3403,6 +3403,9 @@ typedef struct cvni_stencil {
     float *y;
     int add, act;               /* act: y <= 0 ? slope*y : y, then at most ceiling */
     float bias, slope, ceiling;
+    int planes;                 /* with a side: so many, each with weights of its own, */
+    const float *biases;        /* [planes]; NULL: bias for all */
+    ptrdiff_t x_plane, y_plane; /* floats from plane to plane */
 } cvni_stencil;
 
 /* y[l*y_line + i] = the largest of x[l*x_line + r*step + i*stride + k*dilation], r < rows,
@@ -5373,8 +5376,8 @@ static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary:
 static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
 static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
-static size_t cvni_strips_scratch(const cvn_net *net, int first, int then,
-                                  int last);                /* >>strips; 0: better apart */
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
+                                  const cvni_layer *l);     /* >>strips; 0: better apart */
 static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l);  /* >>separable; 0:
                                                                                  * not so */
 
@@ -5534,34 +5537,22 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
-/* The layer whose value, but for what it does on its store, `id` alone reads; or 0. */
-static int cvni_plan_source(const cvni_planner *p, int id)
-{
-    const cvn_net *net = p->net;
-    int x = net->layers[id].inputs == 1 ? net->layers[id].input[0] : 0;
-    while (x && p->plan->places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
-        x = net->layers[x].input[0];
-    return x && p->readers[x] == 1 && !cvni_is_kept(net, x) ? x : 0;
-}
-
-/* Two or three layers for >>strips: nobody else reads what lies between. */
+/* Pairs of layers for >>strips: nobody else reads what lies between. */
 static void cvni_plan_strips(const cvni_planner *p)
 {
     cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
     for (int id = 1; id < net->layer_count; id++) {
-        const int x = p->live[id] ? cvni_plan_source(p, id) : 0;
-        const int first = x ? cvni_plan_source(p, x) : 0;
-        size_t scratch = 0;
-        if (first && !places[first].takes) scratch = cvni_strips_scratch(net, first, x, id);
-        if (scratch) {
-            places[x].takes = first;
-            places[first].taken = 1;
-        } else if (x && !places[x].takes) {
-            scratch = cvni_strips_scratch(net, x, id, 0);
-        }
+        cvni_layer *l = &net->layers[id];
+        int x = l->inputs == 1 ? l->input[0] : 0;
+        size_t scratch;
+        if (!p->live[id]) continue;
+        while (x && places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
+            x = net->layers[x].input[0];
+        if (!x || p->readers[x] != 1 || cvni_is_kept(net, x)) continue;
+        scratch = cvni_strips_scratch(net, &net->layers[x], l);
         if (!scratch) continue;
-        net->layers[id].scratch_bytes = cvni_max_size(net->layers[id].scratch_bytes, scratch);
+        l->scratch_bytes = cvni_max_size(l->scratch_bytes, scratch);
         places[id].takes = x;
         places[x].taken = 1;
     }
@@ -5896,17 +5887,16 @@ static int cvni_plan_values(const cvni_planner *p)
     return 1;
 }
 
-/* What is done in strips has no value of its own; what it reads is read later. */
+/* A convolution done in strips has no value of its own; what it reads is read later. */
 static void cvni_plan_strip_values(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_plan *plan = p->plan;
     for (int id = 1; id < net->layer_count; id++) {
-        for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
-            plan->buffers[plan->places[x].y].bytes = 0;
-            cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id],
-                        p->forward[id]);
-        }
+        const int x = plan->places[id].takes;
+        if (!x) continue;
+        plan->buffers[plan->places[x].y].bytes = 0;
+        cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id], p->forward[id]);
     }
 }
 
@@ -11554,6 +11544,16 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     return s;
 }
 
+/* Small planes [m, m + planes) of an image: s has all but these. */
+static void cvni_stencil_run(const cvni_conv_job *j, cvni_stencil *s, int m, int planes)
+{
+    s->planes = planes;
+    s->w = j->weight + (ptrdiff_t)m * j->c.taps;
+    s->biases = j->bias ? j->bias + m : NULL;
+    s->bias = j->bias ? j->bias[m] : 0;
+    j->net->k->stencil(s);
+}
+
 /* Tasks are small planes of the batch. */
 static void cvni_side_down_part(void *context, int begin, int end, int worker)
 {
@@ -11561,13 +11561,13 @@ static void cvni_side_down_part(void *context, int begin, int end, int worker)
     const cvni_conv *c = &j->c;
     cvni_stencil s = cvni_stencil_of(j, 0);
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        const int m = t % c->M;
-        s.x = j->big + (ptrdiff_t)(t / c->MG) * c->H * c->W;
-        s.w = j->weight + (ptrdiff_t)m * c->taps;
-        s.bias = j->bias ? j->bias[m] : 0;
-        s.y = j->to + (ptrdiff_t)t * c->OH * c->OW;
-        j->net->k->stencil(&s);
+    s.x_plane = (ptrdiff_t)c->H * c->W;
+    s.y_plane = (ptrdiff_t)c->OH * c->OW;
+    for (int t = begin, planes; t < end; t += planes) {
+        planes = c->MG > 1 ? 1 : cvni_min(end - t, c->M - t % c->M);
+        s.x = j->big + t / c->MG * s.x_plane;
+        s.y = j->to + t * s.y_plane;
+        cvni_stencil_run(j, &s, t % c->M, planes);
     }
 }
 
@@ -13150,7 +13150,7 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
         if (!cvni_slope_of_y(x, j.f)) j.f[0] = cvni_relu_slope(x);
     }
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
-                      2 * cost + (double)cvni_elements(x->shape), part, &j);
+                      2 * cost + 4 * (double)cvni_elements(x->shape), part, &j);
 }
 
 static cvn_result cvni_maxpool_forward(cvn_net *net, cvni_layer *l)
@@ -13536,18 +13536,16 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 }
 
 /* ================================================================================================
- * >>strips   a convolution, the layer that reads it and the one behind, at once
+ * >>strips   a convolution and the layer that reads it at once
  * ==============================================================================================
  *   For predictions. Where a convolution makes planes that no cache holds and one layer alone reads
  *   them, both work on strips: some rows of some planes are made in a worker's scratch, read there
- *   and forgotten; rows that two strips read are made twice. A 1x1 convolution that alone reads
- *   what a depthwise one made so is done as well, for all planes of a strip. Each row is computed
- *   as by the layers apart, so the bits are the same.
+ *   and forgotten; rows that two strips read are made twice. Each row is computed as by the layers
+ *   apart, so the bits are the same.
  *
  *     first   1x1 by products of >>conv-gemm (expansions of inverted residuals), or straight by
  *             >>conv-direct (first layers)
  *     then    >>depthwise by the kernels that read planes, or maxima of windows of >>pool
- *     last    behind >>depthwise: 1x1 by products (projections)
  *                                                                   tested: tests/test_strips.c */
 
 #define CVNI_STRIP_FLOATS 163840        /* of the planes of a task, about: they stay in L2 */
@@ -13556,18 +13554,17 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 
 typedef struct cvni_strips {
     const cvn_net *net;
-    cvni_conv_job first, then, last;
+    cvni_conv_job first, then;
     cvni_pool_job pool;                 /* instead of then, */
     int pools;                          /* if */
-    int projects;                       /* there is a last one */
     int by_products;
     cvni_direct direct;                 /* or so */
     int C, H, W;                        /* of the planes */
     int kernel, stride, pad;            /* of what reads them, along H */
-    int OH, OW;                         /* what it makes of a plane */
-    int channels, rows;                 /* of a task: planes at a time, rows of OH */
+    int OH;                             /* rows that it makes of a plane */
+    int channels, rows;                 /* of a task: planes, rows of OH */
     int blocks, strips;                 /* tasks of an image: by channels, by rows */
-    size_t before, planes;              /* bytes of scratch before the planes, of them */
+    size_t before;                      /* bytes of scratch before the planes */
 } cvni_strips;
 
 /* How `first` goes, if it can go in strips. */
@@ -13596,7 +13593,6 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
 {
     s->pools = l->op->forward == cvni_maxpool_forward;
     s->OH = l->shape.dim[2];
-    s->OW = l->shape.dim[3];
     if (s->pools) {
         const cvni_pool_axis h = cvni_pool_job_of((cvn_net *)net, l).h;
         s->kernel = cvni_pool_reach(&h);
@@ -13615,58 +13611,28 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
     return 0;
 }
 
-/* Whether `last` goes by products behind a depthwise one. */
-static int cvni_strips_last(const cvn_net *net, const cvni_layer *last, cvni_strips *s)
+/* The plan of both layers, 0 where they are better apart. */
+static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
+                            cvni_strips *s)
 {
-    cvni_conv c;
-    if (s->pools || !cvni_is_conv(last) || last->shape.rank != 4) return 0;
-    c = cvni_conv_of(net, last);
-    s->projects = 1;
-    s->before = cvni_max_size(s->before, cvni_gemm_scratch(net->k, c.M, c.OH * c.OW, c.K));
-    return c.plain && c.G == 1 && cvni_conv_way_of(net, &c, CVNI_DOWN) == &cvni_way_gemm;
-}
-
-/* Rows of a task and how many tasks. Returns 0 where too much would be made twice. */
-static int cvni_strips_divide(const cvn_net *net, cvni_strips *s)
-{
-    const int least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
-    const int made = s->projects ? s->C * s->OW : 0;        /* floats of a row that stay */
-    const int read = s->channels * s->W;
-    s->rows = (CVNI_STRIP_FLOATS - (s->kernel - s->stride) * read) / (s->stride * read + made);
+    const int mr = net->k->mr;
+    int least;                                  /* rows: else too much is made twice */
+    memset(s, 0, sizeof *s);
+    s->net = net;
+    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
+        !cvni_strips_first(net, first, s) || (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
+        return 0;
+    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
+                                 : s->C;
+    least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
+    s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
     s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
-    s->blocks = s->projects ? 1 : cvni_ceil_div(s->C, s->channels);
+    s->blocks = cvni_ceil_div(s->C, s->channels);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     while (s->blocks * s->strips % net->threads && s->OH / (s->strips + 1) >= least) s->strips++;
     s->rows = cvni_ceil_div(s->OH, s->strips);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     return s->rows >= least;
-}
-
-/* The plan of two layers or, last not NULL, of three; 0 where they are better apart. */
-static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
-                            const cvni_layer *last, cvni_strips *s)
-{
-    const int mr = net->k->mr;
-    int rows;
-    memset(s, 0, sizeof *s);
-    s->net = net;
-    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
-        !cvni_strips_first(net, first, s) || (last && !cvni_strips_last(net, last, s)) ||
-        (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
-        return 0;
-    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
-                                 : s->C;
-    if (!cvni_strips_divide(net, s)) return 0;
-    rows = cvni_min(s->H, (s->rows - 1) * s->stride + s->kernel);
-    s->planes = cvni_align((size_t)s->channels * (size_t)rows * (size_t)s->W * sizeof(float));
-    return 1;
-}
-
-/* Floats from plane to plane of what `last` reads: an odd number of cache lines, so that they fall
- * into all sets of a cache. */
-static ptrdiff_t cvni_strips_step(const cvni_strips *s, int rows)
-{
-    return cvni_round_up(rows * s->OW, 16) | 16;
 }
 
 /* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
@@ -13677,14 +13643,13 @@ static void cvni_strip_reads(const cvni_strips *s, int row, int rows, int *h0, i
     *h1 = cvni_max(*h0, cvni_min(s->H, first + (rows - 1) * s->stride + s->kernel));
 }
 
-static size_t cvni_strips_scratch(const cvn_net *net, int first, int then, int last)
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first, const cvni_layer *l)
 {
     cvni_strips s;
-    if (!cvni_strips_plan(net, &net->layers[first], &net->layers[then],
-                          last ? &net->layers[last] : NULL, &s))
-        return 0;
-    return s.before + s.planes +
-           (last ? (size_t)s.C * (size_t)cvni_strips_step(&s, s.rows) * sizeof(float) : 0);
+    int rows;
+    if (!cvni_strips_plan(net, first, l, &s)) return 0;
+    rows = cvni_min(s.H, (s.rows - 1) * s.stride + s.kernel);
+    return s.before + (size_t)s.channels * (size_t)rows * (size_t)s.W * sizeof(float);
 }
 
 /* Rows [h0, h1) of planes [m0, m0 + channels) of image n. */
@@ -13706,22 +13671,20 @@ static void cvni_strips_make(const cvni_strips *s, int n, int m0, int channels, 
                         cvni_scratch(s->net, worker));
 }
 
-/* To y, of which a plane is `step` floats from the next. */
-static void cvni_strips_convolve(const cvni_strips *s, int m0, int channels, int row, int rows,
-                                 const float *planes, int h0, int h1, float *y, ptrdiff_t step)
+static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channels, int row,
+                                 int rows, const float *planes, int h0, int h1)
 {
     const cvni_conv_job *j = &s->then;
+    const cvni_conv *c = &j->c;
     cvni_stencil t = cvni_stencil_of(j, 0);
     t.rows = rows;
     t.H = h1 - h0;
     t.top = h0 - (row * s->stride - s->pad);
-    for (int m = m0; m < m0 + channels; m++, y += step) {
-        t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
-        t.w = j->weight + (ptrdiff_t)m * j->c.taps;
-        t.bias = j->bias ? j->bias[m] : 0;
-        t.y = y;
-        s->net->k->stencil(&t);
-    }
+    t.x = planes;
+    t.x_plane = (ptrdiff_t)t.H * s->W;
+    t.y = j->to + (((ptrdiff_t)n * c->M + m0) * c->OH + row) * c->OW;
+    t.y_plane = (ptrdiff_t)c->OH * c->OW;
+    cvni_stencil_run(j, &t, m0, channels);
 }
 
 static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
@@ -13737,77 +13700,37 @@ static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, 
     cvni_maxpool_part(&j, 0, channels, 0);
 }
 
-/* The rows [row, row + rows) of image n from those of all planes. */
-static void cvni_strips_project(const cvni_strips *s, int n, int row, int rows, const float *made,
-                                int worker)
-{
-    const cvni_conv_job *j = &s->last;
-    const cvni_patches patches = cvni_conv_patches(&j->c, made);
-    const int end = (row + rows) * s->OW;
-    cvni_gemm p = cvni_conv_product(j, n, 0, &patches);
-    p.b.k_step = cvni_strips_step(s, rows);
-    p.b.p -= row * s->OW;
-    for (int q = row * s->OW; q < end; q += CVNI_BLOCK_N)
-        cvni_gemm_block(s->net->k, &p, 0, p.m, q, cvni_min(CVNI_BLOCK_N, end - q),
-                        cvni_scratch(s->net, worker));
-}
-
-/* Rows [row, row + rows) of planes [m0, m0 + channels): made: where they go before `last`. */
-static void cvni_strips_block(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
-                              float *planes, float *made, int worker)
-{
-    int h0, h1;
-    cvni_strip_reads(s, row, rows, &h0, &h1);
-    cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
-    if (s->pools) {
-        cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
-    } else {
-        const ptrdiff_t step = s->projects ? cvni_strips_step(s, rows) : (ptrdiff_t)s->OH * s->OW;
-        float *y = s->projects ? made + m0 * step
-                               : s->then.to + ((ptrdiff_t)n * s->C + m0) * step + row * s->OW;
-        cvni_strips_convolve(s, m0, channels, row, rows, planes, h0, h1, y, step);
-    }
-}
-
 /* Tasks are images, strips of rows, blocks of channels. */
 static void cvni_strips_part(void *context, int begin, int end, int worker)
 {
     const cvni_strips *s = (const cvni_strips *)context;
-    char *planes = (char *)cvni_scratch(s->net, worker) + s->before;
-    float *made = (float *)(void *)(planes + s->planes);
+    float *planes = (float *)(void *)((char *)cvni_scratch(s->net, worker) + s->before);
     for (int t = begin; t < end; t++) {
         const int n = t / s->blocks / s->strips;
+        const int m0 = t % s->blocks * s->channels;
+        const int channels = cvni_min(s->channels, s->C - m0);
         const int row = t / s->blocks % s->strips * s->rows;
         const int rows = cvni_min(s->rows, s->OH - row);
-        const int first = t % s->blocks * s->channels;
-        const int stop = s->projects ? s->C : cvni_min(s->C, first + s->channels);
-        for (int m0 = first; m0 < stop; m0 += s->channels)
-            cvni_strips_block(s, n, m0, cvni_min(s->channels, stop - m0), row, rows,
-                              (float *)(void *)planes, made, worker);
-        if (s->projects) cvni_strips_project(s, n, row, rows, made, worker);
+        int h0, h1;
+        cvni_strip_reads(s, row, rows, &h0, &h1);
+        cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
+        if (s->pools) cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
+        else cvni_strips_convolve(s, n, m0, channels, row, rows, planes, h0, h1);
     }
 }
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_layer *before = &net->layers[l->place.takes];
-    cvni_layer *last = before->place.takes ? l : NULL;
-    cvni_layer *then = last ? before : l;
-    cvni_layer *first = &net->layers[then->place.takes];
+    cvni_layer *first = &net->layers[l->place.takes];
     cvni_strips s;
-    cvni_strips_plan(net, first, then, last, &s);
+    cvni_strips_plan(net, first, l, &s);
     s.first = cvni_conv_forward_job(net, first);
     cvni_conv_ready(&s.first, s.by_products ? &cvni_way_gemm : &cvni_way_direct, CVNI_DOWN,
                     first->work_forward);
-    if (s.pools) s.pool = cvni_pool_job_of(net, then);
-    else s.then = cvni_conv_forward_job(net, then);
-    if (last) {
-        s.last = cvni_conv_forward_job(net, last);
-        cvni_conv_ready(&s.last, &cvni_way_gemm, CVNI_DOWN, last->work_forward);
-    }
+    if (s.pools) s.pool = cvni_pool_job_of(net, l);
+    else s.then = cvni_conv_forward_job(net, l);
     cvni_parallel_for(net, s.first.c.N * s.blocks * s.strips,
-                      2 * (first->macs + then->macs + (last ? last->macs : 0)) * s.first.c.N,
-                      cvni_strips_part, &s);
+                      2 * (first->macs + l->macs) * s.first.c.N, cvni_strips_part, &s);
     return CVN_OK;
 }
 
@@ -46758,12 +46681,25 @@ static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float 
     cvni_sgd_body(n, f, g, w, v);
 }
 
+/* The next plane of a stencil with a side; 0 behind the last one. */
+static CVNI_ALWAYS_INLINE int cvni_next_plane(cvni_stencil *s)
+{
+    if (--s->planes <= 0) return 0;
+    s->x += s->x_plane;
+    s->y += s->y_plane;
+    s->w += s->taps;
+    if (s->biases) s->bias = *++s->biases;
+    return 1;
+}
+
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
 {
     if (s->side) {
-        cvni_stencil_side_c(s);
+        cvni_stencil own = *s;
+        do cvni_stencil_side_c(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     for (int r = 0; r < s->rows; r++)
@@ -47812,10 +47748,8 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_a
 
 /* 3 x 3: four rows of y from six of x, each read once. */
 CVNI_TARGET("avx2,fma")
-static void cvni_stencil3_avx2(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_avx2(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
@@ -47868,7 +47802,9 @@ static void cvni_stencil_avx2(const cvni_stencil *s)
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
     int r = 0, c = 0;
     if (s->side == 3) {
-        cvni_stencil3_avx2(s);
+        cvni_stencil own = *s;          /* no store of a float can change it */
+        do cvni_stencil3_avx2(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     while (r < s->rows) {
@@ -49493,10 +49429,8 @@ static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, 
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
                                  cvni_set3_avx512(s->w + 6) };
     const ptrdiff_t W = s->W;
@@ -49514,48 +49448,44 @@ static void cvni_stencil3_avx512(const cvni_stencil *from)
     }
 }
 
-typedef struct cvni_inside4_avx512 { __mmask16 a, b, c, d; } cvni_inside4_avx512;
-
-/* The lanes that lie inside of the four loads of cvni_load3_step2_avx512. */
+/* The lanes that lie inside of the loads of cvni_load3_step2_avx512. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_inside4_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
+static CVNI_ALWAYS_INLINE cvni_inside3_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
 {
-    cvni_inside4_avx512 m;
+    cvni_inside3_avx512 m;
     m.a = cvni_inside_avx512(s, 2 * c - s->left);
     m.b = cvni_inside_avx512(s, 2 * c - s->left + 16);
-    m.c = cvni_inside_avx512(s, 2 * c - s->left + 2);
-    m.d = cvni_inside_avx512(s, 2 * c - s->left + 18);
+    m.c = 2 * c - s->left + 32 < s->W;
     return m;
 }
 
 /* What the three taps of a row read at step 2: every other float from x, x + 1, x + 2. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_step2_avx512(const float *x,
-                                                                   cvni_inside4_avx512 m)
+                                                                   cvni_inside3_avx512 m)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
     const __m512 low = _mm512_maskz_loadu_ps(m.a, x), high = _mm512_maskz_loadu_ps(m.b, x + 16);
+    const __m512 last = _mm512_castps128_ps512(_mm_maskz_load_ss((__mmask8)m.c, x + 32));
     cvni_three_avx512 v;
     v.a = _mm512_permutex2var_ps(low, even, high);
     v.b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
-    v.c = _mm512_permutex2var_ps(_mm512_maskz_loadu_ps(m.c, x + 2), even,
-                                 _mm512_maskz_loadu_ps(m.d, x + 18));
+    v.c = _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(last),
+                                                  _mm512_castps_si512(v.a), 1));
     return v;
 }
 
 /* 3 x 3 at step 2: two rows of y from five of x. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_step2_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
     const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
     const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
     const ptrdiff_t W = s->W;
     for (int c = 0; c < s->cols; c += 16) {
-        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const cvni_inside3_avx512 m = cvni_edges3_step2_avx512(s, c);
         const int n = cvni_min(16, s->cols - c);
         const float *x = s->x - s->top * W + (2 * c - s->left);
         float *y = s->y + c;
@@ -49600,10 +49530,8 @@ static CVNI_ALWAYS_INLINE void cvni_store_pairs_avx512(const cvni_stencil *s, fl
 /* 3 x 3 up at step 2, pads of 1: rows 2i and 2i + 1 of y from rows i and i + 1 of x. Even rows and
  * columns meet the middle taps, odd ones those beside it: the first in what comes next. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_up2_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_up2_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
     const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
     const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
@@ -49697,10 +49625,8 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five
 
 /* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil5_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil5_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
@@ -49743,6 +49669,15 @@ static void cvni_stencil5_avx512(const cvni_stencil *from)
         }
 }
 
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil_plane_avx512(const cvni_stencil *s)
+{
+    if (s->side == 5) cvni_stencil5_avx512(s);
+    else if (s->step == 1) cvni_stencil3_avx512(s);
+    else if (s->step == 2) cvni_stencil3_step2_avx512(s);
+    else cvni_stencil3_up2_avx512(s);
+}
+
 /* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
  * store. */
 CVNI_TARGET("avx512f")
@@ -49750,14 +49685,10 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
 {
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
-    if (s->side == 3) {
-        if (s->step == 1) cvni_stencil3_avx512(s);
-        else if (s->step == 2) cvni_stencil3_step2_avx512(s);
-        else cvni_stencil3_up2_avx512(s);
-        return;
-    }
-    if (s->side == 5) {
-        cvni_stencil5_avx512(s);
+    if (s->side) {
+        cvni_stencil own = *s;          /* no store of a float can change it */
+        do cvni_stencil_plane_avx512(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     while (r < s->rows) {
@@ -49857,7 +49788,7 @@ static void cvni_stencil_sums3_step2_avx512(const cvni_stencil *from, float *sum
     const ptrdiff_t W = s->W;
     cvni_three_avx512 a0 = none, a1 = none, a2 = none;
     for (int c = 0; c < s->cols; c += 16) {
-        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const cvni_inside3_avx512 m = cvni_edges3_step2_avx512(s, c);
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
         const float *x = s->x - s->top * W + (2 * c - s->left);
         const float *y = s->y + c;
