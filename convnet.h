@@ -74,8 +74,8 @@
  *     linear algebra  >>gemm
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-lanes >>conv-weights
  *                     >>winograd >>depthwise >>conv-layer
- *     layers          >>dense >>pool >>strips >>roi >>norm >>layernorm >>act >>softmax >>gated
- *                     >>dropout
+ *     layers          >>dense >>pool >>strips >>roi >>norm >>separable >>layernorm >>act >>softmax
+ *                     >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
  *                     >>gather >>resample
@@ -3175,9 +3175,9 @@ typedef struct cvni_place {
     int residual;               /* id of the layer added on this batch norm's store, or 0 */
     int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
     int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
-    int strips_of;              /* id of the convolution that this layer does as well, strip by
-                                 * strip, or 0 */
-    int stripped;               /* is such a one */
+    int takes;                  /* id of the layer that this one does as well, part by part
+                                 * (>>strips, >>separable), or 0 */
+    int taken;                  /* is such a one */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -3276,6 +3276,9 @@ struct cvn_backend {
     int host_layers;            /* layers that find() does not know run on the CPU */
     size_t piece;               /* bytes: no tensor lies across a multiple of it; 0: any */
     int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
+    /* behind op->shape: no bytes for what the kernels of this file need and the device does not */
+    void (*trim)(const cvn_net *net, cvni_layer *l);
+    int (*gates)(const cvn_net *net, const cvni_layer *l);      /* as cvni_pool_gates */
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
     void (*release)(void *device);
@@ -3328,7 +3331,8 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
 /* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
- * mr rows of a are read, and columns of b up to a multiple of `reads`. */
+ * mr rows of a are read, `tall` where there are more, and columns of b up to a multiple of
+ * `reads`. */
 typedef struct cvni_tile {
     int k, add;
     int rows, cols;
@@ -3389,7 +3393,7 @@ enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_W
  *                         w[i*side + k]*x[step*r + i - top][step*c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
-    int side, step;             /* step: 1 or 2 */
+    int side, step;             /* step: 1 or 2; -2: up, x lies 2 apart in y, pads of 1 */
     int H, W, top, left;
     int taps;                   /* side*side, or any number */
     int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
@@ -3420,6 +3424,8 @@ typedef struct cvni_windows {
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    int tall;                   /* rows that gemm_tile takes of `unit` columns, without `end`; or 0:
+                                 * no more than mr */
     int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
     int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
@@ -3475,7 +3481,8 @@ typedef struct cvni_kernels {
      * average pool */
     void (*slope)(int n, const float f[3], const float *y, const float *dy, float *dx, int add);
     void (*maxpool)(const cvni_windows *s);
-    int side, side2;            /* largest one that both of these take at step 1 and 2 */
+    int side, side2;            /* largest one that both of these take at step 1 and 2, */
+    int up2;                    /* that stencil takes at -2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
     void (*stencil_sums)(const cvni_stencil *s, float *sums);
@@ -5369,8 +5376,10 @@ static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary:
 static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
 static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
-static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
-                                  const cvni_layer *l);     /* >>strips; 0: better apart */
+static size_t cvni_strips_scratch(const cvn_net *net, int first, int then,
+                                  int last);                /* >>strips; 0: better apart */
+static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l);  /* >>separable; 0:
+                                                                                 * not so */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -5528,24 +5537,36 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
-/* Pairs of layers for >>strips: nobody else reads what lies between. */
+/* The layer whose value, but for what it does on its store, `id` alone reads; or 0. */
+static int cvni_plan_source(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    int x = net->layers[id].inputs == 1 ? net->layers[id].input[0] : 0;
+    while (x && p->plan->places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
+        x = net->layers[x].input[0];
+    return x && p->readers[x] == 1 && !cvni_is_kept(net, x) ? x : 0;
+}
+
+/* Two or three layers for >>strips: nobody else reads what lies between. */
 static void cvni_plan_strips(const cvni_planner *p)
 {
     cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
     for (int id = 1; id < net->layer_count; id++) {
-        cvni_layer *l = &net->layers[id];
-        int x = l->inputs == 1 ? l->input[0] : 0;
-        size_t scratch;
-        if (!p->live[id]) continue;
-        while (x && places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
-            x = net->layers[x].input[0];
-        if (!x || p->readers[x] != 1 || cvni_is_kept(net, x)) continue;
-        scratch = cvni_strips_scratch(net, &net->layers[x], l);
+        const int x = p->live[id] ? cvni_plan_source(p, id) : 0;
+        const int first = x ? cvni_plan_source(p, x) : 0;
+        size_t scratch = 0;
+        if (first && !places[first].takes) scratch = cvni_strips_scratch(net, first, x, id);
+        if (scratch) {
+            places[x].takes = first;
+            places[first].taken = 1;
+        } else if (x && !places[x].takes) {
+            scratch = cvni_strips_scratch(net, x, id, 0);
+        }
         if (!scratch) continue;
-        l->scratch_bytes = cvni_max_size(l->scratch_bytes, scratch);
-        places[id].strips_of = x;
-        places[x].stripped = 1;
+        net->layers[id].scratch_bytes = cvni_max_size(net->layers[id].scratch_bytes, scratch);
+        places[id].takes = x;
+        places[x].taken = 1;
     }
 }
 
@@ -5565,12 +5586,13 @@ static void cvni_plan_gates(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
-    for (int id = 1; id < net->layer_count && p->train && !net->backend; id++) {
+    for (int id = 1; id < net->layer_count && p->train; id++) {
         const cvni_layer *l = &net->layers[id];
         const int x = l->inputs == 1 ? l->input[0] : 0;
         int from;
         if (!x || !places[id].grad || places[id].segment || places[x].by ||
-            !cvni_pool_gates(net, l) || !cvni_may_join(p, id, x))
+            !(net->backend ? net->backend->gates : cvni_pool_gates)(net, l) ||
+            !cvni_may_join(p, id, x))
             continue;
         from = net->layers[x].input[0];
         if (places[from].grad && p->readers[from] == 1 && !net->layers[from].want_grad &&
@@ -5626,6 +5648,34 @@ static void cvni_plan_norms(const cvni_planner *p)
         }
         places[id].by = norm;
         places[id].skip = 1;
+    }
+}
+
+/* A batch norm behind a depthwise convolution does that as well, and the norm in front of it
+ * (>>separable). */
+static void cvni_plan_separable(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int x = l->inputs ? l->input[0] : 0;
+        size_t scratch = 0;
+        int before, norm;
+        if (cvni_is_batchnorm(l) && !places[id].segment && cvni_may_join(p, id, x))
+            scratch = cvni_separable_scratch(net, &net->layers[x]);
+        if (!scratch) continue;
+        net->layers[id].scratch_bytes = scratch;
+        places[id].takes = x;
+        places[x].taken = 1;
+        before = net->layers[x].input[0];
+        norm = places[before].by ? places[before].by : before;
+        if (!cvni_is_batchnorm(&net->layers[norm]) || places[norm].takes ||
+            places[norm].residual || !cvni_may_join(p, x, before) ||
+            p->readers[net->layers[norm].input[0]] != 1)
+            continue;
+        places[x].takes = norm;
+        places[norm].taken = 1;
     }
 }
 
@@ -5849,16 +5899,40 @@ static int cvni_plan_values(const cvni_planner *p)
     return 1;
 }
 
-/* A convolution done in strips has no value of its own; what it reads is read later. */
+/* What is done in strips has no value of its own; what it reads is read later. */
 static void cvni_plan_strip_values(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_plan *plan = p->plan;
     for (int id = 1; id < net->layer_count; id++) {
-        const int x = plan->places[id].strips_of;
-        if (!x) continue;
-        plan->buffers[plan->places[x].y].bytes = 0;
-        cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id], p->forward[id]);
+        for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
+            plan->buffers[plan->places[x].y].bytes = 0;
+            cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id],
+                        p->forward[id]);
+        }
+    }
+}
+
+/* What a norm does as well lives while the norm runs, both passes; y1 is never stored. */
+static void cvni_plan_separable_values(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    for (int id = 1; id < net->layer_count; id++) {
+        const int step = p->forward[id];
+        const int back = p->backward[id];
+        for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
+            const cvni_place *l = &plan->places[x];
+            const cvni_place *in = &plan->places[net->layers[x].input[0]];
+            if (!l->takes && plan->places[id].takes != x) plan->buffers[l->y].bytes = 0;
+            cvni_extend(plan, l->y, step, step);
+            cvni_extend(plan, l->saved, step, step);
+            cvni_extend(plan, l->work_forward, step, step);
+            cvni_extend(plan, in->y, step, step);
+            cvni_extend(plan, l->dy, back, back);
+            cvni_extend(plan, l->work_backward, back, back);
+            cvni_extend(plan, in->dy, back, back);
+        }
     }
 }
 
@@ -6054,6 +6128,7 @@ static cvn_result cvni_shapes(cvn_net *net, int batch)
         cvn_result result = l->op->shape(net, l);
         if (result == CVN_OK) result = cvni_check_elements(net, l);
         if (result != CVN_OK) return result;
+        if (net->backend) net->backend->trim(net, l);
         cvni_count_samples(net, l);
     }
     return CVN_OK;
@@ -6114,12 +6189,15 @@ static int cvni_plan_layers(cvni_planner *p)
     else cvni_plan_fusion(p);
     if (!p->train && !net->backend) cvni_plan_strips(p);
     cvni_plan_norms(p);
+    if (p->train && !net->backend) cvni_plan_separable(p);
     cvni_plan_gates(p);
     cvni_plan_steps(p);
     if (!cvni_plan_values(p)) return 0;
     if (!p->train) cvni_plan_strip_values(p);
     if (!p->train && !net->backend) cvni_plan_parts(p);
-    return !p->train || cvni_plan_node_gradients(p);
+    if (p->train && !cvni_plan_node_gradients(p)) return 0;
+    if (p->train) cvni_plan_separable_values(p);
+    return 1;
 }
 
 /* Plans into an empty plan, for the shapes that the layers have; segment: by layer. */
@@ -6728,11 +6806,14 @@ static void cvni_spectral_forward(cvn_net *net, cvni_layer *l);     /* >>spectra
 static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l);     /* >>strips */
+static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l);  /* >>separable */
+static void cvni_separable_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed && !net->again) cvni_spectral_forward(net, l);    /* again: with the first one */
-    return l->place.strips_of ? cvni_strips_forward(net, l) : l->op->forward(net, l);
+    if (!l->place.takes) return l->op->forward(net, l);
+    return net->mode == CVN_TRAIN ? cvni_separable_forward(net, l) : cvni_strips_forward(net, l);
 }
 
 static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
@@ -6745,7 +6826,8 @@ static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
 static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed_grad) cvni_zero(l->normed_grad, net->params[l->param[0]].count);
-    l->op->backward(net, l);
+    if (l->place.takes) cvni_separable_backward(net, l);
+    else l->op->backward(net, l);
     if (l->normed_grad) cvni_spectral_backward(net, l);
 }
 
@@ -6799,7 +6881,7 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
-        if (l->place.skip || l->place.stripped || !l->op->forward ||
+        if (l->place.skip || l->place.taken || !l->op->forward ||
             (!losses && !l->place.predict))
             continue;
         result = cvni_run_layer(net, l);
@@ -6894,7 +6976,7 @@ static void cvni_run_backward(cvn_net *net)
             segment = l->place.segment;
             if (segment) cvni_run_again(net, segment, predicted);
         }
-        if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
+        if (!l->place.grad || !l->grad_written || !l->op->backward || l->place.taken) continue;
         if (l->place.by) net->layers[l->place.by].grad_written = 1;
         else cvni_run_layer_backward(net, l);
     }
@@ -10539,7 +10621,7 @@ static CVNI_ALWAYS_INLINE cvni_lines cvni_lines_of(int count, const float *x, pt
  * panels of them. */
 static ptrdiff_t cvni_wino_plane(const cvni_kernels *kern, int tiles, int pitch)
 {
-    return (ptrdiff_t)cvni_round_up(tiles, kern->mr) * pitch + CVNI_LINE;
+    return (ptrdiff_t)cvni_round_up(tiles, cvni_max(kern->mr, kern->tall)) * pitch + CVNI_LINE;
 }
 
 static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
@@ -10552,19 +10634,22 @@ static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
     return s;
 }
 
-/* Columns [col, col + n) of a row of `channels` planes, channels side by side; 0 outside. */
+/* Rows [i, end) of a strip, n columns from `begin` of the image on, channels side by side, 0 above
+ * and below the image: [row][n] lines. x: its first channel; `top`: the image's row that is the
+ * strip's first. */
 CVNI_HOT
 static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, const float *x,
-                           int channels, int row, int col, int n, float *out)
+                           int channels, int top, int i, int end, int begin, int n, float *out)
 {
-    const int inside = row >= 0 && row < im->H;
-    const int begin = inside ? cvni_min(cvni_max(-col, 0), n) : n;
-    const int end = inside ? cvni_max(cvni_min(im->W - col, n), begin) : n;
-    cvni_zero(out, (size_t)((channels < CVNI_LINE ? n : begin) * CVNI_LINE));
-    cvni_zero(out + end * CVNI_LINE, (size_t)((n - end) * CVNI_LINE));
-    if (begin < end)
-        kern->pack_rows(channels, end - begin, x + (ptrdiff_t)row * im->W + col + begin,
-                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + begin * CVNI_LINE);
+    const int first = cvni_min(cvni_max(-top, i), end);
+    const int last = cvni_min(cvni_max(im->H - top, first), end);
+    const int row = n * CVNI_LINE;
+    const int whole = n == im->W ? last - first : 1;        /* rows that are one behind the other */
+    if (first > i) cvni_zero(out + i * row, (size_t)((first - i) * row));
+    if (last < end) cvni_zero(out + last * row, (size_t)((end - last) * row));
+    for (i = first; i < last; i += whole)
+        kern->pack_rows(channels, whole * n, x + (ptrdiff_t)(top + i) * im->W + begin,
+                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + i * row);
 }
 
 /* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
@@ -10584,18 +10669,28 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     cvni_wino_strip s;
     cvni_lines v;
     x += c0 * plane;
+    if (channels < CVNI_LINE) cvni_zero(scratch, 6 * CVNI_WINO_ROW);
     for (int t = 0; t < tiles; t += s.tiles, last = s) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
-        const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
-                          s.tiles == last.tiles;
+        const int same = s.col == last.col && s.tiles == last.tiles;
+        const int below = same && s.n == last.n && s.row == last.row + 1;
         const int cols = 4 * s.tiles + shared;
+        const int left = 4 * s.col - im->pad_w;             /* column of the image */
+        const int begin = cvni_min(cvni_max(left, 0), im->W);
+        const int n = cvni_max(0, cvni_min(left + cols, im->W) - begin);
+        const int front = cvni_max(0, cvni_min(begin - left, cols));
         if (below)
-            memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
-                   sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
-        for (int i = below ? shared : 0; i < im->span; i++)
-            cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h + i,
-                           4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
-        v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
+            memcpy(scratch, scratch + 4 * n * CVNI_LINE,
+                   sizeof(float) * (size_t)(shared * n * CVNI_LINE));
+        cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h,
+                       below ? shared : 0, im->span, begin, n, scratch);
+        for (int i = 0; i < 6 && !same; i++) {              /* columns beside the image */
+            float *row = half + i * CVNI_WINO_ROW;
+            cvni_zero(row, (size_t)(front * CVNI_LINE));
+            cvni_zero(row + (front + n) * CVNI_LINE, (size_t)((cols - front - n) * CVNI_LINE));
+        }
+        v = cvni_lines_of(n, scratch, n * CVNI_LINE, CVNI_LINE, half + front * CVNI_LINE,
+                          CVNI_WINO_ROW, CVNI_LINE);
         kern->wino[kind](&v);
         for (int i = 0; i < 6; i++) {
             v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
@@ -10605,21 +10700,25 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     }
 }
 
-/* Turns rows of outputs of up to 16 filters back into planes. */
+/* Turns n columns of the rows of a strip, lines of up to 16 filters, back into planes. */
 CVNI_HOT
 static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_strip *s,
-                            int filters, const float *lines, int add, float *y, float *scratch)
+                            int n, int filters, const float *lines, int add, float *y,
+                            float *scratch)
 {
     const int plane = w->out.H * w->out.W;
-    const int n = cvni_min(4 * s->tiles, w->out.W - 4 * s->col);
-    for (int i = 0; i < 4 && 4 * s->row + i < w->out.H; i++, lines += CVNI_WINO_ROW) {
-        float *to = y + (ptrdiff_t)(4 * s->row + i) * w->out.W + 4 * s->col;
+    const int rows = cvni_min(4, w->out.H - 4 * s->row);
+    const int count = n == w->out.W ? rows * n : n;         /* that lie one behind the other */
+    float *to = y + (ptrdiff_t)(4 * s->row) * w->out.W + 4 * s->col;
+    for (int i = 0; i < rows * n; i += count, lines += n * CVNI_LINE, to += w->out.W) {
         if (!add) {
-            kern->pack_rows(n, filters, lines, CVNI_LINE, plane, to);
+            kern->pack_rows(count, filters, lines, CVNI_LINE, plane, to);
             continue;
         }
-        kern->pack_rows(n, filters, lines, CVNI_LINE, n, scratch);
-        for (int f = 0; f < filters; f++, to += plane) kern->add(n, to, scratch + f * n, to);
+        kern->pack_rows(count, filters, lines, CVNI_LINE, count, scratch);
+        for (int f = 0; f < filters; f++)
+            kern->add(count, to + (ptrdiff_t)f * plane, scratch + f * count,
+                      to + (ptrdiff_t)f * plane);
     }
 }
 
@@ -10640,20 +10739,20 @@ static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const 
     y += f0 * plane;
     for (int t = 0; t < tiles; t += s.tiles) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
+        const int n = cvni_min(4 * s.tiles, w->out.W - 4 * s.col);
         for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
             v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
                               scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
         }
-        for (int i = 0; i < 4; i++) {
-            float *row = lines + i * CVNI_WINO_ROW;
+        for (int i = 0; i < 4; i++) {           /* over what the row before has beyond n */
             v = cvni_lines_of(s.tiles, scratch + 6 * i * CVNI_LINE, CVNI_LINE, 24 * CVNI_LINE,
-                              row, CVNI_LINE, 4 * CVNI_LINE);
+                              lines + i * n * CVNI_LINE, CVNI_LINE, 4 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
-            if (j->act)
-                kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
         }
-        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image, scratch);
+        if (j->act)
+            kern->relu(4 * n * CVNI_LINE, cvni_relu_slope(j->act), lines, lines);
+        cvni_wino_store(kern, w, &s, n, filters, lines, j->add, y + s.n * image, scratch);
     }
 }
 
@@ -10765,17 +10864,18 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
     for (int p = 0; p < parts; p++) {
         const int j = units * p / parts * kern->unit;
         const int next = units * (p + 1) / parts * kern->unit;
+        const int mr = next - j == kern->unit && kern->tall ? kern->tall : kern->mr;
         t->cols = next - j;
         t->b = b + j;
-        for (int i = 0; i < rows; i += kern->mr) {
-            t->rows = cvni_min(kern->mr, rows - i);
+        for (int i = 0; i < rows; i += mr) {
+            t->rows = cvni_min(mr, rows - i);
             t->a = a + i * t->a_line;
             t->c = c + i * t->ldc + j;
             t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
             if (p == 0 && a_next) {
-                const float *soon = i + kern->mr < rows ? t->a + kern->mr * t->a_line : a + a_next;
-                if (t->a_k == 1) cvni_wino_fetch(soon, kern->mr, t->a_line, t->k);
-                else cvni_wino_fetch(soon, t->k, t->a_k, kern->mr);
+                const float *soon = i + mr < rows ? t->a + mr * t->a_line : a + a_next;
+                if (t->a_k == 1) cvni_wino_fetch(soon, mr, t->a_line, t->k);
+                else cvni_wino_fetch(soon, t->k, t->a_k, mr);
             }
             kern->gemm_tile(t);
         }
@@ -11224,9 +11324,9 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   3 x 3 and 5 x 5 with zeros around, with stride 1 and but for up 2, read the planes as they
- *   are, where the kernels of the machine do (side, side2): kern->stencil keeps the weights in
- *   registers and makes several rows of y from each row of x; up is down with the taps in reverse
+ *   3 x 3 and 5 x 5 with zeros around and stride 1 or 2 read the planes as they are, where the
+ *   kernels of the machine do (side, side2, up2): kern->stencil keeps the weights in registers and
+ *   makes several rows of y from each row of x; up at stride 1 is down with the taps in reverse
  *   order and pads of kernel - 1 - pad. Others go through a frame in the L1
  *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
  *   and column modulo the stride of the windows. There each tap is an offset, the same for all
@@ -11422,7 +11522,11 @@ static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c, cvni_
 {
     const cvni_axis *a = c->axis;
     const int step = a[2].stride;
-    const int most = step == 1 ? kern->side : step == 2 && pass != CVNI_UP ? kern->side2 : 0;
+    const int up = pass == CVNI_UP;
+    const int most = step == 1 ? kern->side
+                     : step > 2 ? 0
+                     : !up ? kern->side2
+                     : a[1].pad == 1 && a[2].pad == 1 ? kern->up2 : 0;
     int side = (c->KW == 3 || c->KW == 5) && c->KW <= most && a[0].big == 1 && a[0].small == 1 &&
                c->KH == c->KW && a[0].kernel == 1 && c->d->pad_mode == CVN_PAD_ZERO;
     for (int i = 1; i < 3; i++) side = side && a[i].stride == step && a[i].dilation == 1;
@@ -11436,7 +11540,7 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     cvni_stencil s;
     memset(&s, 0, sizeof s);
     s.side = c->KW;
-    s.step = c->axis[2].stride;
+    s.step = up && c->axis[2].stride == 2 ? -2 : c->axis[2].stride;
     s.taps = c->taps;
     s.fold = 1;
     s.rows = up ? c->H : c->OH;
@@ -11478,11 +11582,11 @@ static void cvni_side_up_part(void *context, int begin, int end, int worker)
     cvni_stencil s = cvni_stencil_of(j, 1);
     float w[25];
     (void)worker;
-    s.w = w;
     for (int t = begin; t < end; t++)
         for (int k = 0; k < c->MG; k++) {
             const float *weight = j->weight + ((ptrdiff_t)(t % c->C) * c->MG + k) * c->taps;
             for (int i = 0; i < c->taps; i++) w[i] = weight[c->taps - 1 - i];
+            s.w = s.step < 0 ? weight : w;
             s.x = j->small + ((ptrdiff_t)t * c->MG + k) * c->OH * c->OW;
             s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
             s.add = j->add || k;
@@ -11498,35 +11602,62 @@ static void cvni_depthwise_flush(const cvni_kernels *kern, int n, float *lanes, 
     cvni_zero(lanes, (size_t)n * (size_t)kern->unit);
 }
 
+/* Sums of the weights of some channels in the making: planes of an image are read one after the
+ * other. */
+typedef struct cvni_side_sums {
+    cvni_stencil s;
+    int filters;                        /* in the making */
+    float *lanes;                       /* [filters][taps][unit] */
+    double rounds;
+    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
+} cvni_side_sums;
+
+static void cvni_side_sums_begin(const cvni_conv_job *j, int filters, float *lanes,
+                                 cvni_side_sums *w)
+{
+    memset(w, 0, sizeof *w);
+    w->s = cvni_stencil_of(j, 0);
+    w->filters = filters;
+    w->lanes = lanes;
+    cvni_zero(lanes, (size_t)filters * (size_t)(j->c.taps * j->net->k->unit));
+}
+
+/* An image: x, its big planes; dy, its small ones. */
+static void cvni_side_sums_add(const cvni_conv_job *j, cvni_side_sums *w, const float *x,
+                               const float *dy, int is_last)
+{
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    for (int k = 0; k < w->filters; k++) {
+        w->s.x = x + (ptrdiff_t)(k / c->MG) * c->H * c->W;
+        w->s.y = (float *)(void *)dy + (ptrdiff_t)k * c->OH * c->OW;
+        kern->stencil_sums(&w->s, w->lanes + k * c->taps * kern->unit);
+    }
+    w->rounds += (double)c->OH * cvni_ceil_div(c->OW, kern->unit);
+    if (w->rounds < CVNI_PLANE_ROUNDS && !is_last) return;
+    cvni_depthwise_flush(kern, w->filters * c->taps, w->lanes, w->dw);
+    w->rounds = 0;
+}
+
+static void cvni_side_sums_end(const cvni_conv_job *j, const cvni_side_sums *w, int channel)
+{
+    float *to = j->to + (ptrdiff_t)channel * j->c.MG * j->c.taps;
+    for (int i = 0; i < w->filters * j->c.taps; i++) to[i] += (float)w->dw[i];
+}
+
 /* Tasks are channels. */
 static void cvni_side_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
-    const cvni_kernels *kern = j->net->k;
-    const int n = c->MG * c->taps;
-    float *lanes = (float *)cvni_scratch(j->net, worker);
-    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
-    cvni_stencil s = cvni_stencil_of(j, 0);
-    const double plane = (double)s.rows * cvni_ceil_div(s.cols, kern->unit);
-    cvni_zero(lanes, (size_t)CVNI_PLANE_GROUP * (size_t)n * (size_t)kern->unit);
     for (int t = begin; t < end; t += CVNI_PLANE_GROUP) {
-        const int group = cvni_min(CVNI_PLANE_GROUP, end - t);
-        double rounds = 0;
-        memset(dw, 0, sizeof dw);
-        for (int i = 0; i < c->N; i++) {
-            for (int k = 0; k < group * c->MG; k++) {
-                const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
-                s.x = j->big + ((ptrdiff_t)i * c->C + m / c->MG) * c->H * c->W;
-                s.y = (float *)(void *)j->small + ((ptrdiff_t)i * c->M + m) * c->OH * c->OW;
-                kern->stencil_sums(&s, lanes + k * c->taps * kern->unit);
-            }
-            rounds += plane;
-            if (rounds < CVNI_PLANE_ROUNDS && i + 1 < c->N) continue;
-            cvni_depthwise_flush(kern, group * n, lanes, dw);
-            rounds = 0;
-        }
-        for (int i = 0; i < group * n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+        cvni_side_sums w;
+        cvni_side_sums_begin(j, cvni_min(CVNI_PLANE_GROUP, end - t) * c->MG,
+                             (float *)cvni_scratch(j->net, worker), &w);
+        for (int n = 0; n < c->N; n++)
+            cvni_side_sums_add(j, &w, j->big + cvni_conv_big_at(c, n, t),
+                               j->small + cvni_conv_small_at(c, n, t), n + 1 == c->N);
+        cvni_side_sums_end(j, &w, t);
     }
 }
 
@@ -11891,22 +12022,31 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     n->scratch = (size_t)(f.floats + floats) * sizeof(float);
 }
 
-static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
+/* The job of a pass. Tasks: small planes, of the way by frames and for up big planes of the batch;
+ * of the weights channels, tap by tap weights. */
+static cvni_job cvni_depthwise_part(const cvn_net *net, const cvni_conv *c, cvni_pass pass, int *how)
 {
     static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
         { cvni_side_down_part, cvni_side_up_part, cvni_side_weight_part },
         { cvni_plane_down_part, cvni_plane_up_part, cvni_plane_weight_part },
         { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
     };
+    *how = cvni_stencil_side(net->k, c, pass)         ? 0
+           : cvni_plane_serves(c, pass, net->k->unit) ? 1
+                                                      : 2;
+    return part[*how][pass];
+}
+
+static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
     const cvni_conv *c = &j->c;
-    const int how = cvni_stencil_side(j->net->k, c, pass)         ? 0
-                    : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
-                                                                  : 2;
+    int how;
+    const cvni_job part = cvni_depthwise_part(j->net, c, pass, &how);
     int tasks = c->N * c->C;
     if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
     if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
     j->kept = how < 2;
-    cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
+    cvni_parallel_for(j->net, tasks, cost, part, j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -12024,23 +12164,30 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+/* Of both gradients; dw also of the bias but for transposed ones. */
+static void cvni_conv_backward_jobs(cvn_net *net, cvni_layer *l, cvni_conv_job *dw,
+                                    cvni_conv_job *dx)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    *dw = cvni_conv_job_of(net, l);
+    dw->big = dw->c.d->transposed ? l->dy : x->y;
+    dw->small = dw->c.d->transposed ? x->y : l->dy;
+    *dx = *dw;
+    dw->bias_to = dw->c.d->transposed ? NULL : cvni_weights_grad(net, l, 1);
+    dw->to = cvni_weights_grad(net, l, 0);
+    dx->to = cvni_gradient_for(x, &dx->add);
+    dx->weight = cvni_weights(net, l, 0);
+}
+
 static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_conv_job dw = cvni_conv_job_of(net, l);
-    const double cost = 2 * l->macs * dw.c.N;
-    cvni_layer *x = cvni_in(net, l, 0);
-    const int transposed = dw.c.d->transposed;
+    const double cost = 2 * l->macs * l->shape.dim[0];
+    const int transposed = ((const cvni_conv_desc *)l->desc)->transposed;
     const cvni_pass pass = transposed ? CVNI_DOWN : CVNI_UP;
-    float *bias = cvni_weights_grad(net, l, 1);
-    const cvni_conv_way *way = cvni_conv_way_of(net, &dw.c, pass);
-    cvni_conv_job dx;
-    dw.big = transposed ? l->dy : x->y;
-    dw.small = transposed ? x->y : l->dy;
-    dx = dw;
-    dw.bias_to = transposed ? NULL : bias;
-    dw.to = cvni_weights_grad(net, l, 0);
-    dx.to = cvni_gradient_for(x, &dx.add);
-    dx.weight = cvni_weights(net, l, 0);
+    const cvni_conv_way *way;
+    cvni_conv_job dw, dx;
+    cvni_conv_backward_jobs(net, l, &dw, &dx);
+    way = cvni_conv_way_of(net, &dw.c, pass);
     if (dx.to) cvni_conv_ready(&dx, way, pass, l->work_backward);
     if (dw.to && dx.to && way == cvni_conv_way_of(net, &dw.c, CVNI_WEIGHTS) && way->backward) {
         dw.work = dx.work;
@@ -12048,7 +12195,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     }
     if (dx.to) way->run(&dx, pass, cost);
     if (dw.to) cvni_conv_run(&dw, CVNI_WEIGHTS, l->work_backward, cost);
-    if (transposed) dw.bias_to = bias;
+    if (transposed) dw.bias_to = cvni_weights_grad(net, l, 1);
     if (dw.bias_to)
         cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
                           cvni_conv_bias_part, &dw);
@@ -13393,16 +13540,18 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 }
 
 /* ================================================================================================
- * >>strips   a convolution and the layer that reads it at once
+ * >>strips   a convolution, the layer that reads it and the one behind, at once
  * ==============================================================================================
  *   For predictions. Where a convolution makes planes that no cache holds and one layer alone reads
  *   them, both work on strips: some rows of some planes are made in a worker's scratch, read there
- *   and forgotten; rows that two strips read are made twice. Each row is computed as by the layers
- *   apart, so the bits are the same.
+ *   and forgotten; rows that two strips read are made twice. A 1x1 convolution that alone reads
+ *   what a depthwise one made so is done as well, for all planes of a strip. Each row is computed
+ *   as by the layers apart, so the bits are the same.
  *
  *     first   1x1 by products of >>conv-gemm (expansions of inverted residuals), or straight by
  *             >>conv-direct (first layers)
  *     then    >>depthwise by the kernels that read planes, or maxima of windows of >>pool
+ *     last    behind >>depthwise: 1x1 by products (projections)
  *                                                                   tested: tests/test_strips.c */
 
 #define CVNI_STRIP_FLOATS 163840        /* of the planes of a task, about: they stay in L2 */
@@ -13411,17 +13560,18 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 
 typedef struct cvni_strips {
     const cvn_net *net;
-    cvni_conv_job first, then;
+    cvni_conv_job first, then, last;
     cvni_pool_job pool;                 /* instead of then, */
     int pools;                          /* if */
+    int projects;                       /* there is a last one */
     int by_products;
     cvni_direct direct;                 /* or so */
     int C, H, W;                        /* of the planes */
     int kernel, stride, pad;            /* of what reads them, along H */
-    int OH;                             /* rows that it makes of a plane */
-    int channels, rows;                 /* of a task: planes, rows of OH */
+    int OH, OW;                         /* what it makes of a plane */
+    int channels, rows;                 /* of a task: planes at a time, rows of OH */
     int blocks, strips;                 /* tasks of an image: by channels, by rows */
-    size_t before;                      /* bytes of scratch before the planes */
+    size_t before, planes;              /* bytes of scratch before the planes, of them */
 } cvni_strips;
 
 /* How `first` goes, if it can go in strips. */
@@ -13450,6 +13600,7 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
 {
     s->pools = l->op->forward == cvni_maxpool_forward;
     s->OH = l->shape.dim[2];
+    s->OW = l->shape.dim[3];
     if (s->pools) {
         const cvni_pool_axis h = cvni_pool_job_of((cvn_net *)net, l).h;
         s->kernel = cvni_pool_reach(&h);
@@ -13468,28 +13619,58 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
     return 0;
 }
 
-/* The plan of both layers, 0 where they are better apart. */
-static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
-                            cvni_strips *s)
+/* Whether `last` goes by products behind a depthwise one. */
+static int cvni_strips_last(const cvn_net *net, const cvni_layer *last, cvni_strips *s)
 {
-    const int mr = net->k->mr;
-    int least;                                  /* rows: else too much is made twice */
-    memset(s, 0, sizeof *s);
-    s->net = net;
-    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
-        !cvni_strips_first(net, first, s) || (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
-        return 0;
-    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
-                                 : s->C;
-    least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
-    s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
+    cvni_conv c;
+    if (s->pools || !cvni_is_conv(last) || last->shape.rank != 4) return 0;
+    c = cvni_conv_of(net, last);
+    s->projects = 1;
+    s->before = cvni_max_size(s->before, cvni_gemm_scratch(net->k, c.M, c.OH * c.OW, c.K));
+    return c.plain && c.G == 1 && cvni_conv_way_of(net, &c, CVNI_DOWN) == &cvni_way_gemm;
+}
+
+/* Rows of a task and how many tasks. Returns 0 where too much would be made twice. */
+static int cvni_strips_divide(const cvn_net *net, cvni_strips *s)
+{
+    const int least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
+    const int made = s->projects ? s->C * s->OW : 0;        /* floats of a row that stay */
+    const int read = s->channels * s->W;
+    s->rows = (CVNI_STRIP_FLOATS - (s->kernel - s->stride) * read) / (s->stride * read + made);
     s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
-    s->blocks = cvni_ceil_div(s->C, s->channels);
+    s->blocks = s->projects ? 1 : cvni_ceil_div(s->C, s->channels);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     while (s->blocks * s->strips % net->threads && s->OH / (s->strips + 1) >= least) s->strips++;
     s->rows = cvni_ceil_div(s->OH, s->strips);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     return s->rows >= least;
+}
+
+/* The plan of two layers or, last not NULL, of three; 0 where they are better apart. */
+static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
+                            const cvni_layer *last, cvni_strips *s)
+{
+    const int mr = net->k->mr;
+    int rows;
+    memset(s, 0, sizeof *s);
+    s->net = net;
+    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
+        !cvni_strips_first(net, first, s) || (last && !cvni_strips_last(net, last, s)) ||
+        (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
+        return 0;
+    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
+                                 : s->C;
+    if (!cvni_strips_divide(net, s)) return 0;
+    rows = cvni_min(s->H, (s->rows - 1) * s->stride + s->kernel);
+    s->planes = cvni_align((size_t)s->channels * (size_t)rows * (size_t)s->W * sizeof(float));
+    return 1;
+}
+
+/* Floats from plane to plane of what `last` reads: an odd number of cache lines, so that they fall
+ * into all sets of a cache. */
+static ptrdiff_t cvni_strips_step(const cvni_strips *s, int rows)
+{
+    return cvni_round_up(rows * s->OW, 16) | 16;
 }
 
 /* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
@@ -13500,13 +13681,14 @@ static void cvni_strip_reads(const cvni_strips *s, int row, int rows, int *h0, i
     *h1 = cvni_max(*h0, cvni_min(s->H, first + (rows - 1) * s->stride + s->kernel));
 }
 
-static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first, const cvni_layer *l)
+static size_t cvni_strips_scratch(const cvn_net *net, int first, int then, int last)
 {
     cvni_strips s;
-    int rows;
-    if (!cvni_strips_plan(net, first, l, &s)) return 0;
-    rows = cvni_min(s.H, (s.rows - 1) * s.stride + s.kernel);
-    return s.before + (size_t)s.channels * (size_t)rows * (size_t)s.W * sizeof(float);
+    if (!cvni_strips_plan(net, &net->layers[first], &net->layers[then],
+                          last ? &net->layers[last] : NULL, &s))
+        return 0;
+    return s.before + s.planes +
+           (last ? (size_t)s.C * (size_t)cvni_strips_step(&s, s.rows) * sizeof(float) : 0);
 }
 
 /* Rows [h0, h1) of planes [m0, m0 + channels) of image n. */
@@ -13528,20 +13710,20 @@ static void cvni_strips_make(const cvni_strips *s, int n, int m0, int channels, 
                         cvni_scratch(s->net, worker));
 }
 
-static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channels, int row,
-                                 int rows, const float *planes, int h0, int h1)
+/* To y, of which a plane is `step` floats from the next. */
+static void cvni_strips_convolve(const cvni_strips *s, int m0, int channels, int row, int rows,
+                                 const float *planes, int h0, int h1, float *y, ptrdiff_t step)
 {
     const cvni_conv_job *j = &s->then;
-    const cvni_conv *c = &j->c;
     cvni_stencil t = cvni_stencil_of(j, 0);
     t.rows = rows;
     t.H = h1 - h0;
     t.top = h0 - (row * s->stride - s->pad);
-    for (int m = m0; m < m0 + channels; m++) {
+    for (int m = m0; m < m0 + channels; m++, y += step) {
         t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
-        t.w = j->weight + (ptrdiff_t)m * c->taps;
+        t.w = j->weight + (ptrdiff_t)m * j->c.taps;
         t.bias = j->bias ? j->bias[m] : 0;
-        t.y = j->to + (((ptrdiff_t)n * c->M + m) * c->OH + row) * c->OW;
+        t.y = y;
         s->net->k->stencil(&t);
     }
 }
@@ -13559,37 +13741,77 @@ static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, 
     cvni_maxpool_part(&j, 0, channels, 0);
 }
 
+/* The rows [row, row + rows) of image n from those of all planes. */
+static void cvni_strips_project(const cvni_strips *s, int n, int row, int rows, const float *made,
+                                int worker)
+{
+    const cvni_conv_job *j = &s->last;
+    const cvni_patches patches = cvni_conv_patches(&j->c, made);
+    const int end = (row + rows) * s->OW;
+    cvni_gemm p = cvni_conv_product(j, n, 0, &patches);
+    p.b.k_step = cvni_strips_step(s, rows);
+    p.b.p -= row * s->OW;
+    for (int q = row * s->OW; q < end; q += CVNI_BLOCK_N)
+        cvni_gemm_block(s->net->k, &p, 0, p.m, q, cvni_min(CVNI_BLOCK_N, end - q),
+                        cvni_scratch(s->net, worker));
+}
+
+/* Rows [row, row + rows) of planes [m0, m0 + channels): made: where they go before `last`. */
+static void cvni_strips_block(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
+                              float *planes, float *made, int worker)
+{
+    int h0, h1;
+    cvni_strip_reads(s, row, rows, &h0, &h1);
+    cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
+    if (s->pools) {
+        cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
+    } else {
+        const ptrdiff_t step = s->projects ? cvni_strips_step(s, rows) : (ptrdiff_t)s->OH * s->OW;
+        float *y = s->projects ? made + m0 * step
+                               : s->then.to + ((ptrdiff_t)n * s->C + m0) * step + row * s->OW;
+        cvni_strips_convolve(s, m0, channels, row, rows, planes, h0, h1, y, step);
+    }
+}
+
 /* Tasks are images, strips of rows, blocks of channels. */
 static void cvni_strips_part(void *context, int begin, int end, int worker)
 {
     const cvni_strips *s = (const cvni_strips *)context;
-    float *planes = (float *)(void *)((char *)cvni_scratch(s->net, worker) + s->before);
+    char *planes = (char *)cvni_scratch(s->net, worker) + s->before;
+    float *made = (float *)(void *)(planes + s->planes);
     for (int t = begin; t < end; t++) {
         const int n = t / s->blocks / s->strips;
-        const int m0 = t % s->blocks * s->channels;
-        const int channels = cvni_min(s->channels, s->C - m0);
         const int row = t / s->blocks % s->strips * s->rows;
         const int rows = cvni_min(s->rows, s->OH - row);
-        int h0, h1;
-        cvni_strip_reads(s, row, rows, &h0, &h1);
-        cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
-        if (s->pools) cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
-        else cvni_strips_convolve(s, n, m0, channels, row, rows, planes, h0, h1);
+        const int first = t % s->blocks * s->channels;
+        const int stop = s->projects ? s->C : cvni_min(s->C, first + s->channels);
+        for (int m0 = first; m0 < stop; m0 += s->channels)
+            cvni_strips_block(s, n, m0, cvni_min(s->channels, stop - m0), row, rows,
+                              (float *)(void *)planes, made, worker);
+        if (s->projects) cvni_strips_project(s, n, row, rows, made, worker);
     }
 }
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_layer *first = &net->layers[l->place.strips_of];
+    cvni_layer *before = &net->layers[l->place.takes];
+    cvni_layer *last = before->place.takes ? l : NULL;
+    cvni_layer *then = last ? before : l;
+    cvni_layer *first = &net->layers[then->place.takes];
     cvni_strips s;
-    cvni_strips_plan(net, first, l, &s);
+    cvni_strips_plan(net, first, then, last, &s);
     s.first = cvni_conv_forward_job(net, first);
     cvni_conv_ready(&s.first, s.by_products ? &cvni_way_gemm : &cvni_way_direct, CVNI_DOWN,
                     first->work_forward);
-    if (s.pools) s.pool = cvni_pool_job_of(net, l);
-    else s.then = cvni_conv_forward_job(net, l);
+    if (s.pools) s.pool = cvni_pool_job_of(net, then);
+    else s.then = cvni_conv_forward_job(net, then);
+    if (last) {
+        s.last = cvni_conv_forward_job(net, last);
+        cvni_conv_ready(&s.last, &cvni_way_gemm, CVNI_DOWN, last->work_forward);
+    }
     cvni_parallel_for(net, s.first.c.N * s.blocks * s.strips,
-                      2 * (first->macs + l->macs) * s.first.c.N, cvni_strips_part, &s);
+                      2 * (first->macs + then->macs + (last ? last->macs : 0)) * s.first.c.N,
+                      cvni_strips_part, &s);
     return CVN_OK;
 }
 
@@ -14040,32 +14262,90 @@ static void cvni_norm_grad_few(int n, const float f[4], const float *x, const fl
     }
 }
 
+/* What follows goes through the channels [begin, end) of sample n, of a slice. */
+
+static void cvni_norm_moments_of(const cvni_norm_job *j, int slice, int n, int begin, int end)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int before = n - cvni_norm_sample(j, slice);
+    const double share = 1.0 / (before + 1);
+    double *s = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)begin);
+    const float *x = j->x->y + cvni_norm_at(j, n, begin);
+    for (int c = begin; c < end; c++, x += j->S, s += 2) {
+        double own[2];
+        if (j->S <= CVNI_NORM_FEW) {
+            cvni_norm_moments_few(j->S, x, own);
+        } else {
+            own[0] = (double)kern->sum(j->S, x) / j->S;
+            own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+        }
+        if (!before) s[0] = s[1] = 0;
+        cvni_norm_join(j, s, own, before, share);
+    }
+}
+
+/* y of them to `to`. */
+static void cvni_norm_act_of(const cvni_norm_job *j, int n, int begin, int end, float *to)
+{
+    const ptrdiff_t at = cvni_norm_at(j, n, begin);
+    const float *x = j->x->y + at;
+    const float *more = j->more ? j->more + at : NULL;
+    for (int c = begin; c < end; c++, x += j->S, to += j->S) {
+        if (j->S <= CVNI_NORM_FEW) cvni_norm_act_few(j->S, j->channel[c].f, x, more, to);
+        else j->net->k->norm_act(j->S, j->channel[c].f, x, more, to);
+        if (more) more += j->S;
+    }
+}
+
+/* The sums of g and g (x - mean), where part is not NULL; g where it stays: to `to`, or NULL. */
+static void cvni_norm_sums_of(const cvni_norm_job *j, int slice, int n, int begin, int end,
+                              double *part, float *to)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int first = n == cvni_norm_sample(j, slice);
+    for (int c = begin; c < end; c++) {
+        const ptrdiff_t at = cvni_norm_at(j, n, c);
+        const float *sign = j->sign ? j->sign + at : NULL;
+        const float *dy = j->l->dy + at;
+        float sum[2];
+        if (j->S <= CVNI_NORM_FEW)
+            cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at, sign, dy,
+                               to, sum);
+        else
+            kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at, sign, dy,
+                            to, sum);
+        if (j->dmore) kern->add(j->S, j->dmore + at, to ? to : dy, j->dmore + at);
+        for (int i = 0; part && i < 2; i++)
+            part[2 * c + i] = (double)sum[i] + (first ? 0 : part[2 * c + i]);
+        if (to) to += j->S;
+    }
+}
+
+/* The gradient of x from g, to `to`. */
+static void cvni_norm_grad_of(const cvni_norm_job *j, int n, int begin, int end, const float *g,
+                              float *to)
+{
+    const float *x = j->x->y + cvni_norm_at(j, n, begin);
+    for (int c = begin; c < end; c++, x += j->S, g += j->S, to += j->S) {
+        if (j->S <= CVNI_NORM_FEW) cvni_norm_grad_few(j->S, j->channel[c].back, x, g, to, j->add);
+        else j->net->k->norm_grad(j->S, j->channel[c].back, x, g, to, j->add);
+    }
+}
+
+static double *cvni_norm_part_of(const cvni_norm_job *j, int slice)
+{
+    return j->part + 2 * (size_t)j->C * (size_t)slice;
+}
+
 static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvni_kernels *kern = j->net->k;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int slice = t / j->blocks;
-        const int first = cvni_norm_sample(j, slice);
-        const int stop = cvni_norm_block(j, t % j->blocks + 1);
-        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
-        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
-            const double share = 1.0 / (n - first + 1);
-            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
-                const float *x = j->x->y + cvni_norm_at(j, n, c);
-                double *s = part + 2 * c;
-                double own[2];
-                if (j->S <= CVNI_NORM_FEW) {
-                    cvni_norm_moments_few(j->S, x, own);
-                } else {
-                    own[0] = (double)kern->sum(j->S, x) / j->S;
-                    own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
-                }
-                if (n == first) s[0] = s[1] = 0;
-                cvni_norm_join(j, s, own, n - first, share);
-            }
-        }
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_moments_of(j, slice, n, cvni_norm_block(j, t % j->blocks),
+                                 cvni_norm_block(j, t % j->blocks + 1));
     }
 }
 
@@ -14133,49 +14413,24 @@ static void cvni_norm_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
-        const int stop = cvni_norm_block(j, task % j->blocks + 1);
-        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                const float *more = j->more ? j->more + at : NULL;
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_act_few(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
-                else
-                    j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
-            }
-        }
+        const int first = cvni_norm_block(j, task % j->blocks);
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_act_of(j, n, first, cvni_norm_block(j, task % j->blocks + 1),
+                             j->l->y + cvni_norm_at(j, n, first));
     }
 }
 
-/* The sums of g and g (x - mean); g where it stays. */
 static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvni_kernels *kern = j->net->k;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int slice = t / j->blocks;
-        const int first = cvni_norm_sample(j, slice);
-        const int stop = cvni_norm_block(j, t % j->blocks + 1);
-        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
-        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                float *g = j->g ? j->g + at : NULL;
-                const float *dy = j->l->dy + at;
-                float sum[2];
-                const float *sign = j->sign ? j->sign + at : NULL;
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                       sign, dy, g, sum);
-                else
-                    kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                    sign, dy, g, sum);
-                if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
-                for (int i = 0; i < 2; i++)
-                    part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
-            }
-        }
+        const int first = cvni_norm_block(j, t % j->blocks);
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_sums_of(j, slice, n, first, cvni_norm_block(j, t % j->blocks + 1),
+                              cvni_norm_part_of(j, slice),
+                              j->g ? j->g + cvni_norm_at(j, n, first) : NULL);
     }
 }
 
@@ -14222,17 +14477,11 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
-        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        const int first = cvni_norm_block(j, task % j->blocks);
         for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_grad_few(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
-                                       j->add);
-                else
-                    j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at,
-                                         j->dx + at, j->add);
-            }
+            const ptrdiff_t at = cvni_norm_at(j, n, first);
+            cvni_norm_grad_of(j, n, first, cvni_norm_block(j, task % j->blocks + 1), g + at,
+                              j->dx + at);
         }
     }
 }
@@ -14298,27 +14547,42 @@ static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double val
                            "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
 }
 
+static cvn_result cvni_norm_begin_forward(const cvni_norm_job *j)
+{
+    if (!cvni_norm_uses_batch(j->net, j->l)) return CVN_OK;
+    return cvni_norm_enough(j->net, j->l, (double)j->N * j->S);
+}
+
+/* After the sums of a group of channels: its factors. */
+CVNI_SMALL
+static void cvni_norm_settle(const cvni_norm_job *j)
+{
+    const int learns = cvni_norm_uses_batch(j->net, j->l);
+    if (learns) cvni_norm_moments(j);
+    for (int c = j->begin; c < j->end; c++) {
+        if (learns) cvni_norm_learn(j, c, &j->channel[c]);
+        cvni_norm_factors(j, c, &j->channel[c]);
+    }
+}
+
+CVNI_SMALL
+static void cvni_norm_settle_back(const cvni_norm_job *j)
+{
+    cvni_norm_sums(j);
+    cvni_norm_back_factors(j);
+}
+
 CVNI_SMALL
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
-    const int learns = cvni_norm_uses_batch(net, l);
-    if (learns) {
-        const cvn_result result = cvni_norm_enough(net, l, (double)j.N * j.S);
-        if (result != CVN_OK) return result;
-    }
-    while (cvni_norm_next(&j)) {
-        if (learns) {
-            cvni_norm_spread(&j, cvni_norm_moments_part);
-            cvni_norm_moments(&j);
-        }
-        for (int c = j.begin; c < j.end; c++) {
-            if (learns) cvni_norm_learn(&j, c, &j.channel[c]);
-            cvni_norm_factors(&j, c, &j.channel[c]);
-        }
+    const cvn_result result = cvni_norm_begin_forward(&j);
+    while (result == CVN_OK && cvni_norm_next(&j)) {
+        if (cvni_norm_uses_batch(net, l)) cvni_norm_spread(&j, cvni_norm_moments_part);
+        cvni_norm_settle(&j);
         cvni_norm_spread(&j, cvni_norm_part);
     }
-    return CVN_OK;
+    return result;
 }
 
 CVNI_SMALL
@@ -14329,8 +14593,7 @@ static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
     while (cvni_norm_next(&j)) {
         for (int c = j.begin; c < j.end; c++) cvni_norm_factors(&j, c, &j.channel[c]);
         cvni_norm_spread(&j, cvni_norm_sums_part);
-        cvni_norm_sums(&j);
-        cvni_norm_back_factors(&j);
+        cvni_norm_settle_back(&j);
         if (j.dx) cvni_norm_spread(&j, cvni_norm_back_part);
     }
 }
@@ -14385,6 +14648,219 @@ cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *de
 }
 
 cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
+
+/* ================================================================================================
+ * >>separable   a depthwise convolution and the norms around it, some channels at a time
+ * ==============================================================================================
+ *   For training. Norm and activation, depthwise convolution, norm and activation: none of them
+ *   knows of other channels. Where nobody else reads what lies between, the second norm does both
+ *   passes of all three, a block of channels of the whole batch after the other: what one layer
+ *   writes the next one finds in a cache. Tasks are such blocks. Each value and each sum is made as
+ *   by the layers apart, so the bits are the same.                   tested: tests/test_separable.c */
+
+#define CVNI_SEPARABLE_FLOATS (1 << 16)         /* of a value for a block of channels, about */
+#ifndef CVNI_SEPARABLE_LEAST                    /* tests have small ones */
+    #define CVNI_SEPARABLE_LEAST (1 << 21)      /* floats of y1: fewer stay in a cache anyway */
+#endif
+
+typedef struct cvni_separable {
+    cvni_norm_job before, after;        /* before.l: NULL for none */
+    cvni_conv_job conv, dx;             /* conv: forward, or the gradient of the weights */
+    cvni_job part;                      /* forward, or of the gradient of y1 */
+    int channels;                       /* of a task */
+    size_t lanes, planes;               /* bytes of scratch before the lanes; before the planes */
+} cvni_separable;
+
+/* 0 where the layer is no such convolution; else the bytes of scratch. */
+static size_t cvni_separable_plan(const cvn_net *net, const cvni_layer *l, cvni_separable *s)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const double plane = (double)c.H * c.W;
+    const double fit = CVNI_SEPARABLE_FLOATS / (plane * c.most);
+    int how = 0;
+    memset(s, 0, sizeof *s);
+    for (int pass = 0; pass < 3; pass++) {
+        if (c.MG > 1 || cvni_conv_way_of(net, &c, (cvni_pass)pass) != &cvni_way_depthwise) return 0;
+        s->lanes = cvni_max_size(s->lanes, cvni_conv_needs_of(net, &c, (cvni_pass)pass).scratch);
+    }
+    cvni_depthwise_part(net, &c, CVNI_UP, &how);
+    if (plane * c.most * c.C < CVNI_SEPARABLE_LEAST || how > 1 || !cvni_stencil_side(net->k, &c, CVNI_DOWN) || l->params > 1 || l->spectral)
+        return 0;
+    s->channels = fit > CVNI_PLANE_GROUP ? CVNI_PLANE_GROUP : cvni_max(1, (int)fit);
+    s->lanes = cvni_align(s->lanes);
+    s->planes = s->lanes + cvni_align((size_t)(s->channels * c.taps * net->k->unit) *
+                                      sizeof(float));
+    return s->planes + cvni_mul_size((size_t)s->channels * sizeof(float),
+                                     (size_t)c.H * (size_t)c.W + (size_t)c.OH * (size_t)c.OW);
+}
+
+static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l)
+{
+    cvni_separable s;
+    return cvni_is_conv(l) ? cvni_separable_plan(net, l, &s) : 0;
+}
+
+/* The channels of task t. */
+static cvni_norm_job cvni_separable_norm(const cvni_separable *s, const cvni_norm_job *all, int t)
+{
+    cvni_norm_job j = *all;
+    j.begin = t * s->channels;
+    j.end = cvni_min(j.C, j.begin + s->channels);
+    j.blocks = 1;
+    return j;
+}
+
+static float *cvni_separable_planes(const cvni_separable *s, int worker)
+{
+    return (float *)(void *)((char *)cvni_scratch(s->after.net, worker) + s->planes);
+}
+
+/* y1 of image n: in scratch, or where it is without a norm. */
+static const float *cvni_separable_read(const cvni_separable *s, const cvni_norm_job *before, int n,
+                                        int channel, int worker)
+{
+    float *y1 = cvni_separable_planes(s, worker);
+    if (!before->l) return s->conv.big + cvni_conv_big_at(&s->conv.c, n, channel);
+    cvni_norm_act_of(before, n, before->begin, before->end, y1);
+    return y1;
+}
+
+static void cvni_separable_forward_part(void *context, int begin, int end, int worker)
+{
+    const cvni_separable *s = (const cvni_separable *)context;
+    for (int t = begin; t < end; t++) {
+        cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
+        cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
+        if (before.l) {
+            if (cvni_norm_uses_batch(before.net, before.l))
+                cvni_norm_moments_part(&before, 0, before.slices, worker);
+            cvni_norm_settle(&before);
+        }
+        for (int slice = 0; slice < after.slices; slice++)
+            for (int n = cvni_norm_sample(&after, slice); n < cvni_norm_sample(&after, slice + 1);
+                 n++) {
+                const int plane = n * after.C + after.begin;
+                cvni_conv_job j = s->conv;
+                j.big = cvni_separable_read(s, &before, n, after.begin, worker) -
+                        cvni_conv_big_at(&j.c, n, after.begin);
+                s->part(&j, plane, plane + after.end - after.begin, worker);
+                if (cvni_norm_uses_batch(after.net, after.l))
+                    cvni_norm_moments_of(&after, slice, n, after.begin, after.end);
+            }
+        cvni_norm_settle(&after);
+        cvni_norm_part(&after, 0, after.slices, worker);
+    }
+}
+
+/* The gradient of z for image n in scratch. What a relu lets through is found again: a store in the
+ * place of dy would go through memory. */
+static const float *cvni_separable_grad(const cvni_separable *s, const cvni_norm_job *after, int n,
+                                        int worker)
+{
+    const cvni_conv *c = &s->conv.c;
+    const ptrdiff_t at = cvni_norm_at(after, n, after->begin);
+    float *dz = cvni_separable_planes(s, worker) + (ptrdiff_t)s->channels * c->H * c->W;
+    const float *g = (after->g ? after->g : after->l->dy) + at;
+    if (after->g && !after->more) {
+        cvni_norm_sums_of(after, 0, n, after->begin, after->end, NULL, dz);
+        g = dz;
+    }
+    cvni_norm_grad_of(after, n, after->begin, after->end, g, dz);
+    return dz;
+}
+
+/* Image n: dw, the gradient of y1, the sums of the norm before. */
+static void cvni_separable_back(const cvni_separable *s, const cvni_norm_job *before,
+                                const cvni_norm_job *after, int slice, int n, cvni_side_sums *w,
+                                int worker)
+{
+    const int plane = n * after->C + after->begin;
+    const float *dz = cvni_separable_grad(s, after, n, worker);
+    cvni_conv_job dx = s->dx;
+    if (s->conv.to)
+        cvni_side_sums_add(&s->conv, w, cvni_separable_read(s, before, n, after->begin, worker),
+                           dz, n + 1 == after->N);
+    if (!dx.to) return;
+    dx.small = dz - cvni_conv_small_at(&dx.c, n, after->begin);
+    s->part(&dx, plane, plane + after->end - after->begin, worker);
+    if (before->l)
+        cvni_norm_sums_of(before, slice, n, before->begin, before->end,
+                          cvni_norm_part_of(before, slice),
+                          before->g ? before->g + cvni_norm_at(before, n, before->begin) : NULL);
+}
+
+static void cvni_separable_backward_part(void *context, int begin, int end, int worker)
+{
+    const cvni_separable *s = (const cvni_separable *)context;
+    char *scratch = (char *)cvni_scratch(s->after.net, worker);
+    for (int t = begin; t < end; t++) {
+        cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
+        cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
+        cvni_norm_job sums = after;
+        cvni_side_sums w;
+        cvni_side_sums_begin(&s->conv, after.end - after.begin,
+                             (float *)(void *)(scratch + s->lanes), &w);
+        for (int c = after.begin; c < after.end; c++) {
+            cvni_norm_factors(&after, c, &after.channel[c]);
+            if (before.l) cvni_norm_factors(&before, c, &before.channel[c]);
+        }
+        if (!sums.more) sums.g = NULL;
+        cvni_norm_sums_part(&sums, 0, sums.slices, worker);
+        cvni_norm_settle_back(&after);
+        for (int slice = 0; slice < after.slices; slice++)
+            for (int n = cvni_norm_sample(&after, slice); n < cvni_norm_sample(&after, slice + 1);
+                 n++)
+                cvni_separable_back(s, &before, &after, slice, n, &w, worker);
+        if (s->conv.to) cvni_side_sums_end(&s->conv, &w, after.begin);
+        if (!before.l || !s->dx.to) continue;
+        cvni_norm_settle_back(&before);
+        if (before.dx) cvni_norm_back_part(&before, 0, before.slices, worker);
+    }
+}
+
+/* The three layers that l does; work of the norms: forward or backward. */
+static cvni_separable cvni_separable_of(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_layer *norm = conv->place.takes ? &net->layers[conv->place.takes] : NULL;
+    cvni_separable s;
+    cvni_separable_plan(net, conv, &s);
+    s.after = cvni_norm_job_of(net, l, backward ? l->work_backward : l->work_forward);
+    if (norm)
+        s.before = cvni_norm_job_of(net, norm, backward ? norm->work_backward : norm->work_forward);
+    return s;
+}
+
+static void cvni_separable_spread(cvni_separable *s, double cost, cvni_job job)
+{
+    cvni_parallel_for(s->after.net, cvni_ceil_div(s->after.C, s->channels), cost, job, s);
+}
+
+static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_separable s = cvni_separable_of(net, l, 0);
+    int how;
+    cvn_result result = s.before.l ? cvni_norm_begin_forward(&s.before) : CVN_OK;
+    if (result == CVN_OK) result = cvni_norm_begin_forward(&s.after);
+    if (result != CVN_OK) return result;
+    s.conv = cvni_conv_forward_job(net, conv);
+    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_DOWN, &how);
+    cvni_separable_spread(&s, 2 * conv->macs * s.conv.c.N, cvni_separable_forward_part);
+    return CVN_OK;
+}
+
+static void cvni_separable_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_separable s = cvni_separable_of(net, l, 1);
+    int how;
+    cvni_norm_begin_backward(&s.after);
+    cvni_conv_backward_jobs(net, conv, &s.conv, &s.dx);
+    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_UP, &how);
+    if (s.before.l) cvni_norm_begin_backward(&s.before);
+    cvni_separable_spread(&s, 4 * conv->macs * s.conv.c.N, cvni_separable_backward_part);
+}
 
 CVNI_SMALL_BEGIN
 
@@ -17220,6 +17696,9 @@ typedef struct cvni_binary_desc {
     cvni_operation operation;
 } cvni_binary_desc;
 
+#define CVNI_BINARY_PIECES 16           /* tasks of a small batch, about, */
+#define CVNI_BINARY_PIECE 4096          /* of so many elements at least */
+
 typedef struct cvni_binary_job {
     cvn_net *net;
     cvni_layer *l;
@@ -17227,6 +17706,7 @@ typedef struct cvni_binary_job {
     cvni_operation operation;
     int second;                                 /* the input that is operand b */
     cvni_broadcast m;
+    int pieces;                                 /* forward: tasks of a sample */
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
     int add;
@@ -17409,16 +17889,27 @@ static void cvni_operation_back_line(cvni_operation operation, const cvni_operan
     if (!o->step[side]) dx[0] += (float)sum;
 }
 
+/* First element of a piece of a sample. */
+static ptrdiff_t cvni_binary_piece(const cvni_binary_job *j, int piece)
+{
+    return (ptrdiff_t)((int64_t)j->m.out_sample * piece / j->pieces);
+}
+
+/* Tasks are pieces of samples: lines, or parts of them. */
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
     const cvni_binary_job *j = (const cvni_binary_job *)context;
     const int n = j->m.dim[j->m.rank - 1];
-    const int lines = (int)(j->m.out_sample / n);
     (void)worker;
     for (int t = begin; t < end; t++) {
-        for (int line = 0; line < lines; line++) {
-            const cvni_operands o = cvni_binary_operands(j, t, line);
-            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
+        const ptrdiff_t first = cvni_binary_piece(j, t % j->pieces);
+        const ptrdiff_t stop = cvni_binary_piece(j, t % j->pieces + 1);
+        cvni_operands o;
+        for (ptrdiff_t at = first; at < stop; at += o.n) {
+            float *y = j->l->y + t / j->pieces * j->m.out_sample + at;
+            o = cvni_binary_operands(j, t / j->pieces, (int)(at / n));
+            o.n = (int)cvni_min_size((size_t)(n - at % n), (size_t)(stop - at));
+            for (int i = 0; i < 2; i++) o.x[i] += at % n * o.step[i];
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
                 j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
@@ -17470,8 +17961,11 @@ static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l, int secon
 static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_binary_job j = cvni_binary_job_of(net, l, 1);
-    cvni_parallel_for(net, l->shape.dim[0], (j.row ? 1.0 : 10.0) * (double)cvni_elements(l->shape),
-                      cvni_binary_part, &j);
+    j.pieces = (int)cvni_min_size(CVNI_BINARY_PIECES / (size_t)l->shape.dim[0],
+                                  (size_t)j.m.out_sample / CVNI_BINARY_PIECE);
+    j.pieces = cvni_max(1, j.pieces);
+    cvni_parallel_for(net, l->shape.dim[0] * j.pieces,
+                      (j.row ? 8.0 : 20.0) * (double)cvni_elements(l->shape), cvni_binary_part, &j);
     return CVN_OK;
 }
 
@@ -46326,6 +46820,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
+                                             0,
                                              8,
                                              1,
                                              cvni_gemm_tile_c,
@@ -46359,6 +46854,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_maxpool_c,
                                              5,
                                              5,
+                                             0,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
                                              cvni_exp_c,
@@ -47562,6 +48058,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
+                                                0,
                                                 8,
                                                 2,
                                                 cvni_gemm_tile_avx2,
@@ -47594,6 +48091,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_slope_c,
                                                 cvni_maxpool_avx2,
                                                 3,
+                                                0,
                                                 0,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
@@ -47670,6 +48168,17 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
     _mm512_storeu_ps(c, v0);
     _mm512_storeu_ps(c + 16, v1);
     _mm512_mask_storeu_ps(c + 32, m, v2);
+}
+
+/* One k of four rows of a tile of one vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_tile_four_avx512(const float *a, ptrdiff_t line, __m512 b,
+                                                     __m512 *s)
+{
+    cvni_tile_row_avx512(1, a, b, b, b, s);
+    cvni_tile_row_avx512(1, a + line, b, b, b, s + 1);
+    cvni_tile_row_avx512(1, a + 2 * line, b, b, b, s + 2);
+    cvni_tile_row_avx512(1, a + 3 * line, b, b, b, s + 3);
 }
 
 /* All rows of a tile of few rows or vectors, from memory: s[row][vector]. */
@@ -47796,7 +48305,52 @@ static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvni_nowhere, 0); }
+static CVNI_ALWAYS_INLINE void cvni_store_line_avx512(const cvni_tile *t, int i, __m512 s)
+{
+    float *c = t->c + i * t->ldc;
+    if (i < t->rows) _mm512_storeu_ps(c, t->add ? _mm512_add_ps(_mm512_loadu_ps(c), s) : s);
+}
+
+/* Four rows from row i on of a tile of one vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_four_avx512(const cvni_tile *t, int i, const __m512 *s)
+{
+    cvni_store_line_avx512(t, i, s[0]);
+    cvni_store_line_avx512(t, i + 1, s[1]);
+    cvni_store_line_avx512(t, i + 2, s[2]);
+    cvni_store_line_avx512(t, i + 3, s[3]);
+}
+
+/* 16 rows of one vector: 17 loads for 16 products, where 8 rows take 9 for 8, and half the calls.
+ */
+CVNI_TARGET("avx512f")
+static void cvni_tile_tall_avx512(const cvni_tile *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[16] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero };
+    const ptrdiff_t line = t->a_line;
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const __m512 v = _mm512_loadu_ps(b);
+        cvni_tile_four_avx512(a, line, v, s);
+        cvni_tile_four_avx512(a + 4 * line, line, v, s + 4);
+        cvni_tile_four_avx512(a + 8 * line, line, v, s + 8);
+        cvni_tile_four_avx512(a + 12 * line, line, v, s + 12);
+    }
+    cvni_store_four_avx512(t, 0, s);
+    cvni_store_four_avx512(t, 4, s + 4);
+    cvni_store_four_avx512(t, 8, s + 8);
+    cvni_store_four_avx512(t, 12, s + 12);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(const cvni_tile *t)
+{
+    if (t->rows > 8) cvni_tile_tall_avx512(t);
+    else cvni_tile_avx512(t, &cvni_nowhere, 0);
+}
 
 CVNI_TARGET("avx512f")
 static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
@@ -49052,6 +49606,53 @@ static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
     }
 }
 
+/* Lanes of even and odd columns side by side to y: n floats, at most 32. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_pairs_avx512(const cvni_stencil *s, float *y, int n,
+                                                       __m512 even, __m512 odd)
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    cvni_stencil_store_avx512(s, y, cvni_min(16, n), _mm512_permutex2var_ps(even, low, odd));
+    if (n > 16)
+        cvni_stencil_store_avx512(s, y + 16, n - 16, _mm512_permutex2var_ps(even, high, odd));
+}
+
+/* 3 x 3 up at step 2, pads of 1: rows 2i and 2i + 1 of y from rows i and i + 1 of x. Even rows and
+ * columns meet the middle taps, odd ones those beside it: the first in what comes next. */
+CVNI_TARGET("avx512f")
+static void cvni_stencil3_up2_avx512(const cvni_stencil *from)
+{
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
+    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
+    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
+    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    for (int c = 0; c < s->cols; c += 32) {
+        const int n = cvni_min(32, s->cols - c);
+        const __mmask16 inside = cvni_inside_avx512(s, c / 2);
+        const __mmask16 beside = cvni_inside_avx512(s, c / 2 + 1);
+        const float *x = s->x + c / 2;
+        float *y = s->y + c;
+        __m512 a = _mm512_maskz_loadu_ps(inside, x), b = _mm512_maskz_loadu_ps(beside, x + 1);
+        for (int r = 0; r < s->rows; r += 2, y += 2 * s->ldy) {
+            const int more = cvni_row_inside(s, r / 2 + 1);
+            __m512 even = _mm512_fmadd_ps(w1.b, a, bias);
+            __m512 odd = _mm512_fmadd_ps(w1.a, b, _mm512_fmadd_ps(w1.c, a, bias));
+            cvni_store_pairs_avx512(s, y, n, even, odd);
+            even = _mm512_fmadd_ps(w2.b, a, bias);
+            odd = _mm512_fmadd_ps(w2.a, b, _mm512_fmadd_ps(w2.c, a, bias));
+            x += s->W;
+            a = _mm512_maskz_loadu_ps(more ? inside : 0, x);
+            b = _mm512_maskz_loadu_ps(more ? beside : 0, x + 1);
+            even = _mm512_fmadd_ps(w0.b, a, even);
+            odd = _mm512_fmadd_ps(w0.a, b, _mm512_fmadd_ps(w0.c, a, odd));
+            if (r + 1 < s->rows) cvni_store_pairs_avx512(s, y + s->ldy, n, even, odd);
+        }
+    }
+}
+
 typedef struct cvni_five_avx512 { __m512 a, b, c, d, e; } cvni_five_avx512;
 
 CVNI_TARGET("avx512f")
@@ -49172,7 +49773,8 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
     int r = 0, c = 0;
     if (s->side == 3) {
         if (s->step == 1) cvni_stencil3_avx512(s);
-        else cvni_stencil3_step2_avx512(s);
+        else if (s->step == 2) cvni_stencil3_step2_avx512(s);
+        else cvni_stencil3_up2_avx512(s);
         return;
     }
     if (s->side == 5) {
@@ -49447,6 +50049,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
                                                   16,
+                                                  16,
                                                   1,
                                                   6,
                                                   cvni_gemm_tile_avx512,
@@ -49479,6 +50082,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_slope_n_avx512,
                                                   cvni_maxpool_avx512,
                                                   5,
+                                                  3,
                                                   3,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,
@@ -50315,6 +50919,7 @@ static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
+                                              0,
                                               4,
                                               1,
                                               cvni_gemm_tile_f4,
@@ -50346,6 +50951,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_avgpool2_grad_c,
                                               cvni_slope_c,
                                               cvni_maxpool_c,
+                                              0,
                                               0,
                                               0,
                                               cvni_stencil_f4,

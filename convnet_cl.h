@@ -66,9 +66,12 @@
  * host reads and writes; copies convert. Such nets take about half the memory for values, and move
  * half the bytes; convolutions are then not on matrix units. What is stored is the nearest number,
  * of two the even one; fp16 has infinity beyond 65504. As fp16 has no small numbers, gradients are
- * stored times cvncl_desc.gradient_scale, which the kernels put in and take out: nothing that the
- * host sees is scaled. Gradients that it makes infinite make the weights NaN: a smaller one helps.
- * bf16 has the range of floats and needs none.
+ * stored times a scale, which the kernels put in and take out: nothing that the host sees is
+ * scaled. It begins as cvncl_desc.gradient_scale. A step whose gradients of parameters are not
+ * finite is left out - parameters and state stay, gradients go to zero, the step counts - and
+ * halves it; 2000 others in a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale
+ * tells). The device decides, nothing waits. A net that is built anew begins anew. bf16 has the
+ * range of floats and needs none.
  * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
  * host takes more), the weights of convolutions once for each pass in an order of their own, and
  * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
@@ -124,8 +127,8 @@ typedef struct cvncl_desc {
     int tune;                   /* CVNCL_TUNE_... */
     int storage;                /* CVNCL_STORE_FP32; CVNCL_STORE_FP16 (10 bits behind the point, at
                                  * most 65504) or CVNCL_STORE_BF16 (7 bits): see "Storage" above */
-    float gradient_scale;       /* CVNCL_STORE_FP16: gradients are stored times this, rounded down
-                                 * to a power of two; 0: 4096 */
+    float gradient_scale;       /* CVNCL_STORE_FP16: gradients are at first stored times this,
+                                 * rounded down to a power of two; 0: 4096 */
 } cvncl_desc;
 
 CONVNET_API cvncl_desc cvncl_defaults(void);
@@ -152,6 +155,7 @@ typedef struct cvncl_memory {
     size_t copies;              /* of images and weights in another order; */
     size_t work, tables;        /* workspace of the kernels; constant data of the layers; */
     size_t total;               /* all of it */
+    size_t pinned;              /* not in it: memory of the host for inputs and results */
     size_t piece;               /* bytes of a piece, at most */
     int pieces;                 /* that the net lies in */
     uint64_t device, taken;     /* the device's memory; what nets and sets of this backend have */
@@ -159,6 +163,11 @@ typedef struct cvncl_memory {
 
 CONVNET_API cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode,
                                            cvncl_memory *memory);
+
+/* cvncl_gradient_scale - what a net that is built stores narrow gradients times by now (see
+ * "Storage" above; 1 but for CVNCL_STORE_FP16), and *left_out (may be NULL): the steps since
+ * cvn_build that were left out. Waits for the device. 0: it cannot be read, see cvn_error. */
+CONVNET_API float cvncl_gradient_scale(cvn_net *net, int *left_out);
 
 #ifdef __cplusplus
 }
@@ -450,7 +459,7 @@ typedef struct cvncl_backend {
     uint64_t max_group, local_bytes;
     int is_cpu, register_option, precision;
     int storage;
-    float gradient_scale;       /* of narrow gradients; 1 but for fp16 */
+    float gradient_scale;       /* of narrow gradients, at first; 1 but for fp16 */
     int emulate;                /* matrix units by plain C, for tests */
     const char *no_wgmma;       /* why warp group products cannot be had; NULL: not known */
     int tune, choices_read;
@@ -919,6 +928,7 @@ static const char cvncl_text_common[] =
     "#define INTS(p) global const int *restrict p, const ulong p##_at\n"
     "#define HAS(p) (p##_at != NONE)\n"
     "#define AT(p) p += HAS(p) ? p##_at : 0\n"
+    "#define NUMBER(p) (HAS(p) ? (p)[p##_at] : 1)     /* without AT */\n"
     "\n"
     "/* Values and gradients of images, which may be narrow: STORED 0 float, 1 fp16, 2 bf16 (the\n"
     " * upper half of a float). GET, SET: an element; GET4, SET4: four, the first one of which\n"
@@ -1091,8 +1101,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
     CVNCL_SOFTMAX_LOSS, CVNCL_SOFTMAX_LOSS_BACK, CVNCL_LOSS_MEAN, CVNCL_PAIR_LOSS,
     CVNCL_PAIR_LOSS_BACK,
-    CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP, CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS,
-    CVNCL_CLIP_NORM, CVNCL_AVERAGE,
+    CVNCL_NOT_FINITE, CVNCL_NEXT_SCALE, CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP,
+    CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS, CVNCL_CLIP_NORM, CVNCL_AVERAGE,
     CVNCL_OLD, CVNCL_MIX, CVNCL_GATHER_ROWS, CVNCL_GATHER_BYTES, CVNCL_ELASTIC, CVNCL_AUGMENT,
     CVNCL_IMAGE_MEANS, CVNCL_AUGMENT_END,
     CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
@@ -1106,8 +1116,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
-    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES, CVNCL_NMS,
-    CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_GRID_LISTS, CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES,
+    CVNCL_NMS, CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1146,6 +1156,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "softmax_loss", CVNCL_PROGRAM_LOSS }, { "softmax_loss_back", CVNCL_PROGRAM_LOSS },
     { "loss_mean", CVNCL_PROGRAM_LOSS }, { "pair_loss", CVNCL_PROGRAM_LOSS },
     { "pair_loss_back", CVNCL_PROGRAM_LOSS },
+    { "not_finite", CVNCL_PROGRAM_OPTIM }, { "next_scale", CVNCL_PROGRAM_OPTIM },
     { "update", CVNCL_PROGRAM_OPTIM }, { "lamb_sums", CVNCL_PROGRAM_OPTIM },
     { "lamb_step", CVNCL_PROGRAM_OPTIM }, { "clip_value", CVNCL_PROGRAM_OPTIM },
     { "square_sums", CVNCL_PROGRAM_OPTIM }, { "clip_norm", CVNCL_PROGRAM_OPTIM },
@@ -1182,7 +1193,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "choose", CVNCL_PROGRAM_LAYERS },
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
     { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
-    { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "grid_sample", CVNCL_PROGRAM_PLACES }, { "grid_lists", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
     { "as_labels", CVNCL_PROGRAM_GATHER }, { "places", CVNCL_PROGRAM_GATHER },
     { "nms", CVNCL_PROGRAM_GATHER }, { "nms_rows", CVNCL_PROGRAM_GATHER },
@@ -1338,8 +1349,8 @@ static cvn_result cvncl_need(cvn_net *net, int program, int narrow)
 
 enum { CVNCL_MAX_PIECES = 256 };
 
-/* A buffer, counted in cvncl_backend.taken. */
-typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
+/* A buffer, counted in cvncl_backend.taken where it is not the host's. */
+typedef struct cvncl_buffer { void *memory; size_t bytes; int host; } cvncl_buffer;
 
 /* Bytes that are on their way: from `landing` they go `to` the host's arena. */
 typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
@@ -1349,7 +1360,8 @@ enum { CVNCL_REPLIES = 16 };
  * numbers. */
 typedef struct cvncl_order { int C, S, narrow; } cvncl_order;
 
-/* Weights in another order: where in `packed`, whether they are those of the parameter. */
+/* Weights in another order: where in `packed`, up to the next one's place; whether they are those
+ * of the parameter. */
 typedef struct cvncl_packed { int at, fresh; } cvncl_packed;
 
 /* An operand in another order while a layer runs, and what it has been before. */
@@ -1382,11 +1394,27 @@ typedef struct cvncl_net {
     int *table_at;              /* by layer, in ints */
     cvncl_order *order;         /* by layer: of value and gradient */
     char *last;                 /* by layer: its kernels work channels last */
-    cvncl_packed *packed_at;    /* by layer, for both gathers of >>cl-conv */
+    cvncl_packed *packed_at;    /* by layer, for both gathers of >>cl-conv; one more for the end */
+    int pack_rows, packs;       /* the table of conv_pack in `tables`; its rows */
+    int numbers;                /* behind it, floats: CVNCL_SCALE to CVNCL_LEFT_OUT */
+    int stepped;                /* there was a step since the last backward pass */
     cvncl_swap *swap;           /* as many as a layer has operands */
 } cvncl_net;
 
+/* Narrow gradients are stored times the scale; 1 over it, now and before the last step; whether the
+ * gradients of that step were finite; steps since it was changed; steps left out. */
+enum {
+    CVNCL_SCALE, CVNCL_INVERSE, CVNCL_BEFORE, CVNCL_FINITE, CVNCL_UNCHANGED, CVNCL_LEFT_OUT,
+    CVNCL_NUMBERS
+};
+
 static cvncl_net *cvncl_net_of(const cvn_net *net) { return (cvncl_net *)net->device; }
+
+/* Place of such a number among the tables; -1: gradients are stored as they are. */
+static int cvncl_number_at(const cvncl_net *d, int number)
+{
+    return d->b->storage == CVNCL_STORE_FP16 ? d->numbers + number : -1;
+}
 
 /* A place in `spare`, as a pointer that no memory of the host has: behind the arena. */
 static float *cvncl_spare(const cvn_net *net, size_t at)
@@ -1557,10 +1585,10 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  *   it runs, and its gradient goes back the same way.
  *   With cvncl_desc.storage the values and gradients of the layers that make or follow channels
  *   last are narrow, 16-bit numbers, and so are their operands: what such copies turn they convert.
- *   Kernels read and write them by GET and SET. Narrow gradients are times cvncl_backend.
- *   gradient_scale, which passes through all these layers, being linear in them; it is taken out in
- *   the copies, and where gradients of parameters are added up. A buffer in which all is narrow
- *   lies behind the others (cvni_plan.narrow) in half the bytes. */
+ *   Kernels read and write them by GET and SET. Narrow gradients are times a scale that the device
+ *   keeps (CVNCL_SCALE), which passes through all these layers, being linear in them; it is taken
+ *   out in the copies, and where gradients of parameters are added up. A buffer in which all is
+ *   narrow lies behind the others (cvni_plan.narrow) in half the bytes. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1573,6 +1601,8 @@ static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
 
 /* >>cl-conv */
 static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
+static void cvncl_pack_row(const cvncl_net *d, int number, int *row);
+enum { CVNCL_PACK_INTS = 4 };   /* of a row */
 
 static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan *plan,
                              void **device);
@@ -1592,7 +1622,7 @@ static uint64_t cvncl_left(const cvncl_backend *b)
 static void cvncl_give_back(cvncl_backend *b, cvncl_buffer *buffer)
 {
     if (buffer->memory) b->api.ReleaseMemObject(buffer->memory);
-    if (buffer->memory) b->taken -= buffer->bytes;
+    if (buffer->memory && !buffer->host) b->taken -= buffer->bytes;
     memset(buffer, 0, sizeof *buffer);
 }
 
@@ -1601,8 +1631,9 @@ static int32_t cvncl_take_buffer(cvncl_backend *b, size_t bytes, uint64_t flags,
 {
     int32_t status = 0;
     buffer->bytes = cvni_max_size(bytes, 64);
+    buffer->host = (flags & CVNCL_HOST_MEMORY) != 0;
     buffer->memory = b->api.CreateBuffer(b->context, flags, buffer->bytes, NULL, &status);
-    if (buffer->memory) b->taken += buffer->bytes;
+    if (buffer->memory && !buffer->host) b->taken += buffer->bytes;
     return status;
 }
 
@@ -1643,9 +1674,9 @@ static cvn_result cvncl_one_buffer(cvn_net *net, size_t bytes, const char *of, c
     bytes = cvni_add_size(bytes, CVNCL_VECTOR);
     if (bytes > b->max_alloc)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: %s needs %.4g MiB in one piece; the largest that the device "
-                         "gives has %.4g; a smaller batch needs less",
-                         b->name, of, cvncl_mib(bytes), cvncl_mib(b->max_alloc));
+                         "OpenCL, %s, driver %s: %s needs %.4g MiB in one piece; the largest that "
+                         "the device gives has %.4g; a smaller batch needs less",
+                         b->name, b->driver, of, cvncl_mib(bytes), cvncl_mib(b->max_alloc));
     status = cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, buffer);
     return buffer->memory ? CVN_OK : cvncl_fail(net, of, status);
 }
@@ -1679,14 +1710,15 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
     }
     if (most > m->piece)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the "
-                         "device gives has %.4g; a smaller batch needs less",
-                         b->name, who, cvncl_mib(most), cvncl_mib(m->piece));
+                         "OpenCL, %s, driver %s: '%s' needs %.4g MiB in one piece; the largest "
+                         "that the device gives has %.4g; a smaller batch needs less",
+                         b->name, b->driver, who, cvncl_mib(most), cvncl_mib(m->piece));
     if (m->total <= cvncl_left(b) && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
     return cvni_fail(net, CVN_ERROR_MEMORY,
-                     "OpenCL, %s: the net needs %.4g MiB; the device has %.4g, of which %.4g are "
-                     "taken; a smaller batch needs less",
-                     b->name, cvncl_mib(m->total), cvncl_mib(m->device), cvncl_mib(m->taken));
+                     "OpenCL, %s, driver %s: the net needs %.4g MiB; the device has %.4g, of which "
+                     "%.4g are taken; a smaller batch needs less",
+                     b->name, b->driver, cvncl_mib(m->total), cvncl_mib(m->device),
+                     cvncl_mib(m->taken));
 }
 
 /* Whether a layer of a plan runs on the device. */
@@ -1695,13 +1727,17 @@ static int cvncl_runs(const cvn_net *net, const cvni_plan *plan, int id)
     return cvncl_find(net, &net->layers[id]) && (!plan->places[id].skip || plan->places[id].grad);
 }
 
-/* The tables of all layers, in one array. */
+/* The tables of all layers, behind them that of the packed weights and the scale of gradients, in
+ * one array. */
 static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
+    const cvncl_packed *packed = d->packed_at;
+    const float scale = b->gradient_scale;
+    const float numbers[CVNCL_NUMBERS] = { scale, 1 / scale, 1 / scale, 1, 0, 0 };
     cvn_result result;
     int *all;
-    int count = 0;
+    int count = 0, at;
     int32_t status = 0;
     d->table_at = (int *)cvni_alloc(net, cvni_mul_size((size_t)net->layer_count, sizeof(int)));
     if (!d->table_at) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
@@ -1709,13 +1745,22 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
         d->table_at[id] = count;
         count += cvncl_table_of(net, &net->layers[id], NULL);
     }
+    at = d->pack_rows = count;
+    d->numbers = count + CVNCL_PACK_INTS * d->packs;
+    count = d->numbers + CVNCL_NUMBERS;
     result = cvncl_one_buffer(net, (size_t)count * sizeof(int), "the tables of the layers",
                               &d->tables);
-    if (result != CVN_OK || !count) return result;
+    if (result != CVN_OK) return result;
     all = (int *)cvni_alloc(net, (size_t)count * sizeof(int));
     if (!all) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
     for (int id = 1; id < net->layer_count; id++)
         cvncl_table_of(net, &net->layers[id], all + d->table_at[id]);
+    for (int i = 2; i < 2 * net->layer_count; i++)
+        if (packed[i].at < packed[i + 1].at) {
+            cvncl_pack_row(d, i, all + at);
+            at += CVNCL_PACK_INTS;
+        }
+    memcpy(all + d->numbers, numbers, sizeof numbers);
     status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0,
                                        (size_t)count * sizeof(int), all, 0, NULL, NULL);
     cvni_free(net, all);
@@ -1857,27 +1902,35 @@ static int cvncl_mark_narrow(cvn_backend *backend, cvn_net *net, cvni_plan *plan
     return done;
 }
 
+/* Whether a plan has a pass of a convolution that reads its weights in the order of a gather. */
+static int cvncl_packs(const cvn_net *net, const cvni_plan *plan, int id, int up)
+{
+    const cvni_layer *l = &net->layers[id];
+    if (!(cvni_is_conv(l) || cvni_outputs_second(l)) || !cvncl_runs(net, plan, id)) return 0;
+    return up == cvni_outputs_second(l) || plan->places[l->input[0]].grad;
+}
+
 /* Orders of all tensors, places of the packed weights; what they need. */
 static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
-    const size_t layers = (size_t)net->layer_count;
+    const int entries = 2 * net->layer_count;
     const int chosen = cvncl_choose_orders(net, plan, d);
     size_t packed = 0;
     int most = 1;
     for (int id = 1; id < net->layer_count; id++)
         most = cvni_max(most, net->layers[id].inputs + 1);
-    d->packed_at = (cvncl_packed *)cvni_alloc(net, 2 * layers * sizeof *d->packed_at);
+    d->packed_at = (cvncl_packed *)cvni_alloc(net, ((size_t)entries + 1) * sizeof *d->packed_at);
     d->swap = (cvncl_swap *)cvni_alloc(net, (size_t)most * sizeof *d->swap);
     if (!chosen || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
-    memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
-    for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
-            d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
-            packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
-            packed += (0 - packed) % 16;        /* vectors are read */
-        }
+    memset(d->packed_at, 0, ((size_t)entries + 1) * sizeof *d->packed_at);
+    for (int i = 2; i < entries; i++) {
+        const size_t floats = cvncl_packs(net, plan, i / 2, i % 2)
+                                  ? cvncl_packed_floats(net, &net->layers[i / 2], i % 2) : 0;
+        packed = cvni_add_size(packed, floats);
+        packed += (0 - packed) % 16;            /* vectors are read */
+        d->packed_at[i + 1].at = (int)cvni_min_size(packed, INT_MAX);
+        d->packs += floats > 0;
     }
     if (packed > INT_MAX)
         return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu floats",
@@ -1895,23 +1948,40 @@ static int cvncl_pieces(const cvncl_backend *b, size_t bytes)
     return (int)cvni_min_size(bytes / b->base.piece + (bytes % b->base.piece != 0), INT_MAX / 2);
 }
 
+/* Bytes in which the host finds losses and output and leaves inputs, behind the partners of
+ * samples; *inputs: the end of the former. */
+static size_t cvncl_landing_bytes(const cvn_net *net, const cvni_plan *plan, size_t *inputs)
+{
+    size_t sources = 0;
+    *inputs = plan->scratch - plan->batch;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+        if (l->loss_weight != 0 || id == net->output) *inputs = cvni_add_size(*inputs, own);
+        if (l->op->flags & CVNI_SOURCE) sources = cvni_add_size(sources, own);
+    }
+    return cvni_add_size(*inputs, sources);
+}
+
 /* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
 static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
 {
     const cvncl_backend *b = d->b;
     cvn_net *net = d->net;
-    size_t floats = 2 * CVNCL_SLICES, ints = 0;
+    size_t inputs, floats = 2 * CVNCL_SLICES;
+    size_t ints = CVNCL_PACK_INTS * (size_t)d->packs + CVNCL_NUMBERS;
     memset(m, 0, sizeof *m);
     for (int id = 1; id < net->layer_count; id++) {
-        if (!cvncl_runs(net, plan, id)) continue;
-        floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
         ints = cvni_add_size(ints, (size_t)cvncl_table_of(net, &net->layers[id], NULL));
+        if (cvncl_runs(net, plan, id))
+            floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
     }
     m->net = plan->narrow + cvncl_narrow_bytes(plan);
     m->work = cvni_mul_size(floats, sizeof(float));
     m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
     m->tables = cvni_mul_size(ints, sizeof(int));
     m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
+    m->pinned = cvncl_landing_bytes(net, plan, &inputs);
     m->piece = b->base.piece;
     m->pieces = cvncl_pieces(b, plan->narrow) + cvncl_pieces(b, cvncl_narrow_bytes(plan));
     m->device = b->memory;
@@ -1943,21 +2013,15 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     return result;
 }
 
-/* Where the host finds losses and output and leaves inputs: pinned, so that neither need wait. */
-static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
+/* Pinned, so that neither the host nor the device need wait. */
+static cvn_result cvncl_take_landing(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = d->landed = d->landing_begin, inputs = 0;
-    int32_t status;
-    for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
-        if (l->loss_weight != 0 || id == net->output) bytes = cvni_add_size(bytes, own);
-        if (l->op->flags & CVNI_SOURCE) inputs = cvni_add_size(inputs, own);
-    }
-    d->sending = d->sent = bytes;
-    bytes = cvni_add_size(bytes, inputs);
-    status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
+    const size_t bytes = cvncl_landing_bytes(net, plan, &d->sending);
+    int32_t status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY,
+                                       &d->pinned);
+    d->sent = d->sending;
+    d->landed = d->landing_begin = plan->scratch - plan->batch;
     if (d->pinned.memory)
         d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
                                                               CVNCL_MAP_BOTH, 0, d->pinned.bytes, 0,
@@ -2019,8 +2083,7 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (result == CVN_OK)
         result = cvncl_one_buffer(net, d->packed_bytes, "weights in another order", &d->packed);
     if (result == CVN_OK) result = cvncl_one_buffer(net, m.work, "the work", &d->work);
-    d->landing_begin = plan->scratch - plan->batch;
-    if (result == CVN_OK) result = cvncl_take_landing(net, d);
+    if (result == CVN_OK) result = cvncl_take_landing(net, plan, d);
     return result == CVN_OK ? cvncl_make_tables(net, d) : result;
 }
 
@@ -2146,11 +2209,12 @@ static cvn_result cvncl_turn(cvn_net *net, const float *from, float *to, int n, 
 {
     cvncl_net *d = cvncl_net_of(net);
     const int runs_narrow = d->narrow;
-    const double scale = o.narrow && gradient ? (double)d->b->gradient_scale : 1;
+    const int factor = last ? CVNCL_SCALE : d->stepped ? CVNCL_BEFORE : CVNCL_INVERSE;
     cvn_result result;
     d->narrow = o.narrow;
-    result = cvncl_each(net, last ? CVNCL_TURN : CVNCL_TURN_BACK, n, last ? "pxiiiif" : "xpiiiif",
-                        from, to, n, o.C, o.S, add, last ? scale : 1 / scale);
+    result = cvncl_each(net, last ? CVNCL_TURN : CVNCL_TURN_BACK, n, last ? "pxiiiit" : "xpiiiit",
+                        from, to, n, o.C, o.S, add,
+                        o.narrow && gradient ? cvncl_number_at(d, factor) : -1);
     d->narrow = runs_narrow;
     return result;
 }
@@ -2993,6 +3057,15 @@ static cvn_result cvncl_no_way(cvn_net *net, const cvncl_class *c)
     return result;
 }
 
+static cvn_result cvncl_product_failed(cvn_net *net, const cvncl_built *built, int32_t status)
+{
+    char options[400], text[440];
+    cvncl_way_options(cvncl_of(net), &cvncl_ways[built->way], built->layout, built->vector, options,
+                      sizeof options);
+    snprintf(text, sizeof text, "kernel product (%s)", options);
+    return cvncl_fail(net, text, status);
+}
+
 /* Arguments as for cvncl_arguments. */
 static cvn_result cvncl_run_product(cvn_net *net, const cvncl_built *built, const cvncl_class *c,
                                     const char *format, ...)
@@ -3003,7 +3076,7 @@ static cvn_result cvncl_run_product(cvn_net *net, const cvncl_built *built, cons
     status = cvncl_arguments(net, built->kernel, format, args);
     va_end(args);
     if (status == 0) status = cvncl_run_built(cvncl_of(net), built, c);
-    return status == 0 ? CVN_OK : cvncl_fail(net, "product", status);
+    return status == 0 ? CVN_OK : cvncl_product_failed(net, built, status);
 }
 
 /* Slices into which K is cut where a product has too few elements for the device: no shorter ones
@@ -3059,11 +3132,12 @@ static size_t cvncl_column_work(const cvncl_backend *b, int rows, int C)
     return (size_t)cvncl_column_slices(b, rows, C) * (size_t)C;
 }
 
-/* What sums of the gradients of the layer that runs are times in gradients of parameters. */
-static double cvncl_gradient_factor(const cvn_net *net)
+/* What sums of the gradients of the layer that runs are times in gradients of parameters: place of
+ * a number among the tables, or -1 for 1. */
+static int cvncl_gradient_factor(const cvn_net *net)
 {
     const cvncl_net *d = cvncl_net_of(net);
-    return d->narrow ? 1 / (double)d->b->gradient_scale : 1;
+    return d->narrow ? cvncl_number_at(d, CVNCL_INVERSE) : -1;
 }
 
 /* db += the sums of dy [rows, C] over the rows */
@@ -3073,12 +3147,12 @@ static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, 
     const int slices = cvncl_column_slices(b, rows, C);
     cvn_result result;
     if (rows <= 256 && b->storage == CVNCL_STORE_FP32)      /* rows are parts enough */
-        return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "ppiif", dy, db, C, rows,
+        return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "ppiit", dy, db, C, rows,
                             cvncl_gradient_factor(net));
     result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "xwiiii", dy, 0, slices * C, rows, C,
                         cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
-    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiif", 0, db, C, slices,
+    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiit", 0, db, C, slices,
                         cvncl_gradient_factor(net));
 }
 
@@ -4642,24 +4716,37 @@ static const char cvncl_text_conv_plain_weights[] =
     "#endif\n";
 
 static const char cvncl_text_conv_order[] =
-    "/* Weights into the order of a gather; the parameter is [filter, channel of the group, tap].\n"
-    " * n: with the zeros */\n"
-    "kernel void conv_pack(IN(w), OUT(p), INTS(g), const int n, const int up)\n"
+    "/* Weights into the orders of gathers, those of many layers side by side in p: an item each\n"
+    " * element of [first, first + n). row: where the weights of a gather begin in p and, but for\n"
+    " * `own`, which has those of a single layer, in w; its table in g; whether it is \"up\". The\n"
+    " * parameter is [filter, channel of the group, tap]. */\n"
+    "kernel void conv_pack(IN(w), OUT(p), INTS(row), INTS(g), const int rows, const int first,\n"
+    "                      const int n, const int own)\n"
     "{\n"
-    "    const int i = get_global_id(0);\n"
-    "    AT(w); AT(p); AT(g);\n"
-    "    if (i >= n) return;\n"
-    "    const int o = i % PITCH, row = i / PITCH, c = row % CI, slot = row / CI;\n"
+    "    const int at = first + (int)get_global_id(0);\n"
+    "    int low = 0;\n"
+    "    AT(w); AT(p); AT(row); AT(g);\n"
+    "    if (at >= first + n) return;\n"
+    "    for (int high = rows; low + 1 < high;) {\n"
+    "        const int half_way = (low + high) / 2;\n"
+    "        if (row[4 * half_way] <= at) low = half_way;\n"
+    "        else high = half_way;\n"
+    "    }\n"
+    "    row += 4 * low;\n"
+    "    g += row[2];\n"
+    "    const int up = row[3], i = at - row[0];\n"
+    "    const int o = i % PITCH, line = i / PITCH, c = line % CI, slot = line / CI;\n"
     "    const int group = slot / TAPS, t = TAP(slot % TAPS)[3];\n"
     "    const int filter = group * (up ? CI : CO) + (up ? c : o), channel = up ? o : c;\n"
-    "    p[i] = group < GROUPS && o < CO ? w[(filter * (up ? CO : CI) + channel) * TAPS + t] : 0;\n"
+    "    const int from = (own ? 0 : row[1]) + (filter * (up ? CO : CI) + channel) * TAPS + t;\n"
+    "    p[at] = group < GROUPS && o < CO ? w[from] : 0;\n"
     "}\n"
     "\n"
     "/* dw [filter, channel of the group, tap] += the sums of the parts [slice, group, tap,\n"
     " * channel, filter], times `factor`; `filters` of a group */\n"
     "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
     "                        const int channels, const int taps, const int filters,\n"
-    "                        const float factor)\n"
+    "                        IN(factor))\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int i = SLICED, row = i / filters, c = row % channels, t = row / channels % taps;\n"
@@ -4667,7 +4754,7 @@ static const char cvncl_text_conv_order[] =
     "    AT(part); AT(dw);\n"
     "    const float sum = sum_of_slices(part, i, n, slices, shared);\n"
     "    if (i < n && get_local_id(0) < WG / LANES)\n"
-    "        dw[(f * channels + c) * taps + t] += factor * sum;\n"
+    "        dw[(f * channels + c) * taps + t] += NUMBER(factor) * sum;\n"
     "}\n"
     "\n"
     "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
@@ -4930,17 +5017,41 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
 }
 
-/* The weights in the order of a gather, made anew where they have changed; `at`: where. */
+/* Row of conv_pack for entry `number` of packed_at. */
+static void cvncl_pack_row(const cvncl_net *d, int number, int *row)
+{
+    const cvn_net *net = d->net;
+    const cvni_layer *l = &net->layers[number / 2];
+    const cvni_conv c = cvni_conv_of(net, l);
+    row[0] = d->packed_at[number].at;
+    row[1] = (int)net->params[l->param[0]].offset;
+    row[2] = d->table_at[number / 2] + (number % 2 ? cvncl_conv_places(&c, 0, NULL) : 0);
+    row[3] = number % 2;
+}
+
+/* The weights in the order of a gather; `at`: where. Those that have changed are packed in one
+ * launch, from this one to the last one in front of weights that are not parameters (folded, under
+ * a spectral norm), which are packed alone. */
 static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, const float *w,
-                                  int table, int *at)
+                                  int *at)
 {
     cvncl_net *d = cvncl_net_of(net);
-    cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
-    const int n = (int)cvncl_packed_floats(net, l, up);
-    *at = p->at;
-    if (p->fresh && !l->spectral) return CVN_OK;
-    p->fresh = 1;
-    return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
+    cvncl_packed *p = d->packed_at;
+    const int first = 2 * cvni_id(net, l) + up;
+    const int own = w != net->weights + net->params[l->param[0]].offset;
+    int end = first + 1;
+    *at = p[first].at;
+    if (p[first].fresh && !l->spectral) return CVN_OK;
+    p[first].fresh = 1;
+    for (int i = end; i < 2 * net->layer_count && !own; i++) {
+        const cvni_layer *other = &net->layers[i / 2];
+        if (p[i].at == p[i + 1].at) continue;
+        if (other->spectral || other->fold) break;
+        if (!p[i].fresh) end = i + 1;
+        p[i].fresh = 1;
+    }
+    return cvncl_each(net, CVNCL_CONV_PACK, p[end].at - *at, "pkttiiii", own ? w : net->weights,
+                      0, d->pack_rows, 0, d->packs, *at, p[end].at - *at, own);
 }
 
 /* A pass, "down" or "up", and the weights' gradient as products. The class has the mean of the
@@ -5094,7 +5205,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
         return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
                                act);
     if (of.M <= 0) return CVN_OK;
-    result = cvncl_conv_pack(net, l, up, w, table, &packed);
+    result = cvncl_conv_pack(net, l, up, w, &packed);
     if (result != CVN_OK) return result;
     built = cvncl_conv_built(net, &of, from, from);
     if (!built) return cvncl_no_way(net, &of);
@@ -5127,7 +5238,7 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
                                    slices, length);
     }
     if (result != CVN_OK) return result;
-    return cvncl_groups(net, CVNCL_CONV_REDUCE, cvncl_sum_groups(net, n), "wpiiiiif", 0, dw, n,
+    return cvncl_groups(net, CVNCL_CONV_REDUCE, cvncl_sum_groups(net, n), "wpiiiiit", 0, dw, n,
                         slices, c.CG, c.taps, cvncl_is_depthwise(&c) ? c.M : c.MG,
                         cvncl_gradient_factor(net));
 }
@@ -5241,11 +5352,13 @@ static const char cvncl_text_pool[] =
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN_X(dy), INTS(winner), MEM_X(dx), INTS(a), const int n,\n"
-    "                         const int step, const int add)\n"
+    "/* y, where there is one: the gradient in front of the relu whose value was pooled; `slope`\n"
+    " * where the maximum y is not positive */\n"
+    "kernel void maxpool_back(IN_X(dy), INTS(winner), IN_X(y), MEM_X(dx), INTS(a), const int n,\n"
+    "                         const int step, const int add, const float slope)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
-    "    AT(dy); AT(winner); AT(dx); AT(a);\n"
+    "    AT(dy); AT(winner); AT(y); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
     "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
     "    const int p = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
@@ -5254,7 +5367,8 @@ static const char cvncl_text_pool[] =
     "    for (int h = rows.begin; h < rows.end; h++)\n"
     "        for (int w = cols.begin; w < cols.end; w++) {\n"
     "            const int at = base + (h * a[9] + w) * step;\n"
-    "            if (winner[at] == p) sum += GET(dy, at);\n"
+    "            if (winner[at] == p)\n"
+    "                sum += (HAS(y) && !(GET(y, at) > 0) ? slope : 1) * GET(dy, at);\n"
     "        }\n"
     "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
@@ -5368,6 +5482,11 @@ static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
+static int cvncl_gates(const cvn_net *net, const cvni_layer *l)
+{
+    return cvni_is_maxpool(l) && cvni_is_relu(cvni_in(net, l, 0));
+}
+
 static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_layer *x = cvni_in(net, l, 0);
@@ -5375,8 +5494,10 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxtiii", l->dy, l->saved, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxxtiiif", l->dy, l->saved,
+                      x->place.gate ? l->y : NULL, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add,
+                      x->place.gate ? (double)cvni_relu_slope(x) : 1.0);
 }
 
 /* Kernels over an element each that read one input and the layer's table. */
@@ -5550,7 +5671,7 @@ static const char cvncl_text_norm_back[] =
     "/* Gradients of weight and bias, times `factor`; back [3, C]: factors of norm_dx; a group\n"
     " * each channel */\n"
     "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
-    "                      const int C, const int slices, const int batch, const float factor)\n"
+    "                      const int C, const int slices, const int batch, IN(factor))\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5564,8 +5685,8 @@ static const char cvncl_text_norm_back[] =
     "    sum = group_sum(sum, shared);\n"
     "    dot = group_sum(dot, shared) * s;\n"
     "    if (get_local_id(0) != 0) return;\n"
-    "    if (HAS(dweight)) dweight[c] += factor * dot;\n"
-    "    if (HAS(dbias)) dbias[c] += factor * sum;\n"
+    "    if (HAS(dweight)) dweight[c] += NUMBER(factor) * dot;\n"
+    "    if (HAS(dbias)) dbias[c] += NUMBER(factor) * sum;\n"
     "    back[c] = scale;\n"
     "    back[C + c] = batch ? -scale * s * dot / m : 0;\n"
     "    back[2 * C + c] = batch ? -scale * sum / m : 0;\n"
@@ -5653,7 +5774,7 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
                             j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
                             cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
     if (result == CVN_OK)
-        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiiif", 7 * j.C, 0, 4 * j.C,
+        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiiit", 7 * j.C, 0, 4 * j.C,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
                               slices, cvni_norm_uses_batch(net, l), cvncl_gradient_factor(net));
@@ -6020,7 +6141,7 @@ static const char cvncl_text_prelu[] =
     "}\n"
     "\n"
     "/* dw[c], or dw[0] from all channels, += factor*sums */\n"
-    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count, const float factor)\n"
+    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count, IN(factor))\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -6028,7 +6149,7 @@ static const char cvncl_text_prelu[] =
     "    if (c >= count) return;\n"
     "    if (count > 1) sum = sums[c];\n"
     "    else for (int i = 0; i < C; i++) sum += sums[i];\n"
-    "    dw[c] += factor * sum;\n"
+    "    dw[c] += NUMBER(factor) * sum;\n"
     "}\n"
     "\n"
     "kernel void prelu_back(IN_X(x), MEM_X(dy), MEM_X(dx), IN(w), const int n, const int C,\n"
@@ -6088,7 +6209,7 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
-    if (!dx) return CVN_OK;
+    if (!dx || l->place.gate) return CVN_OK;
     return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
                       (double)q, add);
 }
@@ -6136,7 +6257,7 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
     if (dw)
         result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "xxwiii", x->y, l->dy, 0, c.N, c.C, c.S);
     if (dw && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpiif", 0, dw, c.C, count,
+        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpiit", 0, dw, c.C, count,
                             cvncl_gradient_factor(net));
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
@@ -6186,8 +6307,7 @@ static const char cvncl_text_copy[] =
     "}\n"
     "\n"
     "/* out[c] += factor*(all parts); a group each column */\n"
-    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices,\n"
-    "                        const float factor)\n"
+    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices, IN(factor))\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -6195,7 +6315,7 @@ static const char cvncl_text_copy[] =
     "    AT(part); AT(out);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG) sum += part[s * C + c];\n"
     "    sum = group_sum(sum, shared);\n"
-    "    if (get_local_id(0) == 0) out[c] += factor * sum;\n"
+    "    if (get_local_id(0) == 0) out[c] += NUMBER(factor) * sum;\n"
     "}\n"
     "\n"
     "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
@@ -6207,24 +6327,24 @@ static const char cvncl_text_copy[] =
     "\n"
     "/* y (+)= factor*x; y has blocks [S, C] */\n"
     "kernel void turn(IN(x), MEM_X(y), const int n, const int C, const int S, const int add,\n"
-    "                 const float factor)\n"
+    "                 IN(factor))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const float v = factor * x[turned(i, C, S)];\n"
+    "    const float v = NUMBER(factor) * x[turned(i, C, S)];\n"
     "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n"
     "\n"
     "/* The same where x has them. */\n"
     "kernel void turn_back(IN_X(x), MEM(y), const int n, const int C, const int S, const int add,\n"
-    "                      const float factor)\n"
+    "                      IN(factor))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
     "    const int to = turned(i, C, S);\n"
-    "    const float v = factor * GET(x, i);\n"
+    "    const float v = NUMBER(factor) * GET(x, i);\n"
     "    y[to] = add ? y[to] + v : v;\n"
     "}\n"
     "\n"
@@ -8827,20 +8947,43 @@ static const char cvncl_text_grid_sample[] =
     "    y[i] = sum;\n"
     "}\n"
     "\n"
-    "/* an item a plane of x, of which there are n, point after point */\n"
-    "kernel void grid_back(IN(dy), MEM(dx), TABLE_PARAMS)\n"
+    "/* The taps of a sample that fall on a place of its plane, as a list in the order of points:\n"
+    " * head [samples, plane] of the first ones, behind it next [samples, points*taps]; -1: none.\n"
+    " * An item a row of a plane, which goes through all taps from the end. n: rows */\n"
+    "kernel void grid_lists(OUT(head), TABLE_PARAMS, const int width)\n"
     "{\n"
-    "    const int i = get_global_id(0);\n"
-    "    AT(dy); AT(dx); AT(table);\n"
+    "    const int i = get_global_id(0), s = i / (plane / width);\n"
+    "    const int first = i % (plane / width) * width;\n"
+    "    AT(head); AT(table);\n"
     "    if (i >= n) return;\n"
-    "    dx += (size_t)i * plane;\n"
-    "    dy += (size_t)i * points;\n"
-    "    table += i / C * points;\n"
-    "    for (int t = 0; t < points; t++)\n"
-    "        for (int k = 0; k < taps; k++) {\n"
-    "            const size_t at = 2 * (size_t)k * all + t;\n"
-    "            if (table[at] >= 0) dx[table[at]] += as_float(table[at + all]) * dy[t];\n"
+    "    global int *list = (global int *)head + (size_t)s * plane;\n"
+    "    global int *next = (global int *)head + (size_t)(all / points) * plane +\n"
+    "                       (size_t)s * points * taps;\n"
+    "    for (int k = first; k < first + width; k++) list[k] = -1;\n"
+    "    for (int t = points - 1; t >= 0; t--)\n"
+    "        for (int k = taps - 1; k >= 0; k--) {\n"
+    "            const int place = table[2 * (size_t)k * all + s * points + t];\n"
+    "            if (place < first || place >= first + width) continue;\n"
+    "            next[t * taps + k] = list[place];\n"
+    "            list[place] = t * taps + k;\n"
     "        }\n"
+    "}\n"
+    "\n"
+    "/* dx (+)= what the list of each place asks for; an item an element */\n"
+    "kernel void grid_back(IN(dy), MEM(dx), IN(head), TABLE_PARAMS, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / plane / C;\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(head); AT(table);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *list = (global const int *)head + (size_t)s * plane;\n"
+    "    global const int *next = (global const int *)head + (size_t)(all / points) * plane +\n"
+    "                             (size_t)s * points * taps;\n"
+    "    dy += (size_t)(i / plane) * points;\n"
+    "    table += (size_t)s * points + all;\n"
+    "    for (int e = list[i % plane]; e >= 0; e = next[e])\n"
+    "        sum += as_float(table[2 * (size_t)(e % taps) * all + e / taps]) * dy[e / taps];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n"
     "\n"
     "/* an item a point, of which there are n */\n"
@@ -9393,44 +9536,59 @@ static int cvncl_grid_taps(const cvni_grid_job *j)
     return each * each * (j->axes == 3 ? each : 1);
 }
 
+static int cvncl_grid_table(const cvni_layer *l, const cvni_grid_job *j)
+{
+    return 2 * cvncl_grid_taps(j) * l->shape.dim[0] * (int)j->points;
+}
+
+/* The table, behind it the lists of the backward pass. */
 static size_t cvncl_grid_work(cvn_net *net, const cvni_layer *l)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, (cvni_layer *)l);
-    return cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
-                         cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+    const size_t table = cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
+                                       cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+    const size_t heads = cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.plane);
+    return cvni_add_size(cvni_add_size(table, table / 2), heads);
 }
 
-/* The table, then the kernel that reads it: n items, tensors `from` and `to`. */
-static cvn_result cvncl_grid_run(cvn_net *net, cvni_layer *l, int kernel, const float *from,
-                                 float *to, int n)
+static cvn_result cvncl_grid_taps_of(cvn_net *net, const cvni_layer *l, const cvni_grid_job *j)
 {
-    const cvni_grid_job j = cvni_grid_job_of(net, l);
-    const int all = l->shape.dim[0] * (int)j.points;
-    const cvn_result result = cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0,
-                                         CVNCL_GRID_ARGUMENTS(j, all));
-    if (result != CVN_OK) return result;
-    return cvncl_each(net, kernel, n, "ppwiiiiii", from, to, 0, n, j.C, (int)j.plane,
-                      (int)j.points, all, cvncl_grid_taps(&j));
+    const int all = l->shape.dim[0] * (int)j->points;
+    return cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0, CVNCL_GRID_ARGUMENTS(*j, all));
 }
 
 static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
 {
-    return cvncl_grid_run(net, l, CVNCL_GRID_SAMPLE, cvni_in(net, l, 0)->y, l->y,
-                          (int)cvni_elements(l->shape));
+    const cvni_grid_job j = cvni_grid_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    const cvn_result result = cvncl_grid_taps_of(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "ppwiiiiii", j.x, l->y, 0, n, j.C, (int)j.plane,
+                      (int)j.points, l->shape.dim[0] * (int)j.points, cvncl_grid_taps(&j));
+}
+
+static cvn_result cvncl_grid_dx(cvn_net *net, const cvni_layer *l, const cvni_grid_job *j,
+                                float *dx, int add)
+{
+    const int N = l->shape.dim[0], n = N * j->C * (int)j->plane, width = j->size[j->axes - 1];
+    const int lists = cvncl_grid_table(l, j), taps = cvncl_grid_taps(j);
+    const int rows = N * ((int)j->plane / width), all = N * (int)j->points;
+    cvn_result result = cvncl_grid_taps_of(net, l, j);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_GRID_LISTS, rows, "wwiiiiiii", lists, 0, rows, j->C,
+                            (int)j->plane, (int)j->points, all, taps, width);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GRID_BACK, n, "ppwwiiiiiii", j->dy, dx, lists, 0, n, j->C,
+                      (int)j->plane, (int)j->points, all, taps, add);
 }
 
 static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, l);
-    cvni_layer *x = cvni_in(net, l, 0);
-    const int all = (int)cvni_elements(x->shape);
-    const int planes = l->shape.dim[0] * j.C, points = l->shape.dim[0] * (int)j.points;
+    const int points = l->shape.dim[0] * (int)j.points;
     int add;
-    float *d = cvni_gradient_for(x, &add);
-    cvn_result result = CVN_OK;
-    if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
-    if (d && result == CVN_OK)
-        result = cvncl_grid_run(net, l, CVNCL_GRID_BACK, l->dy, d, planes);
+    float *d = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    const cvn_result result = d ? cvncl_grid_dx(net, l, &j, d, add) : CVN_OK;
     d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
     if (!d) return result;
     return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
@@ -10732,13 +10890,47 @@ static cvn_result cvncl_yolo_backward(cvn_net *net, cvni_layer *l)
  * >>cl-optim   clipping, one step of an optimizer, averages
  * ============================================================================================== */
 
+static const char cvncl_text_scale[] =
+    "/* part[groups]: how many gradients are not finite */\n"
+    "kernel void not_finite(IN(g), OUT(part), const int n)\n"
+    "{\n"
+    "    local float sums[WG];\n"
+    "    float a = 0;\n"
+    "    AT(g); AT(part);\n"
+    "    for (int i = get_global_id(0); i < n; i += get_global_size(0)) a += !isfinite(g[i]);\n"
+    "    a = group_sum(a, sums);\n"
+    "    if (get_local_id(0) == 0) part[get_group_id(0)] = a;\n"
+    "}\n"
+    "\n"
+    "/* number: the scale of gradients, 1 over it, the same before; whether they are finite;\n"
+    " * steps since the scale was changed; steps left out. Half of it for a step that is, twice\n"
+    " * after `growth` others: Micikevicius et al., arXiv:1710.03740, section 3.2. One item */\n"
+    "kernel void next_scale(IN(part), MEM(number), const int groups, const float growth)\n"
+    "{\n"
+    "    float bad = 0;\n"
+    "    AT(part); AT(number);\n"
+    "    if (get_global_id(0) > 0) return;\n"
+    "    for (int k = 0; k < groups; k++) bad += part[k];\n"
+    "    const float steps = number[4] + 1;\n"
+    "    const float factor = bad > 0 ? 0.5f : steps >= growth ? 2 : 1;\n"
+    "    number[2] = number[1];\n"
+    "    number[3] = bad == 0;\n"
+    "    number[4] = factor == 1 ? steps : 0;\n"
+    "    number[5] += bad > 0;\n"
+    "    number[0] = clamp(factor * number[0], 0x1p-24f, 0x1p24f);\n"
+    "    number[1] = 1 / number[0];\n"
+    "}\n"
+    "\n"
+    "#define LEFT_OUT(number) (HAS(number) && (number)[number##_at] == 0)\n";
+
 static const char cvncl_text_update[] =
     "/* One step of an optimizer (convnet.h, >>train-api and >>optim) over n parameters side by\n"
     " * side, and their gradients to zero; kind: cvn_optimizer_kind, factors: cvncl_update. */\n"
     "kernel void update(MEM(w), MEM(grad), MEM(s0), MEM(s1), MEM(s2), const int n,\n"
     "                   const int kind, const float lr, const float decay, const float b1,\n"
     "                   const float b2, const float eps, const float c1, const float c2,\n"
-    "                   const float momentum, const float dampening, const int flag)\n"
+    "                   const float momentum, const float dampening, const int flag,\n"
+    "                   IN(finite))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(w); AT(grad); AT(s0); AT(s1); AT(s2);\n"
@@ -10746,6 +10938,7 @@ static const char cvncl_text_update[] =
     "    const float x = w[i];\n"
     "    float g = grad[i], d, m, v;\n"
     "    grad[i] = 0;\n"
+    "    if (LEFT_OUT(finite)) return;\n"
     "    if (kind != 1 && kind != 8 && kind != 9) g += decay * x;\n"
     "    switch (kind) {\n"
     "    case 0:\n"
@@ -10810,13 +11003,13 @@ static const char cvncl_text_lamb[] =
     "\n"
     "kernel void lamb_sums(IN(w), IN(grad), MEM(m), MEM(v), OUT(part), const int n,\n"
     "                      const float b1, const float b2, const float c1, const float c2,\n"
-    "                      const float eps, const float decay)\n"
+    "                      const float eps, const float decay, IN(finite))\n"
     "{\n"
     "    local float sums[WG];\n"
     "    const int groups = get_num_groups(0);\n"
     "    float a = 0, b = 0;\n"
     "    AT(w); AT(grad); AT(m); AT(v); AT(part);\n"
-    "    for (int i = get_global_id(0); i < n; i += groups * WG) {\n"
+    "    for (int i = get_global_id(0); i < n && !LEFT_OUT(finite); i += groups * WG) {\n"
     "        m[i] = b1 * m[i] + (1 - b1) * grad[i];\n"
     "        v[i] = b2 * v[i] + (1 - b2) * grad[i] * grad[i];\n"
     "        const float d = lamb_direction(m[i], v[i], w[i], c1, c2, eps, decay);\n"
@@ -10831,7 +11024,7 @@ static const char cvncl_text_lamb[] =
     "\n"
     "kernel void lamb_step(MEM(w), MEM(grad), IN(m), IN(v), IN(part), const int n,\n"
     "                      const int groups, const float lr, const float c1, const float c2,\n"
-    "                      const float eps, const float decay)\n"
+    "                      const float eps, const float decay, IN(finite))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float a = 0, b = 0;\n"
@@ -10840,7 +11033,8 @@ static const char cvncl_text_lamb[] =
     "    for (int k = 0; k < groups; k++) a += part[k];\n"
     "    for (int k = 0; k < groups; k++) b += part[groups + k];\n"
     "    const float ratio = a > 0 && b > 0 ? sqrt(a) / sqrt(b) : 1;\n"
-    "    w[i] -= lr * ratio * lamb_direction(m[i], v[i], w[i], c1, c2, eps, decay);\n"
+    "    if (!LEFT_OUT(finite))\n"
+    "        w[i] -= lr * ratio * lamb_direction(m[i], v[i], w[i], c1, c2, eps, decay);\n"
     "    grad[i] = 0;\n"
     "}\n";
 
@@ -10882,12 +11076,29 @@ static const char cvncl_text_clip[] =
     "    if (i < n) ema[i] = i < first ? ema[i] + part * (w[i] - ema[i]) : w[i];\n"
     "}\n";
 
+enum { CVNCL_GROWTH = 2000 };   /* steps after which the scale of gradients is doubled */
+
+/* Whether the gradients are finite, and the scale of the next ones. */
+static cvn_result cvncl_next_scale(cvn_net *net)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    const int at = cvncl_number_at(d, 0);
+    cvn_result result;
+    if (at < 0) return CVN_OK;
+    d->stepped = 1;
+    result = cvncl_groups(net, CVNCL_NOT_FINITE, CVNCL_SLICES, "pwi", net->grads, 0,
+                          (int)net->trainable);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_NEXT_SCALE, 1, "wtif", 0, at, CVNCL_SLICES,
+                      (double)CVNCL_GROWTH);
+}
+
 static cvn_result cvncl_clip(cvn_net *net)
 {
     const cvn_optimizer *o = &net->optimizer;
     const int n = (int)net->trainable;
-    cvn_result result = CVN_OK;
-    if (o->clip_value > 0)
+    cvn_result result = cvncl_next_scale(net);
+    if (o->clip_value > 0 && result == CVN_OK)
         result = cvncl_each(net, CVNCL_CLIP_VALUE, n, "pif", net->grads, n, (double)o->clip_value);
     if (o->clip_norm <= 0 || result != CVN_OK) return result;
     result = cvncl_groups(net, CVNCL_SQUARE_SUMS, CVNCL_SLICES, "pwi", net->grads, 0, n);
@@ -10898,15 +11109,15 @@ static cvn_result cvncl_clip(cvn_net *net)
 
 static cvn_result cvncl_lamb(cvn_net *net, const cvni_update *u)
 {
-    const int n = (int)u->count;
+    const int n = (int)u->count, finite = cvncl_number_at(cvncl_net_of(net), CVNCL_FINITE);
     const cvn_result result =
-        cvncl_groups(net, CVNCL_LAMB_SUMS, CVNCL_SLICES, "ppppwiffffff", u->w, u->g, u->s[0],
+        cvncl_groups(net, CVNCL_LAMB_SUMS, CVNCL_SLICES, "ppppwifffffft", u->w, u->g, u->s[0],
                      u->s[1], 0, n, (double)u->o->beta1, (double)u->o->beta2, (double)u->correct1,
-                     (double)u->correct2, (double)u->o->eps, (double)u->decay);
+                     (double)u->correct2, (double)u->o->eps, (double)u->decay, finite);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_LAMB_STEP, n, "ppppwiifffff", u->w, u->g, u->s[0], u->s[1], 0, n,
+    return cvncl_each(net, CVNCL_LAMB_STEP, n, "ppppwiiffffft", u->w, u->g, u->s[0], u->s[1], 0, n,
                       CVNCL_SLICES, (double)u->lr, (double)u->correct1, (double)u->correct2,
-                      (double)u->o->eps, (double)u->decay);
+                      (double)u->o->eps, (double)u->decay, finite);
 }
 
 static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
@@ -10929,10 +11140,23 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
         momentum = (double)u->now;
         dampening = (double)u->next;
     }
-    return cvncl_each(net, CVNCL_UPDATE, n, "pppppiifffffffffi", u->w, u->g, u->s[0], u->s[1],
+    return cvncl_each(net, CVNCL_UPDATE, n, "pppppiifffffffffit", u->w, u->g, u->s[0], u->s[1],
                       u->s[2], n, (int)o->kind, (double)u->lr, (double)u->decay, (double)o->beta1,
                       (double)o->beta2, (double)o->eps, c1, (double)u->correct2, momentum,
-                      dampening, flag);
+                      dampening, flag, cvncl_number_at(cvncl_net_of(net), CVNCL_FINITE));
+}
+
+float cvncl_gradient_scale(cvn_net *net, int *left_out)
+{
+    float numbers[CVNCL_NUMBERS] = { 1, 1, 1, 1, 0, 0 };
+    cvn_result result = CVN_OK;
+    if (net && net->device && net->backend->take == cvncl_take &&
+        cvncl_number_at(cvncl_net_of(net), 0) >= 0)
+        result = cvncl_read(net, cvncl_net_of(net)->tables.memory,
+                            (size_t)cvncl_net_of(net)->numbers * sizeof(float), numbers,
+                            sizeof numbers);
+    if (left_out) *left_out = (int)numbers[CVNCL_LEFT_OUT];
+    return result == CVN_OK ? numbers[CVNCL_SCALE] : 0;
 }
 
 static cvn_result cvncl_average(cvn_net *net)
@@ -11771,7 +11995,8 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                     cvncl_text_reduce } },
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
                    cvncl_text_labels, cvncl_text_pair_loss } },
-    { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
+    { "optim", 0, { cvncl_text_common, cvncl_text_scale, cvncl_text_update, cvncl_text_lamb,
+                    cvncl_text_clip } },
     { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather_rows,
                    cvncl_text_augment, cvncl_text_warp, cvncl_text_augment_end } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
@@ -11811,6 +12036,28 @@ static int cvncl_table_of(const cvn_net *net, const cvni_layer *l, int *table)
     return number && cvncl_rows[number - 1].table ? cvncl_rows[number - 1].table(net, l, table) : 0;
 }
 
+enum { CVNCL_SAVED = 1, CVNCL_FORWARD = 2, CVNCL_BACKWARD = 4, CVNCL_TABLE = 8 };
+
+/* The buffers of the host's plan that the kernels of a program use, too. */
+static const unsigned char cvncl_uses[CVNCL_PROGRAMS] = {
+    0, 0, CVNCL_SAVED, CVNCL_SAVED, 0, 0, CVNCL_BACKWARD, CVNCL_SAVED, 0, 0,
+    CVNCL_SAVED | CVNCL_BACKWARD,
+    CVNCL_SAVED | CVNCL_FORWARD | CVNCL_BACKWARD | CVNCL_TABLE,
+    CVNCL_SAVED | CVNCL_BACKWARD, CVNCL_BACKWARD, 0, 0
+};
+
+static void cvncl_trim(const cvn_net *net, cvni_layer *l)
+{
+    const int number = cvncl_find(net, l);
+    const unsigned uses = number ? cvncl_uses[cvncl_rows[number - 1].program] : 0;
+    if (!number) return;
+    if (!(uses & CVNCL_SAVED)) l->saved_bytes = 0;
+    if (!(uses & CVNCL_FORWARD)) l->work_forward_bytes = 0;
+    if (!(uses & CVNCL_BACKWARD)) l->work_backward_bytes = 0;
+    if (!(uses & CVNCL_TABLE)) l->table_bytes = 0;
+    l->packed_bytes = l->scratch_bytes = 0;
+}
+
 static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 {
     const int number = cvncl_find(net, l);
@@ -11838,6 +12085,7 @@ static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
     const int n = l->normed_grad ? (int)net->params[l->param[0]].count : 0;
     int swapped = 0;
     cvn_result result = CVN_OK;
+    d->stepped = 0;
     if (n) result = cvncl_each(net, CVNCL_FILL, n, "pif", l->normed_grad, n, 0.0);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 1, &result);
     d->narrow = d->order[cvni_id(net, l)].narrow;
@@ -11850,6 +12098,8 @@ static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 static void cvncl_fill_backend(cvn_backend *base)
 {
     base->find = cvncl_find;
+    base->trim = cvncl_trim;
+    base->gates = cvncl_gates;
     base->take = cvncl_take;
     base->release = cvncl_release;
     base->push = cvncl_push;
