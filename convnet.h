@@ -3477,9 +3477,12 @@ typedef struct cvni_kernels {
      * a row */
     void (*avgpool2)(int rows, int cols, const float *x, int W, float *y);
     /* dx[2r + i][2c + k] = dy[r*cols + c]/4 * (f[0] + x*(f[1] + f[2]*x)), 2*cols floats a row;
-     * x NULL: dy/4 */
+     * x and f NULL: dy/4 */
     void (*avgpool2_grad)(int rows, int cols, const float *x, const float f[3], const float *dy,
                           float *dx);
+    /* dx[i] = dy[i] * (f[0] + y[i]*(f[1] + f[2]*y[i])), or that is added: the same bits as with an
+     * average pool */
+    void (*slope)(int n, const float f[3], const float *y, const float *dy, float *dx, int add);
     void (*maxpool)(const cvni_windows *s);
     int side, side2;            /* largest one that both of these take at step 1 and 2, */
     int up2;                    /* that stencil takes at -2 */
@@ -12792,7 +12795,8 @@ typedef struct cvni_pool_job {
     int *winner;                        /* NULL: not wanted */
     const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
     const float *gate;                  /* y or x: by it dx gets an activation's slope; or NULL */
-    float f[3];                         /* of relu: slope */
+    const float *f;                     /* its slope, of y; NULL: */
+    float slope;                        /* of relu */
     cvni_pool_axis h, w;
     int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
@@ -12987,7 +12991,7 @@ static void cvni_maxpool_back_part(void *context, int begin, int end, int worker
         float *dx = j->dx + t * j->plane;
         if (quarters) {
             j->net->k->maxpool2_grad(j->h.out, j->w.out, winner,
-                                     j->gate ? j->gate + t * j->outputs : NULL, j->f[0], dy, dx);
+                                     j->gate ? j->gate + t * j->outputs : NULL, j->slope, dy, dx);
             continue;
         }
         if (!j->add) cvni_zero(dx, (size_t)j->plane);
@@ -13116,7 +13120,7 @@ static void cvni_pool_axes_of(const cvn_net *net, const cvni_layer *l, cvni_pool
     a[1].out = l->shape.dim[l->shape.rank - 1];
 }
 
-static int cvni_slope_of_y(const cvni_layer *l, float f[3]);        /* >>act */
+static const float *cvni_slope_of_y(const cvni_layer *l);           /* >>act */
 
 static cvni_pool_job cvni_pool_job_of(cvn_net *net, const cvni_layer *l)
 {
@@ -13147,7 +13151,8 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
     if (x->place.gate) {
         j.gate = cvni_is_maxpool(l) ? l->y : x->y;
-        if (!cvni_slope_of_y(x, j.f)) j.f[0] = cvni_relu_slope(x);
+        j.f = cvni_slope_of_y(x);
+        if (!j.f) j.slope = cvni_relu_slope(x);
     }
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
                       2 * cost + 4 * (double)cvni_elements(x->shape), part, &j);
@@ -13204,9 +13209,8 @@ static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     cvni_pool_axis a[2];
-    float f[3];
     if (!(cvni_is_maxpool(l) && cvni_is_relu(x)) &&
-        !(l->op == &cvni_op_avgpool && cvni_slope_of_y(x, f)))
+        !(l->op == &cvni_op_avgpool && cvni_slope_of_y(x)))
         return 0;
     cvni_pool_axes_of(net, l, a);
     return cvni_pool_quarters(&a[0], &a[1]);
@@ -15675,16 +15679,15 @@ static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, const float *p
     kern->sigmoid(n, x, y);
 }
 
-CVNI_HOT
+/* Slopes as of kern->slope. */
+static const float cvni_sigmoid_slope[3] = { 0, 1, -1 };
+static const float cvni_tanh_slope[3] = { 1, 0, -1 };
+
 static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                   const float *dy, float *dx, int add)
 {
-    (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
-        const float g = dy[i] * y[i] * (1 - y[i]);
-        dx[i] = add ? dx[i] + g : g;
-    }
+    kern->slope(n, cvni_sigmoid_slope, y, dy, dx, add);
 }
 
 static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
@@ -15694,16 +15697,11 @@ static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, c
     kern->tanh(n, x, y);
 }
 
-CVNI_HOT
 static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                const float *dy, float *dx, int add)
 {
-    (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
-        const float g = dy[i] * (1 - y[i] * y[i]);
-        dx[i] = add ? dx[i] + g : g;
-    }
+    kern->slope(n, cvni_tanh_slope, y, dy, dx, add);
 }
 
 /* s(v), and s(-v) = 1 - s(v) without its cancellation. */
@@ -16325,14 +16323,11 @@ static float cvni_relu_slope(const cvni_layer *l)
     return ((const cvni_act_desc *)l->desc)->p[0];
 }
 
-/* Is dy/dx = f[0] + y*(f[1] + f[2]*y)? */
-static int cvni_slope_of_y(const cvni_layer *l, float f[3])
+/* f of kern->slope, where the slope is one; else NULL. */
+static const float *cvni_slope_of_y(const cvni_layer *l)
 {
-    const int tanh = l->op == &cvni_op_tanh;
-    f[0] = (float)tanh;
-    f[1] = (float)!tanh;
-    f[2] = -1;
-    return tanh || l->op == &cvni_op_sigmoid;
+    return l->op == &cvni_op_tanh ? cvni_tanh_slope
+           : l->op == &cvni_op_sigmoid ? cvni_sigmoid_slope : NULL;
 }
 
 static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
@@ -46570,12 +46565,23 @@ CVNI_HOT
 static void cvni_avgpool2_grad_c(int rows, int cols, const float *x, const float f[3],
                                  const float *dy, float *dx)
 {
-    const float a = f[0], b = f[1], c = f[2];
+    const float a = x ? f[0] : 0, b = x ? f[1] : 0, c = x ? f[2] : 0;
     for (int r = 0; r < 2 * rows; r++, dx += 2 * cols) {
         const float *from = dy + (ptrdiff_t)(r / 2) * cols;
         for (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
         for (int i = 0; x && i < 2 * cols; i++) dx[i] *= a + x[i] * (b + c * x[i]);
         if (x) x += 2 * cols;
+    }
+}
+
+CVNI_HOT
+static void cvni_slope_c(int n, const float f[3], const float *y, const float *dy, float *dx,
+                         int add)
+{
+    const float a = f[0], b = f[1], c = f[2];
+    for (int i = 0; i < n; i++) {
+        const float g = dy[i] * (a + y[i] * (b + c * y[i]));
+        dx[i] = add ? dx[i] + g : g;
     }
 }
 
@@ -46780,6 +46786,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_maxpool2_grad_c,
                                              cvni_avgpool2_c,
                                              cvni_avgpool2_grad_c,
+                                             cvni_slope_c,
                                              cvni_maxpool_c,
                                              5,
                                              5,
@@ -48017,6 +48024,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_maxpool2_grad_c,
                                                 cvni_avgpool2_c,
                                                 cvni_avgpool2_grad_c,
+                                                cvni_slope_c,
                                                 cvni_maxpool_avx2,
                                                 3,
                                                 0,
@@ -49209,6 +49217,19 @@ static void cvni_avgpool2_grad_avx512(int rows, int cols, const float *x, const 
         }
 }
 
+CVNI_TARGET("avx512f")
+static void cvni_slope_n_avx512(int n, const float f[3], const float *y, const float *dy, float *dx,
+                                int add)
+{
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = cvni_tail_avx512(cvni_min(16, n - i));
+        const __m512 g = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m, y + i),
+                                           _mm512_maskz_loadu_ps(m, dy + i));
+        const __m512 old = _mm512_maskz_loadu_ps(add ? m : 0, dx + i);
+        _mm512_mask_storeu_ps(dx + i, m, add ? _mm512_add_ps(old, g) : g);
+    }
+}
+
 /* Up to 16 maxima, tap by tap; `none`: lanes that have met a NaN. */
 CVNI_TARGET("avx512f")
 static void cvni_maxima_avx512(const cvni_windows *s, const float *row, int n,
@@ -49989,6 +50010,7 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_maxpool2_grad_avx512,
                                                   cvni_avgpool2_avx512,
                                                   cvni_avgpool2_grad_avx512,
+                                                  cvni_slope_n_avx512,
                                                   cvni_maxpool_avx512,
                                                   5,
                                                   3,
@@ -50858,6 +50880,7 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_maxpool2_grad_c,
                                               cvni_avgpool2_c,
                                               cvni_avgpool2_grad_c,
+                                              cvni_slope_c,
                                               cvni_maxpool_c,
                                               0,
                                               0,
