@@ -7288,10 +7288,11 @@ CVNI_SMALL_END
 #define CVNI_KC 512             /* k of a packed panel: those of A stay in L1 */
 #define CVNI_BLOCK_M 1024       /* rows of a block of C, about */
 #define CVNI_BLOCK_N 240        /* columns: so many lines of B are packed at once, */
+#define CVNI_PLACE_N 960        /* or read where they lie: tiles are done with one panel at once */
 #define CVNI_PART_M 96          /* lines of A that are packed at once, */
 #define CVNI_PLACE_M 256        /* or read where they lie: with those of B in L2 */
 #define CVNI_NEAR 512           /* floats from k to k of lines that are not packed, */
-#define CVNI_FEW 16             /* or tiles that read them */
+#define CVNI_FEW 32             /* or tiles that read them */
 #define CVNI_DOTS_KC 1024       /* k of products of lines that both lie along k, */
 #define CVNI_DOTS_FLOATS 16384  /* or more, as long as the shorter operand is no larger */
 #define CVNI_DOTS_M 64          /* lines of the longer one in L2 */
@@ -7407,6 +7408,8 @@ static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t 
     for (int k = 0; k < ks; k += 8) {
         const int some = cvni_min(8, ks - k);
         float *to = out + (ptrdiff_t)k * width;
+        for (int next = k + 8; next < cvni_min(k + 16, ks); next++)     /* rows are short runs */
+            for (int i = 0; i < lines; i += 16) CVNI_FETCH(p + next * k_step + i);
         for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
             const int n = cvni_min(width, lines - i);
             kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
@@ -7776,15 +7779,17 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
 }
 
 /* Division of one product into blocks: as few as the caches allow, more when `want` tasks are
- * needed. */
+ * needed. operand: B. */
 typedef struct cvni_blocks { int ms, ns, rows, cols; } cvni_blocks;
 
 CVNI_SMALL
-static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int want)
+static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n,
+                                    const cvni_operand *operand, int want)
 {
+    const int in_place = cvni_in_place(operand, cvni_ceil_div(m, kern->mr));
     cvni_blocks b;
     b.rows = cvni_ceil_div(m, CVNI_BLOCK_M);
-    b.cols = cvni_ceil_div(n, cvni_block(n, CVNI_BLOCK_N, kern->nr));
+    b.cols = cvni_ceil_div(n, cvni_block(n, in_place ? CVNI_PLACE_N : CVNI_BLOCK_N, kern->nr));
     for (;;) {
         b.ms = cvni_round_up(cvni_ceil_div(m, b.rows), kern->mr);
         b.ns = cvni_round_up(cvni_ceil_div(n, b.cols), kern->unit);
@@ -7827,7 +7832,7 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
     cvni_gemm_job job;
     job.net = net;
     job.g = g;
-    job.blocks = cvni_make_blocks(net->k, g->m, g->n, 2 * net->threads);
+    job.blocks = cvni_make_blocks(net->k, g->m, g->n, &g->b, 2 * net->threads);
     cvni_parallel_for(net, job.blocks.rows * job.blocks.cols, 2.0 * g->m * g->n * g->k,
                       cvni_gemm_part, &job);
 }
@@ -8452,9 +8457,13 @@ static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     const cvni_conv *c = &j->c;
     const int threads = j->net->threads;
+    cvni_patches patches;
+    cvni_gemm p;
     j->kept = 1;
     j->up = pass == CVNI_UP;
-    j->blocks = cvni_make_blocks(j->net->k, j->up ? c->CG : c->MG, c->OH * c->OW,
+    patches = cvni_conv_patches(c, j->big);
+    p = cvni_conv_product(j, 0, 0, &patches);
+    j->blocks = cvni_make_blocks(j->net->k, p.m, p.n, &p.b,
                                  cvni_ceil_div(2 * threads, c->N * c->G));
     cvni_parallel_for(j->net, c->N * c->G * j->blocks.rows * j->blocks.cols, cost,
                       cvni_conv_gemm_part, j);
@@ -19469,6 +19478,7 @@ typedef struct cvni_factor { const float *at; int which, turn; } cvni_factor;
 static void cvni_matmul_run(cvn_net *net, const cvni_matmul *axes, int m, int n, int k,
                             cvni_factor a, cvni_factor b, float *c, int which, int add)
 {
+    cvni_operand operand;
     cvni_matmul_job j;
     j.net = net;
     j.axes = axes;
@@ -19488,7 +19498,8 @@ static void cvni_matmul_run(cvn_net *net, const cvni_matmul *axes, int m, int n,
     j.b_step[1] = b.turn ? 1 : n;
     j.c = c;
     j.add = add;
-    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, j.count));
+    operand = cvni_matrix(b.at, j.b_step[0], j.b_step[1]);
+    j.blocks = cvni_make_blocks(net->k, m, n, &operand, cvni_ceil_div(2 * net->threads, j.count));
     cvni_parallel_for(net, j.count * j.blocks.rows * j.blocks.cols,
                       2.0 * j.count * j.sums * m * n * k, cvni_matmul_part, &j);
 }
@@ -20076,7 +20087,7 @@ static int cvni_keys_seen(const cvni_heads *a, int n, int t)
 static void cvni_head_product(const cvni_heads *a, int m, int n, int k, cvni_operand left,
                               cvni_operand right, float *c, ptrdiff_t ldc, int add, void *scratch)
 {
-    const cvni_blocks b = cvni_make_blocks(a->net->k, m, n, 1);
+    const cvni_blocks b = cvni_make_blocks(a->net->k, m, n, &right, 1);
     cvni_gemm g;
     memset(&g, 0, sizeof g);
     g.m = m;
