@@ -10665,6 +10665,24 @@ static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
     return s;
 }
 
+/* Into the cache. Inlined: gcc takes a function that does nothing else for one without effect, and
+ * its calls away. */
+static CVNI_ALWAYS_INLINE void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
+{
+    for (int i = 0; i < rows; i++, p += step)
+        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
+}
+
+/* The same of four rows of n columns from p on in each of some planes, which the strip below reads
+ * or writes: no prefetcher follows 16 planes at once. */
+static CVNI_ALWAYS_INLINE void cvni_wino_fetch_rows(const cvni_wino_image *im, const float *p,
+                                                    int planes, int n)
+{
+    const int whole = n == im->W ? 4 : 1;
+    for (int i = 0; i < 4; i += whole)
+        cvni_wino_fetch(p + (ptrdiff_t)i * im->W, planes, (ptrdiff_t)im->H * im->W, whole * n);
+}
+
 /* Rows [i, end) of a strip, n columns from `begin` of the image on, channels side by side, 0 above
  * and below the image: [row][n] lines. x: its first channel; `top`: the image's row that is the
  * strip's first. */
@@ -10710,6 +10728,10 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
         const int begin = cvni_min(cvni_max(left, 0), im->W);
         const int n = cvni_max(0, cvni_min(left + cols, im->W) - begin);
         const int front = cvni_max(0, cvni_min(begin - left, cols));
+        const int next = 4 * s.row - im->pad_h + im->span;
+        const ptrdiff_t soon = next < im->H ? s.n * image + (ptrdiff_t)next * im->W
+                                            : (s.n + 1) * image;
+        cvni_wino_fetch_rows(im, x + soon + begin, channels, n);
         if (below)
             memcpy(scratch, scratch + 4 * n * CVNI_LINE,
                    sizeof(float) * (size_t)(shared * n * CVNI_LINE));
@@ -10771,6 +10793,10 @@ static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const 
     for (int t = 0; t < tiles; t += s.tiles) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
         const int n = cvni_min(4 * s.tiles, w->out.W - 4 * s.col);
+        const int next = 4 * s.row + 4;
+        const ptrdiff_t soon = next < w->out.H ? s.n * image + (ptrdiff_t)next * w->out.W
+                                               : (s.n + 1) * image;
+        cvni_wino_fetch_rows(&w->out, y + soon + 4 * s.col, filters, n);
         for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
             v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
                               scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
@@ -10877,18 +10903,10 @@ static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
 }
 
-/* Into the cache. */
-static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
-{
-    for (int i = 0; i < rows; i++, p += step)
-        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
-}
-
-/* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
- * the next call reads; that, and the rows that come next, are fetched meanwhile. */
+/* Columns of a panel in tiles of the product, as even as they come. next_b: floats to what the next
+ * call reads, which is fetched meanwhile; or 0. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
-                            const float *a, const float *b, float *c, ptrdiff_t a_next,
-                            ptrdiff_t b_next)
+                            const float *a, const float *b, float *c, ptrdiff_t next_b)
 {
     const int parts = cvni_ceil_div(cols, kern->nr);
     const int units = cols / kern->unit;
@@ -10902,12 +10920,7 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
             t->rows = cvni_min(mr, rows - i);
             t->a = a + i * t->a_line;
             t->c = c + i * t->ldc + j;
-            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
-            if (p == 0 && a_next) {
-                const float *soon = i + mr < rows ? t->a + mr * t->a_line : a + a_next;
-                if (t->a_k == 1) cvni_wino_fetch(soon, mr, t->a_line, t->k);
-                else cvni_wino_fetch(soon, t->k, t->a_k, mr);
-            }
+            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : next_b - j;
             kern->gemm_tile(t);
         }
     }
@@ -10942,7 +10955,7 @@ static void cvni_wino_products(const cvni_wino *w, const float *u, const float *
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
                 cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
-                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
+                                t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
@@ -11054,7 +11067,7 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
             for (int i = 0; i < CVNI_WINO_POINTS; i++) {
                 t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
                 cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
-                                u + i * u_point, m + i * m_point, w->v_point, u_point);
+                                u + i * u_point, m + i * m_point, u_point);
             }
         }
         for (int f = 0; f < width; f += CVNI_LINE)
@@ -11114,15 +11127,11 @@ static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
         const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
         const int filters = cvni_min(f1, w->out.channels) - f0;
         for (int i = 0; i < CVNI_WINO_POINTS; i++) {
-            if (i < filters)                    /* added to soon */
-                cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
-                                0, 9 * (c1 - c0));
             for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
                 t.k = cvni_min(CVNI_WINO_KC, w->count - k);
                 t.add = k > 0;
                 cvni_wino_tiles(kern, &t, filters, c1 - c0, w->d + i * w->d_point + k * t.a_k + f0,
-                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->d_point,
-                                w->v_point);
+                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->v_point);
             }
         }
         for (int f = 0; f < filters; f++)
@@ -11162,7 +11171,7 @@ static void cvni_wino_add_tiles(const cvni_wino *w, int first, int tiles, int ad
         cvni_wino_read(kern, w, &w->out, w->job->small, f, first, tiles, d + f, d_point, scratch);
     for (int i = 0; i < CVNI_WINO_POINTS; i++)
         cvni_wino_tiles(kern, &t, w->out.channels, width, d + i * d_point, v + i * v_point,
-                        u + i * point, 0, 0);
+                        u + i * point, 0);
 }
 
 /* Both gradients of a convolution, or one of them, image by image. */
@@ -11267,8 +11276,8 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
-/* Tiles of a task or a round at most: fewer where there are many channels, no more of a smaller
- * batch than of the one planned. */
+/* Tiles of a task or a round at most, whole rows where these are short: fewer where there are many
+ * channels, no more of a smaller batch than of the one planned. */
 static int cvni_wino_most(const cvni_wino *w)
 {
     const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
@@ -11277,7 +11286,7 @@ static int cvni_wino_most(const cvni_wino *w)
     const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
     const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
                                    : cvni_min(cvni_max(fit, 32), 96);
-    return cvni_min(most, w->tiles);
+    return cvni_min(most >= 4 * w->cols ? most - most % w->cols : most, w->tiles);
 }
 
 static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -11343,6 +11352,7 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
     w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
+    if (w.group >= 4 * w.cols) w.group = cvni_round_up(w.group, w.cols);
     if (w.by_filters) cvni_wino_rounds(&w, cost);
     else cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
                            cvni_wino_tile_part, &w);
