@@ -2075,7 +2075,8 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
     for (int way = cvni_max(0, only); way < (only < 0 ? CVNCL_WAYS : only + 1); way++) {
         const cvncl_way *w = &cvncl_ways[way];
         const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16 &&
-                        (b->precision == CVNCL_FP32 || w->kind >= CVNCL_BY_MMA);
+                        (b->precision == CVNCL_FP32 || w->kind >= CVNCL_BY_MMA ||
+                         cvncl_has_narrow(b, c->layout));       /* whose weights differ */
         const cvncl_built *built;
         char name[64];
         double d;
