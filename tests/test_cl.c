@@ -2069,8 +2069,8 @@ static int way_wanted(const cvncl_way *w, char name[64])
     return w < cvncl_ways + CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
 }
 
-/* All ways that the device can run, or `only` one, for one class; with precisions other than
- * float32 those that differ. */
+/* All ways that the device can run, or `only` one, for one class; without names with precisions
+ * other than float32 those that differ. */
 static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
 {
     float *m[4];
@@ -2087,7 +2087,9 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
         char name[64];
         double d;
         if (!way_wanted(w, name) || !cvncl_way_fits(b, w, c->layout, c->vector)) continue;
-        if (only < 0 && b->precision != CVNCL_FP32 && w->kind < CVNCL_BY_MMA) continue;
+        if (only < 0 && !(words && *words) && b->precision != CVNCL_FP32 &&
+            w->kind < CVNCL_BY_MMA)
+            continue;
         built = cvncl_get_built(b, way, c->layout, c->vector);
         if (!CHECKF(built && built->kernel, "%s: not built", name)) continue;
         CHECK(cvncl_result_of_trial(b, &t, built, t.got));
