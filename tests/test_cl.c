@@ -2060,10 +2060,19 @@ static double way_bound(const cvncl_backend *b, cvncl_kind kind, int layout)
     return exact && !stored ? 2e-6 : cvncl_bound(b, kind, layout);
 }
 
-/* All ways that the device can run, or `only` one, for one class. */
-static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
+/* Ways by name; without names those that compile soon. */
+static int way_wanted(const cvncl_way *w, char name[64])
 {
     static const char *const kinds[] = { "rows", "dots", "tiled", "mma", "wgmma" };
+    snprintf(name, 64, "%s_%dx%dx%dx%d", kinds[w->kind], w->tile.m, w->tile.n, w->tile.k, w->wide);
+    if (words && *words) return wanted(name);
+    return w < cvncl_ways + CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
+}
+
+/* All ways that the device can run, or `only` one, for one class; without names with precisions
+ * other than float32 those that differ: on matrix units, or with narrow weights. */
+static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
+{
     float *m[4];
     double *want;
     cvncl_trial t;
@@ -2074,16 +2083,12 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
     else product_reference(c, m, want);
     for (int way = cvni_max(0, only); way < (only < 0 ? CVNCL_WAYS : only + 1); way++) {
         const cvncl_way *w = &cvncl_ways[way];
-        const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16 &&
-                        (b->precision == CVNCL_FP32 || w->kind >= CVNCL_BY_MMA ||
-                         cvncl_has_narrow(b, c->layout));       /* whose weights differ */
         const cvncl_built *built;
         char name[64];
         double d;
-        snprintf(name, sizeof name, "%s_%dx%dx%dx%d", kinds[w->kind], w->tile.m, w->tile.n,
-                 w->tile.k, w->wide);
-        if (!(words && *words ? wanted(name) : few) ||
-            !cvncl_way_fits(b, w, c->layout, c->vector))
+        if (!way_wanted(w, name) || !cvncl_way_fits(b, w, c->layout, c->vector)) continue;
+        if (only < 0 && !(words && *words) && b->precision != CVNCL_FP32 &&
+            w->kind < CVNCL_BY_MMA && !cvncl_has_narrow(b, c->layout))
             continue;
         built = cvncl_get_built(b, way, c->layout, c->vector);
         if (!CHECKF(built && built->kernel, "%s: not built", name)) continue;
@@ -2174,7 +2179,9 @@ static void tiles(void)
         for (int i = 0; i < 12; i++) {
             const cvncl_tile *t = &cvncl_ways[way].tile;
             cvncl_class c = { i / 2, i % 2 ? 4 : 1, 1, t->m - 4, t->n - 4, 2 * t->k + 4, 0 };
-            if (cvncl_ways[way].kind < CVNCL_BY_TILED) break;
+            char name[64];
+            if (cvncl_ways[way].kind < CVNCL_BY_TILED || !way_wanted(&cvncl_ways[way], name))
+                break;
             if (i / 2 >= 4) {
                 c.layout = i / 2 == 4 ? CVNCL_LAYOUT_GATHER : CVNCL_LAYOUT_WEIGHTS;
                 c.taps = 3;
