@@ -3033,7 +3033,8 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
         no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
         no "inline-functions-called-once", no "guess-branch-probability", no "tree-ccp", \
         no "tree-loop-distribute-patterns", no "isolate-erroneous-paths-dereference", \
-        no "hoist-adjacent-loads", no "tree-builtin-call-dce", no "store-merging"
+        no "hoist-adjacent-loads", no "tree-builtin-call-dce", no "store-merging", \
+        no "rerun-cse-after-loop"
     #define CVNI_VECTORS "O2", "tree-vectorize", "vect-cost-model=dynamic", \
                          "simd-cost-model=dynamic", "unswitch-loops", CVNI_PASSES("")
     #define CVNI_HOT __attribute__((optimize(CVNI_VECTORS)))
@@ -3087,7 +3088,8 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
                                "no-code-hoisting", "no-expensive-optimizations", \
-                               "no-schedule-insns2", "no-ipa-icf", "no-ipa-cp", "no-ipa-sra"
+                               "no-schedule-insns2", "no-ipa-icf", "no-ipa-cp", "no-ipa-sra", \
+                               "no-ipa-modref", "no-ipa-pure-const", "no-ipa-vrp", "no-ipa-bit-cp"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE((CVNI_SMALL_OPTIONS))
     #define CVNI_SMALL_END _Pragma("GCC pop_options")
