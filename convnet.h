@@ -10546,11 +10546,11 @@ static const cvni_conv_way cvni_way_weights = { "weights", cvni_conv_weights_tak
  *   260, forward / dx / dw; behind them >>conv-direct
  *   and >>conv-weights:
  *
- *      64@56 batch 16   522 / 520 / 470     211 / 212 / 221
- *     128@28 batch 16   634 / 609 / 535     218 / 217 / 226
- *     256@14 batch 16   472 / 449 / 423     216 / 214 / 220
+ *      64@56 batch 16   550 / 534 / 472     211 / 212 / 221
+ *     128@28 batch 16   669 / 645 / 535     218 / 217 / 226
+ *     256@14 batch 16   522 / 455 / 423     216 / 214 / 220
  *     512@7  batch 16   472 / 403 / 409     209 / 187 / 207
- *      16@32 batch 128  207 / 212 / 220     157 / 151 / 185
+ *      16@32 batch 128  259 / 254 / 277     157 / 151 / 185
  *     256@14 batch 1    389 / 350 / 322     215 / 182 / 191
  *     512@7  batch 1    160 /  90 / 125     178 /  89 / 200    4 tiles: not taken
  *
