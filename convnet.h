@@ -3437,9 +3437,6 @@ typedef struct cvni_stencil {
     float *y;
     int add, act;               /* act: y <= 0 ? slope*y : y, then at most ceiling */
     float bias, slope, ceiling;
-    int planes;                 /* with a side: so many, each with weights of its own, */
-    const float *biases;        /* [planes]; NULL: bias for all */
-    ptrdiff_t x_plane, y_plane; /* floats from plane to plane */
 } cvni_stencil;
 
 /* y[l*y_line + i] = the largest of x[l*x_line + r*step + i*stride + k*dilation], r < rows,
@@ -5678,6 +5675,7 @@ static void cvni_plan_norms(const cvni_planner *p)
 
 /* A batch norm behind a depthwise convolution does that as well, and the norm in front of it
  * (>>separable). */
+CVNI_SMALL
 static void cvni_plan_separable(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
@@ -5938,6 +5936,7 @@ static void cvni_plan_strip_values(const cvni_planner *p)
 }
 
 /* What a norm does as well lives while the norm runs, both passes; y1 is never stored. */
+CVNI_SMALL
 static void cvni_plan_separable_values(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
@@ -11600,16 +11599,6 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     return s;
 }
 
-/* Small planes [m, m + planes) of an image: s has all but these. */
-static void cvni_stencil_run(const cvni_conv_job *j, cvni_stencil *s, int m, int planes)
-{
-    s->planes = planes;
-    s->w = j->weight + (ptrdiff_t)m * j->c.taps;
-    s->biases = j->bias ? j->bias + m : NULL;
-    s->bias = j->bias ? j->bias[m] : 0;
-    j->net->k->stencil(s);
-}
-
 /* Tasks are small planes of the batch. */
 static void cvni_side_down_part(void *context, int begin, int end, int worker)
 {
@@ -11617,13 +11606,13 @@ static void cvni_side_down_part(void *context, int begin, int end, int worker)
     const cvni_conv *c = &j->c;
     cvni_stencil s = cvni_stencil_of(j, 0);
     (void)worker;
-    s.x_plane = (ptrdiff_t)c->H * c->W;
-    s.y_plane = (ptrdiff_t)c->OH * c->OW;
-    for (int t = begin, planes; t < end; t += planes) {
-        planes = c->MG > 1 ? 1 : cvni_min(end - t, c->M - t % c->M);
-        s.x = j->big + t / c->MG * s.x_plane;
-        s.y = j->to + t * s.y_plane;
-        cvni_stencil_run(j, &s, t % c->M, planes);
+    for (int t = begin; t < end; t++) {
+        const int m = t % c->M;
+        s.x = j->big + (ptrdiff_t)(t / c->MG) * c->H * c->W;
+        s.w = j->weight + (ptrdiff_t)m * c->taps;
+        s.bias = j->bias ? j->bias[m] : 0;
+        s.y = j->to + (ptrdiff_t)t * c->OH * c->OW;
+        j->net->k->stencil(&s);
     }
 }
 
@@ -11665,6 +11654,7 @@ typedef struct cvni_side_sums {
     double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
 } cvni_side_sums;
 
+CVNI_SMALL
 static void cvni_side_sums_begin(const cvni_conv_job *j, int filters, float *lanes,
                                  cvni_side_sums *w)
 {
@@ -12077,6 +12067,7 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 
 /* The job of a pass. Tasks: small planes, of the way by frames and for up big planes of the batch;
  * of the weights channels, tap by tap weights. */
+CVNI_SMALL
 static cvni_job cvni_depthwise_part(const cvn_net *net, const cvni_conv *c, cvni_pass pass, int *how)
 {
     static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
@@ -12090,6 +12081,7 @@ static cvni_job cvni_depthwise_part(const cvn_net *net, const cvni_conv *c, cvni
     return part[*how][pass];
 }
 
+CVNI_SMALL
 static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     const cvni_conv *c = &j->c;
@@ -12218,6 +12210,7 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
 }
 
 /* Of both gradients; dw also of the bias but for transposed ones. */
+CVNI_SMALL
 static void cvni_conv_backward_jobs(cvn_net *net, cvni_layer *l, cvni_conv_job *dw,
                                     cvni_conv_job *dx)
 {
@@ -12232,6 +12225,7 @@ static void cvni_conv_backward_jobs(cvn_net *net, cvni_layer *l, cvni_conv_job *
     dx->weight = cvni_weights(net, l, 0);
 }
 
+CVNI_SMALL
 static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 {
     const double cost = 2 * l->macs * l->shape.dim[0];
@@ -13737,11 +13731,13 @@ static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channe
     t.rows = rows;
     t.H = h1 - h0;
     t.top = h0 - (row * s->stride - s->pad);
-    t.x = planes;
-    t.x_plane = (ptrdiff_t)t.H * s->W;
-    t.y = j->to + (((ptrdiff_t)n * c->M + m0) * c->OH + row) * c->OW;
-    t.y_plane = (ptrdiff_t)c->OH * c->OW;
-    cvni_stencil_run(j, &t, m0, channels);
+    for (int m = m0; m < m0 + channels; m++) {
+        t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
+        t.w = j->weight + (ptrdiff_t)m * c->taps;
+        t.bias = j->bias ? j->bias[m] : 0;
+        t.y = j->to + (((ptrdiff_t)n * c->M + m) * c->OH + row) * c->OW;
+        s->net->k->stencil(&t);
+    }
 }
 
 static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
@@ -14523,6 +14519,7 @@ static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double val
                            "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
 }
 
+CVNI_SMALL
 static cvn_result cvni_norm_begin_forward(const cvni_norm_job *j)
 {
     if (!cvni_norm_uses_batch(j->net, j->l)) return CVN_OK;
@@ -14624,6 +14621,8 @@ cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *de
 }
 
 cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
+
+CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>separable   a depthwise convolution and the norms around it, some channels at a time
@@ -14837,8 +14836,6 @@ static void cvni_separable_backward(cvn_net *net, cvni_layer *l)
     if (s.before.l) cvni_norm_begin_backward(&s.before);
     cvni_separable_spread(&s, 4 * conv->macs * s.conv.c.N, cvni_separable_backward_part);
 }
-
-CVNI_SMALL_BEGIN
 
 /* ================================================================================================
  * >>layernorm   layer, instance and group normalisation; L2; local response
@@ -17872,6 +17869,7 @@ static ptrdiff_t cvni_binary_piece(const cvni_binary_job *j, int piece)
 }
 
 /* Tasks are pieces of samples: lines, or parts of them. */
+CVNI_SMALL
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
     const cvni_binary_job *j = (const cvni_binary_job *)context;
@@ -17934,6 +17932,7 @@ static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l, int secon
     return j;
 }
 
+CVNI_SMALL
 static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_binary_job j = cvni_binary_job_of(net, l, 1);
@@ -46746,25 +46745,12 @@ static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float 
     cvni_sgd_body(n, f, g, w, v);
 }
 
-/* The next plane of a stencil with a side; 0 behind the last one. */
-static CVNI_ALWAYS_INLINE int cvni_next_plane(cvni_stencil *s)
-{
-    if (--s->planes <= 0) return 0;
-    s->x += s->x_plane;
-    s->y += s->y_plane;
-    s->w += s->taps;
-    if (s->biases) s->bias = *++s->biases;
-    return 1;
-}
-
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
 {
     if (s->side) {
-        cvni_stencil own = *s;
-        do cvni_stencil_side_c(&own);
-        while (cvni_next_plane(&own));
+        cvni_stencil_side_c(s);
         return;
     }
     for (int r = 0; r < s->rows; r++)
@@ -47816,8 +47802,10 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_a
 
 /* 3 x 3: four rows of y from six of x, each read once. */
 CVNI_TARGET("avx2,fma")
-static CVNI_ALWAYS_INLINE void cvni_stencil3_avx2(const cvni_stencil *s)
+static void cvni_stencil3_avx2(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
@@ -47870,9 +47858,7 @@ static void cvni_stencil_avx2(const cvni_stencil *s)
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
     int r = 0, c = 0;
     if (s->side == 3) {
-        cvni_stencil own = *s;          /* no store of a float can change it */
-        do cvni_stencil3_avx2(&own);
-        while (cvni_next_plane(&own));
+        cvni_stencil3_avx2(s);
         return;
     }
     while (r < s->rows) {
@@ -49515,8 +49501,10 @@ static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, 
 }
 
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil3_avx512(const cvni_stencil *s)
+static void cvni_stencil3_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
                                  cvni_set3_avx512(s->w + 6) };
     const ptrdiff_t W = s->W;
@@ -49564,8 +49552,10 @@ static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_step2_avx512(const float 
 
 /* 3 x 3 at step 2: two rows of y from five of x. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil3_step2_avx512(const cvni_stencil *s)
+static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
     const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
     const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
@@ -49616,8 +49606,10 @@ static CVNI_ALWAYS_INLINE void cvni_store_pairs_avx512(const cvni_stencil *s, fl
 /* 3 x 3 up at step 2, pads of 1: rows 2i and 2i + 1 of y from rows i and i + 1 of x. Even rows and
  * columns meet the middle taps, odd ones those beside it: the first in what comes next. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil3_up2_avx512(const cvni_stencil *s)
+static void cvni_stencil3_up2_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
     const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
     const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
@@ -49711,8 +49703,10 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five
 
 /* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil5_avx512(const cvni_stencil *s)
+static void cvni_stencil5_avx512(const cvni_stencil *from)
 {
+    const cvni_stencil own = *from;     /* no store of a float can change it */
+    const cvni_stencil *const s = &own;
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
@@ -49755,15 +49749,6 @@ static CVNI_ALWAYS_INLINE void cvni_stencil5_avx512(const cvni_stencil *s)
         }
 }
 
-CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE void cvni_stencil_plane_avx512(const cvni_stencil *s)
-{
-    if (s->side == 5) cvni_stencil5_avx512(s);
-    else if (s->step == 1) cvni_stencil3_avx512(s);
-    else if (s->step == 2) cvni_stencil3_step2_avx512(s);
-    else cvni_stencil3_up2_avx512(s);
-}
-
 /* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
  * store. */
 CVNI_TARGET("avx512f")
@@ -49771,10 +49756,14 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
 {
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
-    if (s->side) {
-        cvni_stencil own = *s;          /* no store of a float can change it */
-        do cvni_stencil_plane_avx512(&own);
-        while (cvni_next_plane(&own));
+    if (s->side == 3) {
+        if (s->step == 1) cvni_stencil3_avx512(s);
+        else if (s->step == 2) cvni_stencil3_step2_avx512(s);
+        else cvni_stencil3_up2_avx512(s);
+        return;
+    }
+    if (s->side == 5) {
+        cvni_stencil5_avx512(s);
         return;
     }
     while (r < s->rows) {
