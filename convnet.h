@@ -74,8 +74,8 @@
  *     linear algebra  >>gemm
  *     convolution     >>conv >>conv-gemm >>frames >>conv-direct >>conv-lanes >>conv-weights
  *                     >>winograd >>depthwise >>conv-layer
- *     layers          >>dense >>pool >>strips >>roi >>norm >>layernorm >>act >>softmax >>gated
- *                     >>dropout
+ *     layers          >>dense >>pool >>strips >>roi >>norm >>separable >>layernorm >>act >>softmax
+ *                     >>gated >>dropout
  *                     >>view >>binary >>concat >>unary >>reduce >>topk >>permute >>matmul
  *                     >>embedding >>parameter >>attention >>recurrent >>resize >>boxes >>select
  *                     >>gather >>resample
@@ -623,7 +623,8 @@ CONVNET_API cvn_node cvn_dense_ex(cvn_net *net, cvn_node x, const cvn_dense_desc
 /* Pooling: [N, C, H, W] -> [N, C, OH, OW], OH as for convolution; ceil_mode rounds up, and drops a
  * last window that would start in the padding behind the image, as PyTorch does. No window may lie
  * in the padding alone. A sequence [N, C, L] is an image of one line and gives [N, C, OL]: of a
- * description kernel_w, stride_w, dilation_w, pad_left and pad_right count, the other pads are 0.
+ * description kernel_w, stride_w, dilation_w, pad_left and pad_right count; the other pads must be
+ * 0.
  *   cvn_maxpool           the largest value (the first of equals); padding never wins; NaN does
  *   cvn_avgpool           the mean; padding counts as zeros unless exclude_pad
  *   cvn_lppool            (sum of |x|^p)^(1/p), p from 1 on; padding counts as zeros. (PyTorch's
@@ -699,6 +700,7 @@ CONVNET_API cvn_node cvn_roi_align(cvn_net *net, cvn_node x, cvn_node boxes, int
  *   running  running = (1 - momentum)*running + momentum*batch, with the unbiased variance, as
  *            PyTorch
  *   weights  weight [C], one; bias [C], zero; running_mean [C], zero; running_var [C], one
+ *   errors   CVN_ERROR_SHAPE from a training pass with one value a channel, which has no variance
  *   source   S. Ioffe, C. Szegedy, arXiv:1502.03167 */
 typedef struct cvn_batchnorm_desc {
     float eps;                      /* 0: 1e-5 */
@@ -997,8 +999,8 @@ CONVNET_API cvn_node cvn_grid_sample(cvn_net *net, cvn_node x, cvn_node grid,
  *   kept one of its class is above `iou`. No gradient.
  *   errors   CVN_ERROR_SHAPE, CVN_ERROR_ARGUMENT for most < 1 */
 typedef struct cvn_nms_desc {
-    int most;                       /* boxes of a class and image */
-    float iou, score;
+    int most;                       /* boxes of a class and image, 1 at least: has no default */
+    float iou, score;               /* 0 is 0, as in ONNX */
     int centers;                    /* boxes are x, y, width, height about the centre */
 } cvn_nms_desc;
 
@@ -1765,7 +1767,7 @@ CONVNET_API cvn_node cvn_vae_kl_loss(cvn_net *net, cvn_node mean, cvn_node log_v
  * left out. labels has room for T. Returns how many there are, or CVN_ERROR_ARGUMENT. */
 typedef struct cvn_ctc_desc {
     int blank;                      /* class that stands for no label */
-    int max_labels;                 /* S of an own label input */
+    int max_labels;                 /* S of an own label input: has no default */
     cvn_node input_lengths;         /* label input [N], steps that count; id 0: T */
     cvn_node label_lengths;         /* label input [N]; id 0: the labels before the first negative
                                      * one */
@@ -1799,9 +1801,9 @@ CONVNET_API int cvn_ctc_decode(const float *log_probabilities, int T, int C, int
 typedef struct cvn_yolo_loss_desc {
     cvn_node truth;                 /* id 0: an own target [N, max_boxes, 5], which cvn_data.targets
                                      * fills */
-    int max_boxes;                  /* 32 */
-    float ignore;                   /* 0.5 */
-    float box, object, no_object, classes;      /* factors, 1 */
+    int max_boxes;                  /* 0: 32 */
+    float ignore;                   /* 0: 0.5; 1 spares no box */
+    float box, object, no_object, classes;      /* factors; 0: 1 */
 } cvn_yolo_loss_desc;
 
 CONVNET_API cvn_yolo_loss_desc cvn_yolo_loss_defaults(void);
@@ -3029,22 +3031,53 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
         no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
         no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
         no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
-        no "inline-functions-called-once", no "guess-branch-probability"
-    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
-                                             "unswitch-loops", CVNI_PASSES(""))))
-    #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
-                                                  "vect-cost-model=dynamic", "unswitch-loops", \
-                                                  "no-math-errno", CVNI_PASSES(""))))
+        no "inline-functions-called-once", no "guess-branch-probability", no "tree-ccp", \
+        no "tree-loop-distribute-patterns", no "isolate-erroneous-paths-dereference", \
+        no "hoist-adjacent-loads", no "tree-builtin-call-dce", no "store-merging"
+    #define CVNI_VECTORS "O2", "tree-vectorize", "vect-cost-model=dynamic", \
+                         "simd-cost-model=dynamic", "unswitch-loops", CVNI_PASSES("")
+    #define CVNI_HOT __attribute__((optimize(CVNI_VECTORS)))
+    #define CVNI_HOT_SQRT __attribute__((optimize(CVNI_VECTORS, "no-math-errno")))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
 #endif
+
+/* A for loop of which no round reads what another one writes. It is then compiled once, not again
+ * for operands that overlap, nor, under -fopenmp, for half a vector at its end: of a length that no
+ * vector has, gcc takes the longest there is and one element at a time behind it. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(_OPENMP)
+    #define CVNI_FOR _Pragma("omp simd simdlen(64)") for
+#elif defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_FOR _Pragma("GCC ivdep") for
+#else
+    #define CVNI_FOR for
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
     #define CVNI_KERNELS_END _Pragma("GCC pop_options")
 #else
     #define CVNI_KERNELS_BEGIN
     #define CVNI_KERNELS_END
+#endif
+
+/* Intrinsics: without passes that cost time and find nothing in straight vector code. With such a
+ * pragma gcc makes no vectors of a loop in a function with a target; such loops stand outside. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_PRAGMA(text) _Pragma(#text)
+    #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
+    #define CVNI_INTRINSICS_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE(( \
+        "no-tree-vectorize", "no-tree-vrp", "no-tree-pre", "no-gcse", "no-code-hoisting", \
+        "no-tree-dominator-opts", "no-tree-slsr", "no-tree-tail-merge", "no-optimize-strlen", \
+        "no-tree-phiprop", "no-split-wide-types", "no-dse", "no-tree-dse", "no-thread-jumps", \
+        "no-tree-switch-conversion", "no-ssa-backprop", "no-lra-remat", "no-shrink-wrap", \
+        "no-tree-loop-distribute-patterns", "no-tree-scev-cprop", "no-tree-reassoc", \
+        "no-tree-sink", "no-tree-bit-ccp", "no-predictive-commoning"))
+    #define CVNI_INTRINSICS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_INTRINSICS_BEGIN
+    #define CVNI_INTRINSICS_END
 #endif
 
 /* Rooms, and single functions, compiled small and quickly rather than optimised: they run once,
@@ -3056,8 +3089,6 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
                                "no-code-hoisting", "no-expensive-optimizations", \
                                "no-schedule-insns2", "no-ipa-icf", "no-ipa-cp", "no-ipa-sra"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
-    #define CVNI_PRAGMA(text) _Pragma(#text)
-    #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
     #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE((CVNI_SMALL_OPTIONS))
     #define CVNI_SMALL_END _Pragma("GCC pop_options")
 #else
@@ -3095,6 +3126,9 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 #endif
 #if defined(__GNUC__) || defined(__clang__)
     #pragma GCC diagnostic push
+    #ifndef __clang__                           /* CVNI_FOR where vectors do not pay */
+        #pragma GCC diagnostic ignored "-Wopenmp-simd"
+    #endif
     #ifdef CONVNET_NO_TRAIN
         #pragma GCC diagnostic ignored "-Wunused-function"
     #endif
@@ -3173,9 +3207,9 @@ typedef struct cvni_place {
     int residual;               /* id of the layer added on this batch norm's store, or 0 */
     int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
     int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
-    int strips_of;              /* id of the convolution that this layer does as well, strip by
-                                 * strip, or 0 */
-    int stripped;               /* is such a one */
+    int takes;                  /* id of the layer that this one does as well, part by part
+                                 * (>>strips, >>separable), or 0 */
+    int taken;                  /* is such a one */
     int segment;                /* first layer of its recomputed segment, or 0 */
     int again;                  /* recomputed for the backward pass, then with these: */
     int y_again, saved_again, work_again;
@@ -3274,6 +3308,9 @@ struct cvn_backend {
     int host_layers;            /* layers that find() does not know run on the CPU */
     size_t piece;               /* bytes: no tensor lies across a multiple of it; 0: any */
     int (*find)(const cvn_net *net, const cvni_layer *l);       /* its number for it; 0: none */
+    /* behind op->shape: no bytes for what the kernels of this file need and the device does not */
+    void (*trim)(const cvn_net *net, cvni_layer *l);
+    int (*gates)(const cvn_net *net, const cvni_layer *l);      /* as cvni_pool_gates */
     /* memory for a plan that is about to come into force, for the shapes that the layers have */
     cvn_result (*take)(cvn_backend *b, cvn_net *net, const cvni_plan *plan, void **device);
     void (*release)(void *device);
@@ -3326,7 +3363,8 @@ typedef struct cvni_fit_state { /* all that a resumed cvn_fit must know; saved i
 typedef void (*cvni_job)(void *context, int begin, int end, int worker);
 
 /* One register tile of a matrix product: c[rows x cols] (+)= sum over k of a[row][k] b[k][col]. All
- * mr rows of a are read, and columns of b up to a multiple of `reads`. */
+ * mr rows of a are read, `tall` where there are more, and columns of b up to a multiple of
+ * `reads`. */
 typedef struct cvni_tile {
     int k, add;
     int rows, cols;
@@ -3387,7 +3425,7 @@ enum { CVNI_WINO_INPUT, CVNI_WINO_OUTPUT, CVNI_WINO_GRAD, CVNI_WINO_TAPS, CVNI_W
  *                         w[i*side + k]*x[step*r + i - top][step*c + k - left]) */
 typedef struct cvni_stencil {
     int rows, cols;             /* of y */
-    int side, step;             /* step: 1 or 2 */
+    int side, step;             /* step: 1 or 2; -2: up, x lies 2 apart in y, pads of 1 */
     int H, W, top, left;
     int taps;                   /* side*side, or any number */
     int fold;                   /* rows of y in a vector; above 1: unit = fold*pitch, ldy = cols */
@@ -3397,6 +3435,9 @@ typedef struct cvni_stencil {
     float *y;
     int add, act;               /* act: y <= 0 ? slope*y : y, then at most ceiling */
     float bias, slope, ceiling;
+    int planes;                 /* with a side: so many, each with weights of its own, */
+    const float *biases;        /* [planes]; NULL: bias for all */
+    ptrdiff_t x_plane, y_plane; /* floats from plane to plane */
 } cvni_stencil;
 
 /* y[l*y_line + i] = the largest of x[l*x_line + r*step + i*stride + k*dilation], r < rows,
@@ -3418,6 +3459,8 @@ typedef struct cvni_windows {
 typedef struct cvni_kernels {
     const char *name;
     int mr, nr, unit;           /* register tile of gemm; floats of a vector in it */
+    int tall;                   /* rows that gemm_tile takes of `unit` columns, without `end`; or 0:
+                                 * no more than mr */
     int reads;                  /* gemm_tile reads columns of b up to a multiple of this */
     int dots_cols;              /* at most CVNI_DOTS_COLS */
     void (*gemm_tile)(const cvni_tile *t);
@@ -3466,11 +3509,15 @@ typedef struct cvni_kernels {
      * a row */
     void (*avgpool2)(int rows, int cols, const float *x, int W, float *y);
     /* dx[2r + i][2c + k] = dy[r*cols + c]/4 * (f[0] + x*(f[1] + f[2]*x)), 2*cols floats a row;
-     * x NULL: dy/4 */
+     * x and f NULL: dy/4 */
     void (*avgpool2_grad)(int rows, int cols, const float *x, const float f[3], const float *dy,
                           float *dx);
+    /* dx[i] = dy[i] * (f[0] + y[i]*(f[1] + f[2]*y[i])), or that is added: the same bits as with an
+     * average pool */
+    void (*slope)(int n, const float f[3], const float *y, const float *dy, float *dx, int add);
     void (*maxpool)(const cvni_windows *s);
-    int side, side2;            /* largest one that both of these take at step 1 and 2 */
+    int side, side2;            /* largest one that both of these take at step 1 and 2, */
+    int up2;                    /* that stencil takes at -2 */
     void (*stencil)(const cvni_stencil *s);
     /* sums[t*unit + lane] += y*x of tap t; y is read; add, act, w are not used */
     void (*stencil_sums)(const cvni_stencil *s, float *sums);
@@ -5366,6 +5413,8 @@ static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
 static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
                                   const cvni_layer *l);     /* >>strips; 0: better apart */
+static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l);  /* >>separable; 0:
+                                                                                 * not so */
 
 /* The number of samples of the passes to come: the first axis of every value. */
 static cvn_result cvni_set_batch(cvn_net *net, int n)
@@ -5539,8 +5588,8 @@ static void cvni_plan_strips(const cvni_planner *p)
         scratch = cvni_strips_scratch(net, &net->layers[x], l);
         if (!scratch) continue;
         l->scratch_bytes = cvni_max_size(l->scratch_bytes, scratch);
-        places[id].strips_of = x;
-        places[x].stripped = 1;
+        places[id].takes = x;
+        places[x].taken = 1;
     }
 }
 
@@ -5560,12 +5609,13 @@ static void cvni_plan_gates(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
-    for (int id = 1; id < net->layer_count && p->train && !net->backend; id++) {
+    for (int id = 1; id < net->layer_count && p->train; id++) {
         const cvni_layer *l = &net->layers[id];
         const int x = l->inputs == 1 ? l->input[0] : 0;
         int from;
         if (!x || !places[id].grad || places[id].segment || places[x].by ||
-            !cvni_pool_gates(net, l) || !cvni_may_join(p, id, x))
+            !(net->backend ? net->backend->gates : cvni_pool_gates)(net, l) ||
+            !cvni_may_join(p, id, x))
             continue;
         from = net->layers[x].input[0];
         if (places[from].grad && p->readers[from] == 1 && !net->layers[from].want_grad &&
@@ -5621,6 +5671,34 @@ static void cvni_plan_norms(const cvni_planner *p)
         }
         places[id].by = norm;
         places[id].skip = 1;
+    }
+}
+
+/* A batch norm behind a depthwise convolution does that as well, and the norm in front of it
+ * (>>separable). */
+static void cvni_plan_separable(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_place *places = p->plan->places;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const int x = l->inputs ? l->input[0] : 0;
+        size_t scratch = 0;
+        int before, norm;
+        if (cvni_is_batchnorm(l) && !places[id].segment && cvni_may_join(p, id, x))
+            scratch = cvni_separable_scratch(net, &net->layers[x]);
+        if (!scratch) continue;
+        net->layers[id].scratch_bytes = scratch;
+        places[id].takes = x;
+        places[x].taken = 1;
+        before = net->layers[x].input[0];
+        norm = places[before].by ? places[before].by : before;
+        if (!cvni_is_batchnorm(&net->layers[norm]) || places[norm].takes ||
+            places[norm].residual || !cvni_may_join(p, x, before) ||
+            p->readers[net->layers[norm].input[0]] != 1)
+            continue;
+        places[x].takes = norm;
+        places[norm].taken = 1;
     }
 }
 
@@ -5850,10 +5928,33 @@ static void cvni_plan_strip_values(const cvni_planner *p)
     const cvn_net *net = p->net;
     cvni_plan *plan = p->plan;
     for (int id = 1; id < net->layer_count; id++) {
-        const int x = plan->places[id].strips_of;
+        const int x = plan->places[id].takes;
         if (!x) continue;
         plan->buffers[plan->places[x].y].bytes = 0;
         cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id], p->forward[id]);
+    }
+}
+
+/* What a norm does as well lives while the norm runs, both passes; y1 is never stored. */
+static void cvni_plan_separable_values(const cvni_planner *p)
+{
+    const cvn_net *net = p->net;
+    cvni_plan *plan = p->plan;
+    for (int id = 1; id < net->layer_count; id++) {
+        const int step = p->forward[id];
+        const int back = p->backward[id];
+        for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
+            const cvni_place *l = &plan->places[x];
+            const cvni_place *in = &plan->places[net->layers[x].input[0]];
+            if (!l->takes && plan->places[id].takes != x) plan->buffers[l->y].bytes = 0;
+            cvni_extend(plan, l->y, step, step);
+            cvni_extend(plan, l->saved, step, step);
+            cvni_extend(plan, l->work_forward, step, step);
+            cvni_extend(plan, in->y, step, step);
+            cvni_extend(plan, l->dy, back, back);
+            cvni_extend(plan, l->work_backward, back, back);
+            cvni_extend(plan, in->dy, back, back);
+        }
     }
 }
 
@@ -6049,6 +6150,7 @@ static cvn_result cvni_shapes(cvn_net *net, int batch)
         cvn_result result = l->op->shape(net, l);
         if (result == CVN_OK) result = cvni_check_elements(net, l);
         if (result != CVN_OK) return result;
+        if (net->backend) net->backend->trim(net, l);
         cvni_count_samples(net, l);
     }
     return CVN_OK;
@@ -6109,12 +6211,15 @@ static int cvni_plan_layers(cvni_planner *p)
     else cvni_plan_fusion(p);
     if (!p->train && !net->backend) cvni_plan_strips(p);
     cvni_plan_norms(p);
+    if (p->train && !net->backend) cvni_plan_separable(p);
     cvni_plan_gates(p);
     cvni_plan_steps(p);
     if (!cvni_plan_values(p)) return 0;
     if (!p->train) cvni_plan_strip_values(p);
     if (!p->train && !net->backend) cvni_plan_parts(p);
-    return !p->train || cvni_plan_node_gradients(p);
+    if (p->train && !cvni_plan_node_gradients(p)) return 0;
+    if (p->train) cvni_plan_separable_values(p);
+    return 1;
 }
 
 /* Plans into an empty plan, for the shapes that the layers have; segment: by layer. */
@@ -6723,11 +6828,14 @@ static void cvni_spectral_forward(cvn_net *net, cvni_layer *l);     /* >>spectra
 static void cvni_spectral_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l);     /* >>strips */
+static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l);  /* >>separable */
+static void cvni_separable_backward(cvn_net *net, cvni_layer *l);
 
 static cvn_result cvni_forward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed && !net->again) cvni_spectral_forward(net, l);    /* again: with the first one */
-    return l->place.strips_of ? cvni_strips_forward(net, l) : l->op->forward(net, l);
+    if (!l->place.takes) return l->op->forward(net, l);
+    return net->mode == CVN_TRAIN ? cvni_separable_forward(net, l) : cvni_strips_forward(net, l);
 }
 
 static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
@@ -6740,7 +6848,8 @@ static cvn_result cvni_run_layer(cvn_net *net, cvni_layer *l)
 static void cvni_backward_layer(cvn_net *net, cvni_layer *l)
 {
     if (l->normed_grad) cvni_zero(l->normed_grad, net->params[l->param[0]].count);
-    l->op->backward(net, l);
+    if (l->place.takes) cvni_separable_backward(net, l);
+    else l->op->backward(net, l);
     if (l->normed_grad) cvni_spectral_backward(net, l);
 }
 
@@ -6794,7 +6903,7 @@ static cvn_result cvni_run(cvn_net *net, int training, int losses)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result;
-        if (l->place.skip || l->place.stripped || !l->op->forward ||
+        if (l->place.skip || l->place.taken || !l->op->forward ||
             (!losses && !l->place.predict))
             continue;
         result = cvni_run_layer(net, l);
@@ -6889,7 +6998,7 @@ static void cvni_run_backward(cvn_net *net)
             segment = l->place.segment;
             if (segment) cvni_run_again(net, segment, predicted);
         }
-        if (!l->place.grad || !l->grad_written || !l->op->backward) continue;
+        if (!l->place.grad || !l->grad_written || !l->op->backward || l->place.taken) continue;
         if (l->place.by) net->layers[l->place.by].grad_written = 1;
         else cvni_run_layer_backward(net, l);
     }
@@ -7281,7 +7390,7 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
         const float *p = o->p + line0 * o->line_step + (kk / o->taps) * o->k_step +
                          (o->tap ? o->tap[kk % o->taps] : 0);
         for (int i = 0; i < lines; i++) out[i] = p[i * o->line_step];
-        for (int i = lines; i < width; i++) out[i] = 0;
+        CVNI_FOR (int i = lines; i < width; i++) out[i] = 0;
     }
 }
 
@@ -8436,7 +8545,7 @@ static void cvni_col2im_run_of(const cvni_conv *c, int column, int w0, int n,
     const int first = c->unit ? cvni_min(n, cvni_max(0, -shift)) : n;
     const int last = c->unit ? cvni_max(first, cvni_min(n, c->W - shift)) : n;
     for (int w = 0; w < first; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
-    for (int w = first; w < last; w++) to[shift + w] += p[w];
+    CVNI_FOR (int w = first; w < last; w++) to[shift + w] += p[w];
     for (int w = last; w < n; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
 }
 
@@ -8664,7 +8773,7 @@ static void cvni_frame_pick(int rows, int n, const float *x, ptrdiff_t row_step,
                             int pitch, float *out)
 {
     for (int i = 0; i < rows; i++, x += row_step, out += pitch) {
-        if (stride == 2) for (int j = 0; j < n; j++) out[j] = x[2 * j];
+        if (stride == 2) CVNI_FOR (int j = 0; j < n; j++) out[j] = x[2 * j];
         else for (int j = 0; j < n; j++) out[j] = x[(ptrdiff_t)j * stride];
     }
 }
@@ -10555,7 +10664,7 @@ static CVNI_ALWAYS_INLINE cvni_lines cvni_lines_of(int count, const float *x, pt
  * panels of them. */
 static ptrdiff_t cvni_wino_plane(const cvni_kernels *kern, int tiles, int pitch)
 {
-    return (ptrdiff_t)cvni_round_up(tiles, kern->mr) * pitch + CVNI_LINE;
+    return (ptrdiff_t)cvni_round_up(tiles, cvni_max(kern->mr, kern->tall)) * pitch + CVNI_LINE;
 }
 
 static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
@@ -10568,19 +10677,40 @@ static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
     return s;
 }
 
-/* Columns [col, col + n) of a row of `channels` planes, channels side by side; 0 outside. */
+/* Into the cache. Inlined: gcc takes a function that does nothing else for one without effect, and
+ * its calls away. */
+static CVNI_ALWAYS_INLINE void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
+{
+    for (int i = 0; i < rows; i++, p += step)
+        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
+}
+
+/* The same of four rows of n columns from p on in each of some planes, which the strip below reads
+ * or writes: no prefetcher follows 16 planes at once. */
+static CVNI_ALWAYS_INLINE void cvni_wino_fetch_rows(const cvni_wino_image *im, const float *p,
+                                                    int planes, int n)
+{
+    const int whole = n == im->W ? 4 : 1;
+    for (int i = 0; i < 4; i += whole)
+        cvni_wino_fetch(p + (ptrdiff_t)i * im->W, planes, (ptrdiff_t)im->H * im->W, whole * n);
+}
+
+/* Rows [i, end) of a strip, n columns from `begin` of the image on, channels side by side, 0 above
+ * and below the image: [row][n] lines. x: its first channel; `top`: the image's row that is the
+ * strip's first. */
 CVNI_HOT
 static void cvni_wino_turn(const cvni_kernels *kern, const cvni_wino_image *im, const float *x,
-                           int channels, int row, int col, int n, float *out)
+                           int channels, int top, int i, int end, int begin, int n, float *out)
 {
-    const int inside = row >= 0 && row < im->H;
-    const int begin = inside ? cvni_min(cvni_max(-col, 0), n) : n;
-    const int end = inside ? cvni_max(cvni_min(im->W - col, n), begin) : n;
-    cvni_zero(out, (size_t)((channels < CVNI_LINE ? n : begin) * CVNI_LINE));
-    cvni_zero(out + end * CVNI_LINE, (size_t)((n - end) * CVNI_LINE));
-    if (begin < end)
-        kern->pack_rows(channels, end - begin, x + (ptrdiff_t)row * im->W + col + begin,
-                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + begin * CVNI_LINE);
+    const int first = cvni_min(cvni_max(-top, i), end);
+    const int last = cvni_min(cvni_max(im->H - top, first), end);
+    const int row = n * CVNI_LINE;
+    const int whole = n == im->W ? last - first : 1;        /* rows that are one behind the other */
+    if (first > i) cvni_zero(out + i * row, (size_t)((first - i) * row));
+    if (last < end) cvni_zero(out + last * row, (size_t)((end - last) * row));
+    for (i = first; i < last; i += whole)
+        kern->pack_rows(channels, whole * n, x + (ptrdiff_t)(top + i) * im->W + begin,
+                        (ptrdiff_t)im->H * im->W, CVNI_LINE, out + i * row);
 }
 
 /* The transforms of 16 channels from c0 on of `tiles` tiles to `to`, `point` floats from point to
@@ -10600,18 +10730,32 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     cvni_wino_strip s;
     cvni_lines v;
     x += c0 * plane;
+    if (channels < CVNI_LINE) cvni_zero(scratch, 6 * CVNI_WINO_ROW);
     for (int t = 0; t < tiles; t += s.tiles, last = s) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
-        const int below = s.n == last.n && s.row == last.row + 1 && s.col == last.col &&
-                          s.tiles == last.tiles;
+        const int same = s.col == last.col && s.tiles == last.tiles;
+        const int below = same && s.n == last.n && s.row == last.row + 1;
         const int cols = 4 * s.tiles + shared;
+        const int left = 4 * s.col - im->pad_w;             /* column of the image */
+        const int begin = cvni_min(cvni_max(left, 0), im->W);
+        const int n = cvni_max(0, cvni_min(left + cols, im->W) - begin);
+        const int front = cvni_max(0, cvni_min(begin - left, cols));
+        const int next = 4 * s.row - im->pad_h + im->span;
+        const ptrdiff_t soon = next < im->H ? s.n * image + (ptrdiff_t)next * im->W
+                                            : (s.n + 1) * image;
+        cvni_wino_fetch_rows(im, x + soon + begin, channels, n);
         if (below)
-            memcpy(scratch, scratch + 4 * CVNI_WINO_ROW,
-                   sizeof(float) * (size_t)(shared * CVNI_WINO_ROW));
-        for (int i = below ? shared : 0; i < im->span; i++)
-            cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h + i,
-                           4 * s.col - im->pad_w, cols, scratch + i * CVNI_WINO_ROW);
-        v = cvni_lines_of(cols, scratch, CVNI_WINO_ROW, CVNI_LINE, half, CVNI_WINO_ROW, CVNI_LINE);
+            memcpy(scratch, scratch + 4 * n * CVNI_LINE,
+                   sizeof(float) * (size_t)(shared * n * CVNI_LINE));
+        cvni_wino_turn(kern, im, x + s.n * image, channels, 4 * s.row - im->pad_h,
+                       below ? shared : 0, im->span, begin, n, scratch);
+        for (int i = 0; i < 6 && !same; i++) {              /* columns beside the image */
+            float *row = half + i * CVNI_WINO_ROW;
+            cvni_zero(row, (size_t)(front * CVNI_LINE));
+            cvni_zero(row + (front + n) * CVNI_LINE, (size_t)((cols - front - n) * CVNI_LINE));
+        }
+        v = cvni_lines_of(n, scratch, n * CVNI_LINE, CVNI_LINE, half + front * CVNI_LINE,
+                          CVNI_WINO_ROW, CVNI_LINE);
         kern->wino[kind](&v);
         for (int i = 0; i < 6; i++) {
             v = cvni_lines_of(s.tiles, half + i * CVNI_WINO_ROW, CVNI_LINE, 4 * CVNI_LINE,
@@ -10621,21 +10765,25 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
     }
 }
 
-/* Turns rows of outputs of up to 16 filters back into planes. */
+/* Turns n columns of the rows of a strip, lines of up to 16 filters, back into planes. */
 CVNI_HOT
 static void cvni_wino_store(const cvni_kernels *kern, const cvni_wino *w, const cvni_wino_strip *s,
-                            int filters, const float *lines, int add, float *y, float *scratch)
+                            int n, int filters, const float *lines, int add, float *y,
+                            float *scratch)
 {
     const int plane = w->out.H * w->out.W;
-    const int n = cvni_min(4 * s->tiles, w->out.W - 4 * s->col);
-    for (int i = 0; i < 4 && 4 * s->row + i < w->out.H; i++, lines += CVNI_WINO_ROW) {
-        float *to = y + (ptrdiff_t)(4 * s->row + i) * w->out.W + 4 * s->col;
+    const int rows = cvni_min(4, w->out.H - 4 * s->row);
+    const int count = n == w->out.W ? rows * n : n;         /* that lie one behind the other */
+    float *to = y + (ptrdiff_t)(4 * s->row) * w->out.W + 4 * s->col;
+    for (int i = 0; i < rows * n; i += count, lines += n * CVNI_LINE, to += w->out.W) {
         if (!add) {
-            kern->pack_rows(n, filters, lines, CVNI_LINE, plane, to);
+            kern->pack_rows(count, filters, lines, CVNI_LINE, plane, to);
             continue;
         }
-        kern->pack_rows(n, filters, lines, CVNI_LINE, n, scratch);
-        for (int f = 0; f < filters; f++, to += plane) kern->add(n, to, scratch + f * n, to);
+        kern->pack_rows(count, filters, lines, CVNI_LINE, count, scratch);
+        for (int f = 0; f < filters; f++)
+            kern->add(count, to + (ptrdiff_t)f * plane, scratch + f * count,
+                      to + (ptrdiff_t)f * plane);
     }
 }
 
@@ -10656,20 +10804,24 @@ static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const 
     y += f0 * plane;
     for (int t = 0; t < tiles; t += s.tiles) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
+        const int n = cvni_min(4 * s.tiles, w->out.W - 4 * s.col);
+        const int next = 4 * s.row + 4;
+        const ptrdiff_t soon = next < w->out.H ? s.n * image + (ptrdiff_t)next * w->out.W
+                                               : (s.n + 1) * image;
+        cvni_wino_fetch_rows(&w->out, y + soon + 4 * s.col, filters, n);
         for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
             v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
                               scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
         }
-        for (int i = 0; i < 4; i++) {
-            float *row = lines + i * CVNI_WINO_ROW;
+        for (int i = 0; i < 4; i++) {           /* over what the row before has beyond n */
             v = cvni_lines_of(s.tiles, scratch + 6 * i * CVNI_LINE, CVNI_LINE, 24 * CVNI_LINE,
-                              row, CVNI_LINE, 4 * CVNI_LINE);
+                              lines + i * n * CVNI_LINE, CVNI_LINE, 4 * CVNI_LINE);
             kern->wino[CVNI_WINO_OUTPUT](&v);
-            if (j->act)
-                kern->relu(4 * s.tiles * CVNI_LINE, cvni_relu_slope(j->act), row, row);
         }
-        cvni_wino_store(kern, w, &s, filters, lines, j->add, y + s.n * image, scratch);
+        if (j->act)
+            kern->relu(4 * n * CVNI_LINE, cvni_relu_slope(j->act), lines, lines);
+        cvni_wino_store(kern, w, &s, n, filters, lines, j->add, y + s.n * image, scratch);
     }
 }
 
@@ -10763,36 +10915,24 @@ static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
 }
 
-/* Into the cache. */
-static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
-{
-    for (int i = 0; i < rows; i++, p += step)
-        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
-}
-
-/* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
- * the next call reads; that, and the rows that come next, are fetched meanwhile. */
+/* Columns of a panel in tiles of the product, as even as they come. next_b: floats to what the next
+ * call reads, which is fetched meanwhile; or 0. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
-                            const float *a, const float *b, float *c, ptrdiff_t a_next,
-                            ptrdiff_t b_next)
+                            const float *a, const float *b, float *c, ptrdiff_t next_b)
 {
     const int parts = cvni_ceil_div(cols, kern->nr);
     const int units = cols / kern->unit;
     for (int p = 0; p < parts; p++) {
         const int j = units * p / parts * kern->unit;
         const int next = units * (p + 1) / parts * kern->unit;
+        const int mr = next - j == kern->unit && kern->tall ? kern->tall : kern->mr;
         t->cols = next - j;
         t->b = b + j;
-        for (int i = 0; i < rows; i += kern->mr) {
-            t->rows = cvni_min(kern->mr, rows - i);
+        for (int i = 0; i < rows; i += mr) {
+            t->rows = cvni_min(mr, rows - i);
             t->a = a + i * t->a_line;
             t->c = c + i * t->ldc + j;
-            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
-            if (p == 0 && a_next) {
-                const float *soon = i + kern->mr < rows ? t->a + kern->mr * t->a_line : a + a_next;
-                if (t->a_k == 1) cvni_wino_fetch(soon, kern->mr, t->a_line, t->k);
-                else cvni_wino_fetch(soon, t->k, t->a_k, kern->mr);
-            }
+            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : next_b - j;
             kern->gemm_tile(t);
         }
     }
@@ -10827,7 +10967,7 @@ static void cvni_wino_products(const cvni_wino *w, const float *u, const float *
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
                 cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
-                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
+                                t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
@@ -10939,7 +11079,7 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
             for (int i = 0; i < CVNI_WINO_POINTS; i++) {
                 t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
                 cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
-                                u + i * u_point, m + i * m_point, w->v_point, u_point);
+                                u + i * u_point, m + i * m_point, u_point);
             }
         }
         for (int f = 0; f < width; f += CVNI_LINE)
@@ -10999,15 +11139,11 @@ static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
         const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
         const int filters = cvni_min(f1, w->out.channels) - f0;
         for (int i = 0; i < CVNI_WINO_POINTS; i++) {
-            if (i < filters)                    /* added to soon */
-                cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
-                                0, 9 * (c1 - c0));
             for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
                 t.k = cvni_min(CVNI_WINO_KC, w->count - k);
                 t.add = k > 0;
                 cvni_wino_tiles(kern, &t, filters, c1 - c0, w->d + i * w->d_point + k * t.a_k + f0,
-                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->d_point,
-                                w->v_point);
+                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->v_point);
             }
         }
         for (int f = 0; f < filters; f++)
@@ -11047,7 +11183,7 @@ static void cvni_wino_add_tiles(const cvni_wino *w, int first, int tiles, int ad
         cvni_wino_read(kern, w, &w->out, w->job->small, f, first, tiles, d + f, d_point, scratch);
     for (int i = 0; i < CVNI_WINO_POINTS; i++)
         cvni_wino_tiles(kern, &t, w->out.channels, width, d + i * d_point, v + i * v_point,
-                        u + i * point, 0, 0);
+                        u + i * point, 0);
 }
 
 /* Both gradients of a convolution, or one of them, image by image. */
@@ -11152,8 +11288,8 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
-/* Tiles of a task or a round at most: fewer where there are many channels, no more of a smaller
- * batch than of the one planned. */
+/* Tiles of a task or a round at most, whole rows where these are short: fewer where there are many
+ * channels, no more of a smaller batch than of the one planned. */
 static int cvni_wino_most(const cvni_wino *w)
 {
     const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
@@ -11162,7 +11298,7 @@ static int cvni_wino_most(const cvni_wino *w)
     const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
     const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
                                    : cvni_min(cvni_max(fit, 32), 96);
-    return cvni_min(most, w->tiles);
+    return cvni_min(most >= 4 * w->cols ? most - most % w->cols : most, w->tiles);
 }
 
 static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -11228,6 +11364,7 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
     w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
+    if (w.group >= 4 * w.cols) w.group = cvni_round_up(w.group, w.cols);
     if (w.by_filters) cvni_wino_rounds(&w, cost);
     else cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
                            cvni_wino_tile_part, &w);
@@ -11240,9 +11377,9 @@ static const cvni_conv_way cvni_way_winograd = { "winograd", cvni_wino_takes, cv
 /* ================================================================================================
  * >>depthwise   convolution of each channel for itself
  * ==============================================================================================
- *   3 x 3 and 5 x 5 with zeros around, with stride 1 and but for up 2, read the planes as they
- *   are, where the kernels of the machine do (side, side2): kern->stencil keeps the weights in
- *   registers and makes several rows of y from each row of x; up is down with the taps in reverse
+ *   3 x 3 and 5 x 5 with zeros around and stride 1 or 2 read the planes as they are, where the
+ *   kernels of the machine do (side, side2, up2): kern->stencil keeps the weights in registers and
+ *   makes several rows of y from each row of x; up at stride 1 is down with the taps in reverse
  *   order and pads of kernel - 1 - pad. Others go through a frame in the L1
  *   cache, a strip of rows at a time: a copy with its pads, rows `pitch` floats apart, split by row
  *   and column modulo the stride of the windows. There each tap is an offset, the same for all
@@ -11383,7 +11520,7 @@ CVNI_HOT
 static void cvni_take_every(int n, int stride, const float *CVNI_RESTRICT x,
                             float *CVNI_RESTRICT y)
 {
-    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    if (stride == 2) CVNI_FOR (int i = 0; i < n; i++) y[i] = x[2 * i];
     else for (int i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];
 }
 
@@ -11438,7 +11575,11 @@ static int cvni_stencil_side(const cvni_kernels *kern, const cvni_conv *c, cvni_
 {
     const cvni_axis *a = c->axis;
     const int step = a[2].stride;
-    const int most = step == 1 ? kern->side : step == 2 && pass != CVNI_UP ? kern->side2 : 0;
+    const int up = pass == CVNI_UP;
+    const int most = step == 1 ? kern->side
+                     : step > 2 ? 0
+                     : !up ? kern->side2
+                     : a[1].pad == 1 && a[2].pad == 1 ? kern->up2 : 0;
     int side = (c->KW == 3 || c->KW == 5) && c->KW <= most && a[0].big == 1 && a[0].small == 1 &&
                c->KH == c->KW && a[0].kernel == 1 && c->d->pad_mode == CVN_PAD_ZERO;
     for (int i = 1; i < 3; i++) side = side && a[i].stride == step && a[i].dilation == 1;
@@ -11452,7 +11593,7 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     cvni_stencil s;
     memset(&s, 0, sizeof s);
     s.side = c->KW;
-    s.step = c->axis[2].stride;
+    s.step = up && c->axis[2].stride == 2 ? -2 : c->axis[2].stride;
     s.taps = c->taps;
     s.fold = 1;
     s.rows = up ? c->H : c->OH;
@@ -11469,6 +11610,16 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     return s;
 }
 
+/* Small planes [m, m + planes) of an image: s has all but these. */
+static void cvni_stencil_run(const cvni_conv_job *j, cvni_stencil *s, int m, int planes)
+{
+    s->planes = planes;
+    s->w = j->weight + (ptrdiff_t)m * j->c.taps;
+    s->biases = j->bias ? j->bias + m : NULL;
+    s->bias = j->bias ? j->bias[m] : 0;
+    j->net->k->stencil(s);
+}
+
 /* Tasks are small planes of the batch. */
 static void cvni_side_down_part(void *context, int begin, int end, int worker)
 {
@@ -11476,13 +11627,13 @@ static void cvni_side_down_part(void *context, int begin, int end, int worker)
     const cvni_conv *c = &j->c;
     cvni_stencil s = cvni_stencil_of(j, 0);
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        const int m = t % c->M;
-        s.x = j->big + (ptrdiff_t)(t / c->MG) * c->H * c->W;
-        s.w = j->weight + (ptrdiff_t)m * c->taps;
-        s.bias = j->bias ? j->bias[m] : 0;
-        s.y = j->to + (ptrdiff_t)t * c->OH * c->OW;
-        j->net->k->stencil(&s);
+    s.x_plane = (ptrdiff_t)c->H * c->W;
+    s.y_plane = (ptrdiff_t)c->OH * c->OW;
+    for (int t = begin, planes; t < end; t += planes) {
+        planes = c->MG > 1 ? 1 : cvni_min(end - t, c->M - t % c->M);
+        s.x = j->big + t / c->MG * s.x_plane;
+        s.y = j->to + t * s.y_plane;
+        cvni_stencil_run(j, &s, t % c->M, planes);
     }
 }
 
@@ -11494,11 +11645,11 @@ static void cvni_side_up_part(void *context, int begin, int end, int worker)
     cvni_stencil s = cvni_stencil_of(j, 1);
     float w[25];
     (void)worker;
-    s.w = w;
     for (int t = begin; t < end; t++)
         for (int k = 0; k < c->MG; k++) {
             const float *weight = j->weight + ((ptrdiff_t)(t % c->C) * c->MG + k) * c->taps;
             for (int i = 0; i < c->taps; i++) w[i] = weight[c->taps - 1 - i];
+            s.w = s.step < 0 ? weight : w;
             s.x = j->small + ((ptrdiff_t)t * c->MG + k) * c->OH * c->OW;
             s.bias = j->bias && !k ? j->bias[t % c->C] : 0;
             s.add = j->add || k;
@@ -11514,35 +11665,62 @@ static void cvni_depthwise_flush(const cvni_kernels *kern, int n, float *lanes, 
     cvni_zero(lanes, (size_t)n * (size_t)kern->unit);
 }
 
+/* Sums of the weights of some channels in the making: planes of an image are read one after the
+ * other. */
+typedef struct cvni_side_sums {
+    cvni_stencil s;
+    int filters;                        /* in the making */
+    float *lanes;                       /* [filters][taps][unit] */
+    double rounds;
+    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
+} cvni_side_sums;
+
+static void cvni_side_sums_begin(const cvni_conv_job *j, int filters, float *lanes,
+                                 cvni_side_sums *w)
+{
+    memset(w, 0, sizeof *w);
+    w->s = cvni_stencil_of(j, 0);
+    w->filters = filters;
+    w->lanes = lanes;
+    cvni_zero(lanes, (size_t)filters * (size_t)(j->c.taps * j->net->k->unit));
+}
+
+/* An image: x, its big planes; dy, its small ones. */
+static void cvni_side_sums_add(const cvni_conv_job *j, cvni_side_sums *w, const float *x,
+                               const float *dy, int is_last)
+{
+    const cvni_conv *c = &j->c;
+    const cvni_kernels *kern = j->net->k;
+    for (int k = 0; k < w->filters; k++) {
+        w->s.x = x + (ptrdiff_t)(k / c->MG) * c->H * c->W;
+        w->s.y = (float *)(void *)dy + (ptrdiff_t)k * c->OH * c->OW;
+        kern->stencil_sums(&w->s, w->lanes + k * c->taps * kern->unit);
+    }
+    w->rounds += (double)c->OH * cvni_ceil_div(c->OW, kern->unit);
+    if (w->rounds < CVNI_PLANE_ROUNDS && !is_last) return;
+    cvni_depthwise_flush(kern, w->filters * c->taps, w->lanes, w->dw);
+    w->rounds = 0;
+}
+
+static void cvni_side_sums_end(const cvni_conv_job *j, const cvni_side_sums *w, int channel)
+{
+    float *to = j->to + (ptrdiff_t)channel * j->c.MG * j->c.taps;
+    for (int i = 0; i < w->filters * j->c.taps; i++) to[i] += (float)w->dw[i];
+}
+
 /* Tasks are channels. */
 static void cvni_side_weight_part(void *context, int begin, int end, int worker)
 {
     const cvni_conv_job *j = (const cvni_conv_job *)context;
     const cvni_conv *c = &j->c;
-    const cvni_kernels *kern = j->net->k;
-    const int n = c->MG * c->taps;
-    float *lanes = (float *)cvni_scratch(j->net, worker);
-    double dw[CVNI_PLANE_GROUP * CVNI_DEPTHWISE_FILTERS * 25];
-    cvni_stencil s = cvni_stencil_of(j, 0);
-    const double plane = (double)s.rows * cvni_ceil_div(s.cols, kern->unit);
-    cvni_zero(lanes, (size_t)CVNI_PLANE_GROUP * (size_t)n * (size_t)kern->unit);
     for (int t = begin; t < end; t += CVNI_PLANE_GROUP) {
-        const int group = cvni_min(CVNI_PLANE_GROUP, end - t);
-        double rounds = 0;
-        memset(dw, 0, sizeof dw);
-        for (int i = 0; i < c->N; i++) {
-            for (int k = 0; k < group * c->MG; k++) {
-                const ptrdiff_t m = (ptrdiff_t)t * c->MG + k;
-                s.x = j->big + ((ptrdiff_t)i * c->C + m / c->MG) * c->H * c->W;
-                s.y = (float *)(void *)j->small + ((ptrdiff_t)i * c->M + m) * c->OH * c->OW;
-                kern->stencil_sums(&s, lanes + k * c->taps * kern->unit);
-            }
-            rounds += plane;
-            if (rounds < CVNI_PLANE_ROUNDS && i + 1 < c->N) continue;
-            cvni_depthwise_flush(kern, group * n, lanes, dw);
-            rounds = 0;
-        }
-        for (int i = 0; i < group * n; i++) j->to[(ptrdiff_t)t * n + i] += (float)dw[i];
+        cvni_side_sums w;
+        cvni_side_sums_begin(j, cvni_min(CVNI_PLANE_GROUP, end - t) * c->MG,
+                             (float *)cvni_scratch(j->net, worker), &w);
+        for (int n = 0; n < c->N; n++)
+            cvni_side_sums_add(j, &w, j->big + cvni_conv_big_at(c, n, t),
+                               j->small + cvni_conv_small_at(c, n, t), n + 1 == c->N);
+        cvni_side_sums_end(j, &w, t);
     }
 }
 
@@ -11649,16 +11827,16 @@ static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x,
 {
     const float *x1 = x + step;
     if (stride == 2 && !add)
-        for (int i = 0; i < n / 2; i++) {
+        CVNI_FOR (int i = 0; i < n / 2; i++) {
             to[2 * i] = x[i];
             to[2 * i + 1] = x1[i];
         }
     else if (stride == 2)
-        for (int i = 0; i < n / 2; i++) {
+        CVNI_FOR (int i = 0; i < n / 2; i++) {
             to[2 * i] += x[i];
             to[2 * i + 1] += x1[i];
         }
-    for (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
+    CVNI_FOR (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
         const float v = x[i % stride * step + i / stride];
         to[i] = add ? to[i] + v : v;
     }
@@ -11767,7 +11945,7 @@ static void cvni_plane_weight_part(void *context, int begin, int end, int worker
 CVNI_HOT
 static void cvni_by_tap_fill(float *to, int n, float value)
 {
-    for (int i = 0; i < n; i++) to[i] = value;
+    CVNI_FOR (int i = 0; i < n; i++) to[i] = value;
 }
 
 /* One small plane of a group with one channel, from its bias or (add) what stands there. */
@@ -11881,7 +12059,6 @@ static void cvni_by_tap_weight_part(void *context, int begin, int end, int worke
         j->to[t] += cvni_by_tap_tap(j, t / j->c.taps, t % j->c.taps);
 }
 
-
 static int cvni_depthwise_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pass)
 {
     (void)net;
@@ -11908,22 +12085,31 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
     n->scratch = (size_t)(f.floats + floats) * sizeof(float);
 }
 
-static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
+/* The job of a pass. Tasks: small planes, of the way by frames and for up big planes of the batch;
+ * of the weights channels, tap by tap weights. */
+static cvni_job cvni_depthwise_part(const cvn_net *net, const cvni_conv *c, cvni_pass pass, int *how)
 {
     static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
         { cvni_side_down_part, cvni_side_up_part, cvni_side_weight_part },
         { cvni_plane_down_part, cvni_plane_up_part, cvni_plane_weight_part },
         { cvni_by_tap_down_part, cvni_by_tap_up_part, cvni_by_tap_weight_part }
     };
+    *how = cvni_stencil_side(net->k, c, pass)         ? 0
+           : cvni_plane_serves(c, pass, net->k->unit) ? 1
+                                                      : 2;
+    return part[*how][pass];
+}
+
+static void cvni_depthwise_run(cvni_conv_job *j, cvni_pass pass, double cost)
+{
     const cvni_conv *c = &j->c;
-    const int how = cvni_stencil_side(j->net->k, c, pass)         ? 0
-                    : cvni_plane_serves(c, pass, j->net->k->unit) ? 1
-                                                                  : 2;
+    int how;
+    const cvni_job part = cvni_depthwise_part(j->net, c, pass, &how);
     int tasks = c->N * c->C;
     if (pass == CVNI_DOWN && how != 1) tasks = c->N * c->M;
     if (pass == CVNI_WEIGHTS) tasks = how < 2 ? c->C : c->M * c->taps;
     j->kept = how < 2;
-    cvni_parallel_for(j->net, tasks, cost, part[how][pass], j);
+    cvni_parallel_for(j->net, tasks, cost, part, j);
 }
 
 static const cvni_conv_way cvni_way_depthwise = { "depthwise", cvni_depthwise_takes,
@@ -12041,23 +12227,30 @@ static cvn_result cvni_conv_forward(cvn_net *net, cvni_layer *l)
     return CVN_OK;
 }
 
+/* Of both gradients; dw also of the bias but for transposed ones. */
+static void cvni_conv_backward_jobs(cvn_net *net, cvni_layer *l, cvni_conv_job *dw,
+                                    cvni_conv_job *dx)
+{
+    cvni_layer *x = cvni_in(net, l, 0);
+    *dw = cvni_conv_job_of(net, l);
+    dw->big = dw->c.d->transposed ? l->dy : x->y;
+    dw->small = dw->c.d->transposed ? x->y : l->dy;
+    *dx = *dw;
+    dw->bias_to = dw->c.d->transposed ? NULL : cvni_weights_grad(net, l, 1);
+    dw->to = cvni_weights_grad(net, l, 0);
+    dx->to = cvni_gradient_for(x, &dx->add);
+    dx->weight = cvni_weights(net, l, 0);
+}
+
 static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
 {
-    cvni_conv_job dw = cvni_conv_job_of(net, l);
-    const double cost = 2 * l->macs * dw.c.N;
-    cvni_layer *x = cvni_in(net, l, 0);
-    const int transposed = dw.c.d->transposed;
+    const double cost = 2 * l->macs * l->shape.dim[0];
+    const int transposed = ((const cvni_conv_desc *)l->desc)->transposed;
     const cvni_pass pass = transposed ? CVNI_DOWN : CVNI_UP;
-    float *bias = cvni_weights_grad(net, l, 1);
-    const cvni_conv_way *way = cvni_conv_way_of(net, &dw.c, pass);
-    cvni_conv_job dx;
-    dw.big = transposed ? l->dy : x->y;
-    dw.small = transposed ? x->y : l->dy;
-    dx = dw;
-    dw.bias_to = transposed ? NULL : bias;
-    dw.to = cvni_weights_grad(net, l, 0);
-    dx.to = cvni_gradient_for(x, &dx.add);
-    dx.weight = cvni_weights(net, l, 0);
+    const cvni_conv_way *way;
+    cvni_conv_job dw, dx;
+    cvni_conv_backward_jobs(net, l, &dw, &dx);
+    way = cvni_conv_way_of(net, &dw.c, pass);
     if (dx.to) cvni_conv_ready(&dx, way, pass, l->work_backward);
     if (dw.to && dx.to && way == cvni_conv_way_of(net, &dw.c, CVNI_WEIGHTS) && way->backward) {
         dw.work = dx.work;
@@ -12065,7 +12258,7 @@ static void cvni_conv_backward(cvn_net *net, cvni_layer *l)
     }
     if (dx.to) way->run(&dx, pass, cost);
     if (dw.to) cvni_conv_run(&dw, CVNI_WEIGHTS, l->work_backward, cost);
-    if (transposed) dw.bias_to = bias;
+    if (transposed) dw.bias_to = cvni_weights_grad(net, l, 1);
     if (dw.bias_to)
         cvni_parallel_for(net, l->shape.dim[1], (double)cvni_elements(l->shape),
                           cvni_conv_bias_part, &dw);
@@ -12665,7 +12858,8 @@ typedef struct cvni_pool_job {
     int *winner;                        /* NULL: not wanted */
     const float *place;                 /* of an unpool whose winner is NULL: the same as floats */
     const float *gate;                  /* y or x: by it dx gets an activation's slope; or NULL */
-    float f[3];                         /* of relu: slope */
+    const float *f;                     /* its slope, of y; NULL: */
+    float slope;                        /* of relu */
     cvni_pool_axis h, w;
     int p;
     ptrdiff_t plane, outputs;           /* elements of a plane of x and of y */
@@ -12708,10 +12902,10 @@ static void cvni_maxpool_tap(int n, int stride, const float *CVNI_RESTRICT x, in
                              float *CVNI_RESTRICT y, int *CVNI_RESTRICT winner)
 {
     float v[CVNI_POOL_BLOCK];
-    if (stride == 2) for (int i = 0; i < n; i++) v[i] = x[2 * i];
+    if (stride == 2) CVNI_FOR (int i = 0; i < n; i++) v[i] = x[2 * i];
     else for (int i = 0; i < n && stride > 2; i++) v[i] = x[i * stride];
     if (stride != 1) x = v;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const int take = -((x[i] > y[i]) | ((x[i] != x[i]) & (y[i] == y[i])));
         int32_t old, now;
         memcpy(&old, &y[i], sizeof old);
@@ -12860,7 +13054,7 @@ static void cvni_maxpool_back_part(void *context, int begin, int end, int worker
         float *dx = j->dx + t * j->plane;
         if (quarters) {
             j->net->k->maxpool2_grad(j->h.out, j->w.out, winner,
-                                     j->gate ? j->gate + t * j->outputs : NULL, j->f[0], dy, dx);
+                                     j->gate ? j->gate + t * j->outputs : NULL, j->slope, dy, dx);
             continue;
         }
         if (!j->add) cvni_zero(dx, (size_t)j->plane);
@@ -12989,7 +13183,7 @@ static void cvni_pool_axes_of(const cvn_net *net, const cvni_layer *l, cvni_pool
     a[1].out = l->shape.dim[l->shape.rank - 1];
 }
 
-static int cvni_slope_of_y(const cvni_layer *l, float f[3]);        /* >>act */
+static const float *cvni_slope_of_y(const cvni_layer *l);           /* >>act */
 
 static cvni_pool_job cvni_pool_job_of(cvn_net *net, const cvni_layer *l)
 {
@@ -13020,10 +13214,11 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
     if (backward && (j.dx = cvni_gradient_for(x, &j.add)) == NULL) return;
     if (x->place.gate) {
         j.gate = cvni_is_maxpool(l) ? l->y : x->y;
-        if (!cvni_slope_of_y(x, j.f)) j.f[0] = cvni_relu_slope(x);
+        j.f = cvni_slope_of_y(x);
+        if (!j.f) j.slope = cvni_relu_slope(x);
     }
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
-                      2 * cost + (double)cvni_elements(x->shape), part, &j);
+                      2 * cost + 4 * (double)cvni_elements(x->shape), part, &j);
 }
 
 static cvn_result cvni_maxpool_forward(cvn_net *net, cvni_layer *l)
@@ -13077,9 +13272,8 @@ static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l)
 {
     const cvni_layer *x = cvni_in(net, l, 0);
     cvni_pool_axis a[2];
-    float f[3];
     if (!(cvni_is_maxpool(l) && cvni_is_relu(x)) &&
-        !(l->op == &cvni_op_avgpool && cvni_slope_of_y(x, f)))
+        !(l->op == &cvni_op_avgpool && cvni_slope_of_y(x)))
         return 0;
     cvni_pool_axes_of(net, l, a);
     return cvni_pool_quarters(&a[0], &a[1]);
@@ -13553,13 +13747,11 @@ static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channe
     t.rows = rows;
     t.H = h1 - h0;
     t.top = h0 - (row * s->stride - s->pad);
-    for (int m = m0; m < m0 + channels; m++) {
-        t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
-        t.w = j->weight + (ptrdiff_t)m * c->taps;
-        t.bias = j->bias ? j->bias[m] : 0;
-        t.y = j->to + (((ptrdiff_t)n * c->M + m) * c->OH + row) * c->OW;
-        s->net->k->stencil(&t);
-    }
+    t.x = planes;
+    t.x_plane = (ptrdiff_t)t.H * s->W;
+    t.y = j->to + (((ptrdiff_t)n * c->M + m0) * c->OH + row) * c->OW;
+    t.y_plane = (ptrdiff_t)c->OH * c->OW;
+    cvni_stencil_run(j, &t, m0, channels);
 }
 
 static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
@@ -13596,7 +13788,7 @@ static void cvni_strips_part(void *context, int begin, int end, int worker)
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_layer *first = &net->layers[l->place.strips_of];
+    cvni_layer *first = &net->layers[l->place.takes];
     cvni_strips s;
     cvni_strips_plan(net, first, l, &s);
     s.first = cvni_conv_forward_job(net, first);
@@ -14056,32 +14248,90 @@ static void cvni_norm_grad_few(int n, const float f[4], const float *x, const fl
     }
 }
 
+/* What follows goes through the channels [begin, end) of sample n, of a slice. */
+
+static void cvni_norm_moments_of(const cvni_norm_job *j, int slice, int n, int begin, int end)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int before = n - cvni_norm_sample(j, slice);
+    const double share = 1.0 / (before + 1);
+    double *s = j->part + 2 * ((size_t)j->C * (size_t)slice + (size_t)begin);
+    const float *x = j->x->y + cvni_norm_at(j, n, begin);
+    for (int c = begin; c < end; c++, x += j->S, s += 2) {
+        double own[2];
+        if (j->S <= CVNI_NORM_FEW) {
+            cvni_norm_moments_few(j->S, x, own);
+        } else {
+            own[0] = (double)kern->sum(j->S, x) / j->S;
+            own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
+        }
+        if (!before) s[0] = s[1] = 0;
+        cvni_norm_join(j, s, own, before, share);
+    }
+}
+
+/* y of them to `to`. */
+static void cvni_norm_act_of(const cvni_norm_job *j, int n, int begin, int end, float *to)
+{
+    const ptrdiff_t at = cvni_norm_at(j, n, begin);
+    const float *x = j->x->y + at;
+    const float *more = j->more ? j->more + at : NULL;
+    for (int c = begin; c < end; c++, x += j->S, to += j->S) {
+        if (j->S <= CVNI_NORM_FEW) cvni_norm_act_few(j->S, j->channel[c].f, x, more, to);
+        else j->net->k->norm_act(j->S, j->channel[c].f, x, more, to);
+        if (more) more += j->S;
+    }
+}
+
+/* The sums of g and g (x - mean), where part is not NULL; g where it stays: to `to`, or NULL. */
+static void cvni_norm_sums_of(const cvni_norm_job *j, int slice, int n, int begin, int end,
+                              double *part, float *to)
+{
+    const cvni_kernels *kern = j->net->k;
+    const int first = n == cvni_norm_sample(j, slice);
+    for (int c = begin; c < end; c++) {
+        const ptrdiff_t at = cvni_norm_at(j, n, c);
+        const float *sign = j->sign ? j->sign + at : NULL;
+        const float *dy = j->l->dy + at;
+        float sum[2];
+        if (j->S <= CVNI_NORM_FEW)
+            cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at, sign, dy,
+                               to, sum);
+        else
+            kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at, sign, dy,
+                            to, sum);
+        if (j->dmore) kern->add(j->S, j->dmore + at, to ? to : dy, j->dmore + at);
+        for (int i = 0; part && i < 2; i++)
+            part[2 * c + i] = (double)sum[i] + (first ? 0 : part[2 * c + i]);
+        if (to) to += j->S;
+    }
+}
+
+/* The gradient of x from g, to `to`. */
+static void cvni_norm_grad_of(const cvni_norm_job *j, int n, int begin, int end, const float *g,
+                              float *to)
+{
+    const float *x = j->x->y + cvni_norm_at(j, n, begin);
+    for (int c = begin; c < end; c++, x += j->S, g += j->S, to += j->S) {
+        if (j->S <= CVNI_NORM_FEW) cvni_norm_grad_few(j->S, j->channel[c].back, x, g, to, j->add);
+        else j->net->k->norm_grad(j->S, j->channel[c].back, x, g, to, j->add);
+    }
+}
+
+static double *cvni_norm_part_of(const cvni_norm_job *j, int slice)
+{
+    return j->part + 2 * (size_t)j->C * (size_t)slice;
+}
+
 static void cvni_norm_moments_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvni_kernels *kern = j->net->k;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int slice = t / j->blocks;
-        const int first = cvni_norm_sample(j, slice);
-        const int stop = cvni_norm_block(j, t % j->blocks + 1);
-        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
-        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
-            const double share = 1.0 / (n - first + 1);
-            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
-                const float *x = j->x->y + cvni_norm_at(j, n, c);
-                double *s = part + 2 * c;
-                double own[2];
-                if (j->S <= CVNI_NORM_FEW) {
-                    cvni_norm_moments_few(j->S, x, own);
-                } else {
-                    own[0] = (double)kern->sum(j->S, x) / j->S;
-                    own[1] = (double)kern->sum_square_diff(j->S, x, (float)own[0]);
-                }
-                if (n == first) s[0] = s[1] = 0;
-                cvni_norm_join(j, s, own, n - first, share);
-            }
-        }
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_moments_of(j, slice, n, cvni_norm_block(j, t % j->blocks),
+                                 cvni_norm_block(j, t % j->blocks + 1));
     }
 }
 
@@ -14149,49 +14399,24 @@ static void cvni_norm_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
-        const int stop = cvni_norm_block(j, task % j->blocks + 1);
-        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                const float *more = j->more ? j->more + at : NULL;
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_act_few(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
-                else
-                    j->net->k->norm_act(j->S, j->channel[c].f, j->x->y + at, more, j->l->y + at);
-            }
-        }
+        const int first = cvni_norm_block(j, task % j->blocks);
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_act_of(j, n, first, cvni_norm_block(j, task % j->blocks + 1),
+                             j->l->y + cvni_norm_at(j, n, first));
     }
 }
 
-/* The sums of g and g (x - mean); g where it stays. */
 static void cvni_norm_sums_part(void *context, int begin, int end, int worker)
 {
     const cvni_norm_job *j = (const cvni_norm_job *)context;
-    const cvni_kernels *kern = j->net->k;
     (void)worker;
     for (int t = begin; t < end; t++) {
         const int slice = t / j->blocks;
-        const int first = cvni_norm_sample(j, slice);
-        const int stop = cvni_norm_block(j, t % j->blocks + 1);
-        double *part = j->part + 2 * (size_t)j->C * (size_t)slice;
-        for (int n = first; n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, t % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                float *g = j->g ? j->g + at : NULL;
-                const float *dy = j->l->dy + at;
-                float sum[2];
-                const float *sign = j->sign ? j->sign + at : NULL;
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_sums_few(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                       sign, dy, g, sum);
-                else
-                    kern->norm_sums(j->S, j->channel[c].f, j->channel[c].center, j->x->y + at,
-                                    sign, dy, g, sum);
-                if (j->dmore) kern->add(j->S, j->dmore + at, g ? g : dy, j->dmore + at);
-                for (int i = 0; i < 2; i++)
-                    part[2 * c + i] = (double)sum[i] + (n == first ? 0 : part[2 * c + i]);
-            }
-        }
+        const int first = cvni_norm_block(j, t % j->blocks);
+        for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++)
+            cvni_norm_sums_of(j, slice, n, first, cvni_norm_block(j, t % j->blocks + 1),
+                              cvni_norm_part_of(j, slice),
+                              j->g ? j->g + cvni_norm_at(j, n, first) : NULL);
     }
 }
 
@@ -14238,17 +14463,11 @@ static void cvni_norm_back_part(void *context, int begin, int end, int worker)
     for (int t = begin; t < end; t++) {
         const int task = j->slices * j->blocks - 1 - t;
         const int slice = task / j->blocks;
-        const int stop = cvni_norm_block(j, task % j->blocks + 1);
+        const int first = cvni_norm_block(j, task % j->blocks);
         for (int n = cvni_norm_sample(j, slice); n < cvni_norm_sample(j, slice + 1); n++) {
-            for (int c = cvni_norm_block(j, task % j->blocks); c < stop; c++) {
-                const ptrdiff_t at = cvni_norm_at(j, n, c);
-                if (j->S <= CVNI_NORM_FEW)
-                    cvni_norm_grad_few(j->S, j->channel[c].back, j->x->y + at, g + at, j->dx + at,
-                                       j->add);
-                else
-                    j->net->k->norm_grad(j->S, j->channel[c].back, j->x->y + at, g + at,
-                                         j->dx + at, j->add);
-            }
+            const ptrdiff_t at = cvni_norm_at(j, n, first);
+            cvni_norm_grad_of(j, n, first, cvni_norm_block(j, task % j->blocks + 1), g + at,
+                              j->dx + at);
         }
     }
 }
@@ -14314,27 +14533,42 @@ static cvn_result cvni_norm_enough(cvn_net *net, const cvni_layer *l, double val
                            "(cvn_fit_options.drop_last leaves out a last batch of one sample)");
 }
 
+static cvn_result cvni_norm_begin_forward(const cvni_norm_job *j)
+{
+    if (!cvni_norm_uses_batch(j->net, j->l)) return CVN_OK;
+    return cvni_norm_enough(j->net, j->l, (double)j->N * j->S);
+}
+
+/* After the sums of a group of channels: its factors. */
+CVNI_SMALL
+static void cvni_norm_settle(const cvni_norm_job *j)
+{
+    const int learns = cvni_norm_uses_batch(j->net, j->l);
+    if (learns) cvni_norm_moments(j);
+    for (int c = j->begin; c < j->end; c++) {
+        if (learns) cvni_norm_learn(j, c, &j->channel[c]);
+        cvni_norm_factors(j, c, &j->channel[c]);
+    }
+}
+
+CVNI_SMALL
+static void cvni_norm_settle_back(const cvni_norm_job *j)
+{
+    cvni_norm_sums(j);
+    cvni_norm_back_factors(j);
+}
+
 CVNI_SMALL
 static cvn_result cvni_norm_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_norm_job j = cvni_norm_job_of(net, l, l->work_forward);
-    const int learns = cvni_norm_uses_batch(net, l);
-    if (learns) {
-        const cvn_result result = cvni_norm_enough(net, l, (double)j.N * j.S);
-        if (result != CVN_OK) return result;
-    }
-    while (cvni_norm_next(&j)) {
-        if (learns) {
-            cvni_norm_spread(&j, cvni_norm_moments_part);
-            cvni_norm_moments(&j);
-        }
-        for (int c = j.begin; c < j.end; c++) {
-            if (learns) cvni_norm_learn(&j, c, &j.channel[c]);
-            cvni_norm_factors(&j, c, &j.channel[c]);
-        }
+    const cvn_result result = cvni_norm_begin_forward(&j);
+    while (result == CVN_OK && cvni_norm_next(&j)) {
+        if (cvni_norm_uses_batch(net, l)) cvni_norm_spread(&j, cvni_norm_moments_part);
+        cvni_norm_settle(&j);
         cvni_norm_spread(&j, cvni_norm_part);
     }
-    return CVN_OK;
+    return result;
 }
 
 CVNI_SMALL
@@ -14345,8 +14579,7 @@ static void cvni_norm_backward(cvn_net *net, cvni_layer *l)
     while (cvni_norm_next(&j)) {
         for (int c = j.begin; c < j.end; c++) cvni_norm_factors(&j, c, &j.channel[c]);
         cvni_norm_spread(&j, cvni_norm_sums_part);
-        cvni_norm_sums(&j);
-        cvni_norm_back_factors(&j);
+        cvni_norm_settle_back(&j);
         if (j.dx) cvni_norm_spread(&j, cvni_norm_back_part);
     }
 }
@@ -14401,6 +14634,219 @@ cvn_node cvn_batchnorm_ex(cvn_net *net, cvn_node x, const cvn_batchnorm_desc *de
 }
 
 cvn_node cvn_batchnorm(cvn_net *net, cvn_node x) { return cvn_batchnorm_ex(net, x, NULL); }
+
+/* ================================================================================================
+ * >>separable   a depthwise convolution and the norms around it, some channels at a time
+ * ==============================================================================================
+ *   For training. Norm and activation, depthwise convolution, norm and activation: none of them
+ *   knows of other channels. Where nobody else reads what lies between, the second norm does both
+ *   passes of all three, a block of channels of the whole batch after the other: what one layer
+ *   writes the next one finds in a cache. Tasks are such blocks. Each value and each sum is made as
+ *   by the layers apart, so the bits are the same.                   tested: tests/test_separable.c */
+
+#define CVNI_SEPARABLE_FLOATS (1 << 16)         /* of a value for a block of channels, about */
+#ifndef CVNI_SEPARABLE_LEAST                    /* tests have small ones */
+    #define CVNI_SEPARABLE_LEAST (1 << 21)      /* floats of y1: fewer stay in a cache anyway */
+#endif
+
+typedef struct cvni_separable {
+    cvni_norm_job before, after;        /* before.l: NULL for none */
+    cvni_conv_job conv, dx;             /* conv: forward, or the gradient of the weights */
+    cvni_job part;                      /* forward, or of the gradient of y1 */
+    int channels;                       /* of a task */
+    size_t lanes, planes;               /* bytes of scratch before the lanes; before the planes */
+} cvni_separable;
+
+/* 0 where the layer is no such convolution; else the bytes of scratch. */
+static size_t cvni_separable_plan(const cvn_net *net, const cvni_layer *l, cvni_separable *s)
+{
+    const cvni_conv c = cvni_conv_of(net, l);
+    const double plane = (double)c.H * c.W;
+    const double fit = CVNI_SEPARABLE_FLOATS / (plane * c.most);
+    int how = 0;
+    memset(s, 0, sizeof *s);
+    for (int pass = 0; pass < 3; pass++) {
+        if (c.MG > 1 || cvni_conv_way_of(net, &c, (cvni_pass)pass) != &cvni_way_depthwise) return 0;
+        s->lanes = cvni_max_size(s->lanes, cvni_conv_needs_of(net, &c, (cvni_pass)pass).scratch);
+    }
+    cvni_depthwise_part(net, &c, CVNI_UP, &how);
+    if (plane * c.most * c.C < CVNI_SEPARABLE_LEAST || how > 1 || !cvni_stencil_side(net->k, &c, CVNI_DOWN) || l->params > 1 || l->spectral)
+        return 0;
+    s->channels = fit > CVNI_PLANE_GROUP ? CVNI_PLANE_GROUP : cvni_max(1, (int)fit);
+    s->lanes = cvni_align(s->lanes);
+    s->planes = s->lanes + cvni_align((size_t)(s->channels * c.taps * net->k->unit) *
+                                      sizeof(float));
+    return s->planes + cvni_mul_size((size_t)s->channels * sizeof(float),
+                                     (size_t)c.H * (size_t)c.W + (size_t)c.OH * (size_t)c.OW);
+}
+
+static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l)
+{
+    cvni_separable s;
+    return cvni_is_conv(l) ? cvni_separable_plan(net, l, &s) : 0;
+}
+
+/* The channels of task t. */
+static cvni_norm_job cvni_separable_norm(const cvni_separable *s, const cvni_norm_job *all, int t)
+{
+    cvni_norm_job j = *all;
+    j.begin = t * s->channels;
+    j.end = cvni_min(j.C, j.begin + s->channels);
+    j.blocks = 1;
+    return j;
+}
+
+static float *cvni_separable_planes(const cvni_separable *s, int worker)
+{
+    return (float *)(void *)((char *)cvni_scratch(s->after.net, worker) + s->planes);
+}
+
+/* y1 of image n: in scratch, or where it is without a norm. */
+static const float *cvni_separable_read(const cvni_separable *s, const cvni_norm_job *before, int n,
+                                        int channel, int worker)
+{
+    float *y1 = cvni_separable_planes(s, worker);
+    if (!before->l) return s->conv.big + cvni_conv_big_at(&s->conv.c, n, channel);
+    cvni_norm_act_of(before, n, before->begin, before->end, y1);
+    return y1;
+}
+
+static void cvni_separable_forward_part(void *context, int begin, int end, int worker)
+{
+    const cvni_separable *s = (const cvni_separable *)context;
+    for (int t = begin; t < end; t++) {
+        cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
+        cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
+        if (before.l) {
+            if (cvni_norm_uses_batch(before.net, before.l))
+                cvni_norm_moments_part(&before, 0, before.slices, worker);
+            cvni_norm_settle(&before);
+        }
+        for (int slice = 0; slice < after.slices; slice++)
+            for (int n = cvni_norm_sample(&after, slice); n < cvni_norm_sample(&after, slice + 1);
+                 n++) {
+                const int plane = n * after.C + after.begin;
+                cvni_conv_job j = s->conv;
+                j.big = cvni_separable_read(s, &before, n, after.begin, worker) -
+                        cvni_conv_big_at(&j.c, n, after.begin);
+                s->part(&j, plane, plane + after.end - after.begin, worker);
+                if (cvni_norm_uses_batch(after.net, after.l))
+                    cvni_norm_moments_of(&after, slice, n, after.begin, after.end);
+            }
+        cvni_norm_settle(&after);
+        cvni_norm_part(&after, 0, after.slices, worker);
+    }
+}
+
+/* The gradient of z for image n in scratch. What a relu lets through is found again: a store in the
+ * place of dy would go through memory. */
+static const float *cvni_separable_grad(const cvni_separable *s, const cvni_norm_job *after, int n,
+                                        int worker)
+{
+    const cvni_conv *c = &s->conv.c;
+    const ptrdiff_t at = cvni_norm_at(after, n, after->begin);
+    float *dz = cvni_separable_planes(s, worker) + (ptrdiff_t)s->channels * c->H * c->W;
+    const float *g = (after->g ? after->g : after->l->dy) + at;
+    if (after->g && !after->more) {
+        cvni_norm_sums_of(after, 0, n, after->begin, after->end, NULL, dz);
+        g = dz;
+    }
+    cvni_norm_grad_of(after, n, after->begin, after->end, g, dz);
+    return dz;
+}
+
+/* Image n: dw, the gradient of y1, the sums of the norm before. */
+static void cvni_separable_back(const cvni_separable *s, const cvni_norm_job *before,
+                                const cvni_norm_job *after, int slice, int n, cvni_side_sums *w,
+                                int worker)
+{
+    const int plane = n * after->C + after->begin;
+    const float *dz = cvni_separable_grad(s, after, n, worker);
+    cvni_conv_job dx = s->dx;
+    if (s->conv.to)
+        cvni_side_sums_add(&s->conv, w, cvni_separable_read(s, before, n, after->begin, worker),
+                           dz, n + 1 == after->N);
+    if (!dx.to) return;
+    dx.small = dz - cvni_conv_small_at(&dx.c, n, after->begin);
+    s->part(&dx, plane, plane + after->end - after->begin, worker);
+    if (before->l)
+        cvni_norm_sums_of(before, slice, n, before->begin, before->end,
+                          cvni_norm_part_of(before, slice),
+                          before->g ? before->g + cvni_norm_at(before, n, before->begin) : NULL);
+}
+
+static void cvni_separable_backward_part(void *context, int begin, int end, int worker)
+{
+    const cvni_separable *s = (const cvni_separable *)context;
+    char *scratch = (char *)cvni_scratch(s->after.net, worker);
+    for (int t = begin; t < end; t++) {
+        cvni_norm_job before = cvni_separable_norm(s, &s->before, t);
+        cvni_norm_job after = cvni_separable_norm(s, &s->after, t);
+        cvni_norm_job sums = after;
+        cvni_side_sums w;
+        cvni_side_sums_begin(&s->conv, after.end - after.begin,
+                             (float *)(void *)(scratch + s->lanes), &w);
+        for (int c = after.begin; c < after.end; c++) {
+            cvni_norm_factors(&after, c, &after.channel[c]);
+            if (before.l) cvni_norm_factors(&before, c, &before.channel[c]);
+        }
+        if (!sums.more) sums.g = NULL;
+        cvni_norm_sums_part(&sums, 0, sums.slices, worker);
+        cvni_norm_settle_back(&after);
+        for (int slice = 0; slice < after.slices; slice++)
+            for (int n = cvni_norm_sample(&after, slice); n < cvni_norm_sample(&after, slice + 1);
+                 n++)
+                cvni_separable_back(s, &before, &after, slice, n, &w, worker);
+        if (s->conv.to) cvni_side_sums_end(&s->conv, &w, after.begin);
+        if (!before.l || !s->dx.to) continue;
+        cvni_norm_settle_back(&before);
+        if (before.dx) cvni_norm_back_part(&before, 0, before.slices, worker);
+    }
+}
+
+/* The three layers that l does; work of the norms: forward or backward. */
+static cvni_separable cvni_separable_of(cvn_net *net, cvni_layer *l, int backward)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_layer *norm = conv->place.takes ? &net->layers[conv->place.takes] : NULL;
+    cvni_separable s;
+    cvni_separable_plan(net, conv, &s);
+    s.after = cvni_norm_job_of(net, l, backward ? l->work_backward : l->work_forward);
+    if (norm)
+        s.before = cvni_norm_job_of(net, norm, backward ? norm->work_backward : norm->work_forward);
+    return s;
+}
+
+static void cvni_separable_spread(cvni_separable *s, double cost, cvni_job job)
+{
+    cvni_parallel_for(s->after.net, cvni_ceil_div(s->after.C, s->channels), cost, job, s);
+}
+
+static cvn_result cvni_separable_forward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_separable s = cvni_separable_of(net, l, 0);
+    int how;
+    cvn_result result = s.before.l ? cvni_norm_begin_forward(&s.before) : CVN_OK;
+    if (result == CVN_OK) result = cvni_norm_begin_forward(&s.after);
+    if (result != CVN_OK) return result;
+    s.conv = cvni_conv_forward_job(net, conv);
+    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_DOWN, &how);
+    cvni_separable_spread(&s, 2 * conv->macs * s.conv.c.N, cvni_separable_forward_part);
+    return CVN_OK;
+}
+
+static void cvni_separable_backward(cvn_net *net, cvni_layer *l)
+{
+    cvni_layer *conv = &net->layers[l->place.takes];
+    cvni_separable s = cvni_separable_of(net, l, 1);
+    int how;
+    cvni_norm_begin_backward(&s.after);
+    cvni_conv_backward_jobs(net, conv, &s.conv, &s.dx);
+    s.part = cvni_depthwise_part(net, &s.conv.c, CVNI_UP, &how);
+    if (s.before.l) cvni_norm_begin_backward(&s.before);
+    cvni_separable_spread(&s, 4 * conv->macs * s.conv.c.N, cvni_separable_backward_part);
+}
 
 CVNI_SMALL_BEGIN
 
@@ -14535,16 +14981,16 @@ CVNI_HOT
 static void cvni_gnorm_line(int n, float mean, float a, const float *w, const float *b,
                             const float *x, float *y)
 {
-    if (w && b) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i] + b[i];
-    else if (w) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i];
-    else for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a;
+    if (w && b) CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i] + b[i];
+    else if (w) CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a;
 }
 
 /* y = (x - mean) a + b: the elements of one weight. */
 CVNI_HOT
 static void cvni_gnorm_run_line(int n, float mean, float a, float b, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a + b;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a + b;
 }
 
 /* dx = scale dy + a (x - mean) + b */
@@ -14552,8 +14998,8 @@ CVNI_HOT
 static void cvni_gnorm_back_line(int n, float scale, float a, float b, float mean, const float *dy,
                                  const float *x, float *dx, int add)
 {
-    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + a * (x[i] - mean) + b;
-    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + a * (x[i] - mean) + b;
+    if (add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += scale * dy[i] + a * (x[i] - mean) + b;
+    else CVNI_FOR (int i = 0; i < n; i++) dx[i] = scale * dy[i] + a * (x[i] - mean) + b;
 }
 
 /* Sums of dy and of dy (x - mean). */
@@ -14675,7 +15121,7 @@ CVNI_HOT
 static void cvni_gnorm_add_row(int n, float mean, float s, const float *dy, const float *x,
                                double *dw, double *db)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         dw[i] += (double)(dy[i] * (x[i] - mean) * s);
         db[i] += (double)dy[i];
     }
@@ -14886,9 +15332,9 @@ CVNI_HOT
 static void cvni_axis_dot(const cvni_axis_job *j, int n, const float *a, const float *b,
                           double *sum)
 {
-    for (int i = 0; i < n; i++) sum[i] = 0;
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = 0;
     for (int c = 0; c < j->length; c++, a += j->inner, b += j->inner)
-        for (int i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
+        CVNI_FOR (int i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
 }
 
 CVNI_HOT
@@ -14903,14 +15349,14 @@ static void cvni_l2norm_part(void *context, int begin, int end, int worker)
         int n;
         const ptrdiff_t at = cvni_axis_task(j, t, &n);
         cvni_axis_dot(j, n, j->x + at, j->x + at, square);
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const double norm = sqrt(square[i]);
             scale[i] = (float)(1 / (norm < eps ? eps : norm));
         }
         for (int c = 0; c < j->length; c++) {
             const float *x = j->x + at + (ptrdiff_t)c * j->inner;
             float *y = j->l->y + at + (ptrdiff_t)c * j->inner;
-            for (int i = 0; i < n; i++) y[i] = x[i] * scale[i];
+            CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] * scale[i];
         }
     }
 }
@@ -14929,7 +15375,7 @@ static void cvni_l2norm_back_part(void *context, int begin, int end, int worker)
         const ptrdiff_t at = cvni_axis_task(j, t, &n);
         cvni_axis_dot(j, n, j->x + at, j->x + at, square);
         cvni_axis_dot(j, n, j->x + at, j->l->dy + at, dot);
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const double norm = sqrt(square[i]);
             a[i] = (float)(1 / (norm < eps ? eps : norm));
             b[i] = norm < eps ? 0 : (float)(dot[i] / (square[i] * norm));
@@ -14939,8 +15385,8 @@ static void cvni_l2norm_back_part(void *context, int begin, int end, int worker)
             const float *x = j->x + line;
             const float *dy = j->l->dy + line;
             float *dx = j->dx + line;
-            if (j->add) for (int i = 0; i < n; i++) dx[i] += dy[i] * a[i] - x[i] * b[i];
-            else for (int i = 0; i < n; i++) dx[i] = dy[i] * a[i] - x[i] * b[i];
+            if (j->add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += dy[i] * a[i] - x[i] * b[i];
+            else CVNI_FOR (int i = 0; i < n; i++) dx[i] = dy[i] * a[i] - x[i] * b[i];
         }
     }
 }
@@ -15002,16 +15448,16 @@ static void cvni_lrn_powers(const cvni_axis_job *j, int n, int c, const float *x
     const int first = cvni_max(c - d->size / 2, 0);
     const int last = (int)(c < j->length - (int64_t)((d->size - 1) / 2) ? c + (d->size - 1) / 2
                                                                         : j->length - 1);
-    for (int i = 0; i < n; i++) sum[i] = 0;
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = 0;
     for (int k = first; k <= last; k++) {
         const float *line = x + (ptrdiff_t)k * j->inner;
-        for (int i = 0; i < n; i++) sum[i] += line[i] * line[i];
+        CVNI_FOR (int i = 0; i < n; i++) sum[i] += line[i] * line[i];
     }
-    for (int i = 0; i < n; i++) sum[i] = d->k + alpha * sum[i];
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = d->k + alpha * sum[i];
     if (d->beta == 0.75f)
-        for (int i = 0; i < n; i++) power[i] = 1 / (sqrtf(sum[i]) * sqrtf(sqrtf(sum[i])));
-    else if (d->beta == 0.5f) for (int i = 0; i < n; i++) power[i] = 1 / sqrtf(sum[i]);
-    else for (int i = 0; i < n; i++) power[i] = powf(sum[i], -d->beta);
+        CVNI_FOR (int i = 0; i < n; i++) power[i] = 1 / (sqrtf(sum[i]) * sqrtf(sqrtf(sum[i])));
+    else if (d->beta == 0.5f) CVNI_FOR (int i = 0; i < n; i++) power[i] = 1 / sqrtf(sum[i]);
+    else CVNI_FOR (int i = 0; i < n; i++) power[i] = powf(sum[i], -d->beta);
 }
 
 static void cvni_lrn_part(void *context, int begin, int end, int worker)
@@ -15046,9 +15492,9 @@ static void cvni_lrn_back_block(const cvni_axis_job *j, int n, ptrdiff_t at, con
         float sum[CVNI_NORM_BLOCK] = { 0 };
         for (int k = first; k <= last; k++) {
             const float *r = ratio + (ptrdiff_t)k * CVNI_NORM_BLOCK;
-            for (int i = 0; i < n; i++) sum[i] += r[i];
+            CVNI_FOR (int i = 0; i < n; i++) sum[i] += r[i];
         }
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const float g = j->l->dy[line + i] * p[i] - factor * j->x[line + i] * sum[i];
             j->dx[line + i] = j->add ? j->dx[line + i] + g : g;
         }
@@ -15208,9 +15654,9 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
     (void)kern;
     (void)p;
     if (add)
-        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
     else
-        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -15226,7 +15672,7 @@ static void cvni_elu_blocks(const cvni_kernels *kern, int n, float scale, float 
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         kern->scale_shift(count, 0.5f / beta, 0, x + at, t);
         kern->tanh(count, t, t);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             t[i] = alpha * (2 * t[i] / (1 - t[i]));
             y[at + i] = scale * (v > 0 ? v : t[i]);
@@ -15258,7 +15704,7 @@ CVNI_HOT
 static void cvni_elu_slopes(int n, float high, float slope, float shift, const float *y,
                             const float *dy, float *dx, int add)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float low = y[i] * slope + shift;
         const float g = dy[i] * (y[i] > 0 ? high : low);
         dx[i] = add ? dx[i] + g : g;
@@ -15296,16 +15742,15 @@ static void cvni_sigmoid_forward(const cvni_kernels *kern, int n, const float *p
     kern->sigmoid(n, x, y);
 }
 
-CVNI_HOT
+/* Slopes as of kern->slope. */
+static const float cvni_sigmoid_slope[3] = { 0, 1, -1 };
+static const float cvni_tanh_slope[3] = { 1, 0, -1 };
+
 static void cvni_sigmoid_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                   const float *dy, float *dx, int add)
 {
-    (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
-        const float g = dy[i] * y[i] * (1 - y[i]);
-        dx[i] = add ? dx[i] + g : g;
-    }
+    kern->slope(n, cvni_sigmoid_slope, y, dy, dx, add);
 }
 
 static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, const float *x,
@@ -15315,16 +15760,11 @@ static void cvni_tanh_forward(const cvni_kernels *kern, int n, const float *p, c
     kern->tanh(n, x, y);
 }
 
-CVNI_HOT
 static void cvni_tanh_backward(const cvni_kernels *kern, int n, const float *p, const float *y,
                                const float *dy, float *dx, int add)
 {
-    (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
-        const float g = dy[i] * (1 - y[i] * y[i]);
-        dx[i] = add ? dx[i] + g : g;
-    }
+    kern->slope(n, cvni_tanh_slope, y, dy, dx, add);
 }
 
 /* s(v), and s(-v) = 1 - s(v) without its cancellation. */
@@ -15345,9 +15785,9 @@ static void cvni_logistic_block(const cvni_kernels *kern, int n, const float *x,
 {
     float e[CVNI_ACT_BLOCK];
     e[0] = 0;
-    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    CVNI_FOR (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float large = 1 / (1 + e[i]);
         const float small = e[i] * large;
         s[i] = x[i] < 0 ? small : large;
@@ -15359,7 +15799,7 @@ static void cvni_logistic_block(const cvni_kernels *kern, int n, const float *x,
 CVNI_HOT
 static void cvni_end_slopes(int n, float limit, const float *x, float *g)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = x[i] > limit ? 1 : g[i];
         g[i] = x[i] < -limit ? 0 : v;
     }
@@ -15376,7 +15816,7 @@ static void cvni_slope_blocks(const cvni_kernels *kern, int n, cvni_slopes slope
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         slopes(kern, count, x + at, g);
-        for (int i = 0; i < count; i++) g[i] *= dy[at + i];
+        CVNI_FOR (int i = 0; i < count; i++) g[i] *= dy[at + i];
         if (add) kern->add(count, dx + at, g, dx + at);
         else memcpy(dx + at, g, (size_t)count * sizeof(float));
     }
@@ -15392,8 +15832,8 @@ static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, fl
                              float *e)
 {
     float rest[CVNI_ACT_BLOCK];
-    for (int i = 0; i < n; i++) below[i] = fabsf(x[i]) > 15 ? copysignf(15, x[i]) : x[i];
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) below[i] = fabsf(x[i]) > 15 ? copysignf(15, x[i]) : x[i];
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = below[i];
         uint32_t bits;
         float h, high, low;
@@ -15406,7 +15846,7 @@ static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, fl
         rest[i] = (high - e[i]) - low;
     }
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float t = 1 / (1 + 0.28284271f * fabsf(below[i]));
         float r = 0.190824451f - 0.0282668413f * t;
         r = 0.525054153f + t * (-0.481963525f + t * r);
@@ -15428,9 +15868,9 @@ static void cvni_erf_blocks(const cvni_kernels *kern, int n, const float *x, flo
     below[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) below[i] = -1.41421356237f * fabsf(x[at + i]);
+        CVNI_FOR (int i = 0; i < count; i++) below[i] = -1.41421356237f * fabsf(x[at + i]);
         cvni_gauss_block(kern, count, below, below, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             const float q = u * u;
             const float end = copysignf(1 - 2 * below[i], u);
@@ -15451,7 +15891,7 @@ static void cvni_gelu_forward(const cvni_kernels *kern, int n, const float *p, c
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         cvni_gauss_block(kern, count, x + at, below, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             y[at + i] = (v < -15 ? 0 : v) * below[i];
         }
@@ -15463,7 +15903,7 @@ static void cvni_gelu_slopes(const cvni_kernels *kern, int n, const float *x, fl
 {
     float e[CVNI_ACT_BLOCK];
     cvni_gauss_block(kern, n, x, slope, e);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * 0.39894228040143268f * e[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * 0.39894228040143268f * e[i];
     cvni_end_slopes(n, 15, x, slope);
 }
 
@@ -15482,12 +15922,12 @@ static void cvni_swish_blocks(const cvni_kernels *kern, int n, float factor, flo
     float v[CVNI_ACT_BLOCK];
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             v[i] = factor * (u + cube * u * u * u);
         }
         kern->sigmoid(count, cube != 0 ? v : x + at, v);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             y[at + i] = (u < -limit ? 0 : u) * v[i];
         }
@@ -15507,10 +15947,10 @@ static void cvni_gelu_tanh_slopes(const cvni_kernels *kern, int n, const float *
 {
     float v[CVNI_ACT_BLOCK], other[CVNI_ACT_BLOCK];
     v[0] = 0;
-    for (int i = 0; i < n; i++)
+    CVNI_FOR (int i = 0; i < n; i++)
         v[i] = 1.5957691216057308f * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
     cvni_logistic_block(kern, n, v, slope, other);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float dv = 1.5957691216057308f * (1 + 3 * 0.044715f * x[i] * x[i]);
         slope[i] += x[i] * slope[i] * other[i] * dv;
     }
@@ -15536,7 +15976,7 @@ static void cvni_silu_slopes(const cvni_kernels *kern, int n, const float *x, fl
 {
     float other[CVNI_ACT_BLOCK];
     cvni_logistic_block(kern, n, x, slope, other);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * slope[i] * other[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * slope[i] * other[i];
     cvni_end_slopes(n, 110, x, slope);
 }
 
@@ -15555,9 +15995,9 @@ static void cvni_mish_block(const cvni_kernels *kern, int n, const float *x, flo
 {
     float e[CVNI_ACT_BLOCK];
     e[0] = 0;
-    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    CVNI_FOR (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float a = x[i] > 0 ? 1 : e[i];
         const float b = x[i] > 0 ? e[i] : 1;
         const float top = 2 * e[i] + a * a;
@@ -15576,7 +16016,7 @@ static void cvni_mish_forward(const cvni_kernels *kern, int n, const float *p, c
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         cvni_mish_block(kern, count, x + at, t, other);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             y[at + i] = (v < -110 ? 0 : v) * t[i];
         }
@@ -15589,7 +16029,7 @@ static void cvni_mish_slopes(const cvni_kernels *kern, int n, const float *x, fl
     float other[CVNI_ACT_BLOCK], s[CVNI_ACT_BLOCK];
     cvni_mish_block(kern, n, x, slope, other);
     kern->sigmoid(n, x, s);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * other[i] * (1 + slope[i]) * s[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * other[i] * (1 + slope[i]) * s[i];
     cvni_end_slopes(n, 110, x, slope);
 }
 
@@ -15606,7 +16046,7 @@ static void cvni_hardswish_forward(const cvni_kernels *kern, int n, const float 
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         float v = (x[i] + 3) * (1.0f / 6);
         v = v > 1 ? 1 : v;
         v = v < 0 ? 0 : v;
@@ -15620,7 +16060,7 @@ static void cvni_hardswish_backward(const cvni_kernels *kern, int n, const float
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float slope = x[i] <= -3 ? 0 : x[i] >= 3 ? 1 : x[i] * (1.0f / 3) + 0.5f;
         const float g = dy[i] * slope;
         dx[i] = add ? dx[i] + g : g;
@@ -15633,7 +16073,7 @@ static void cvni_hardsigmoid_forward(const cvni_kernels *kern, int n, const floa
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         float v = (x[i] + 3) * (1.0f / 6);
         v = v > 1 ? 1 : v;
         y[i] = v < 0 ? 0 : v;
@@ -15646,7 +16086,7 @@ static void cvni_hardsigmoid_backward(const cvni_kernels *kern, int n, const flo
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float g = x[i] > -3 && x[i] < 3 ? dy[i] * (1.0f / 6) : 0;
         dx[i] = add ? dx[i] + g : g;
     }
@@ -15663,9 +16103,9 @@ static void cvni_softplus_forward(const cvni_kernels *kern, int n, const float *
     e[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
+        CVNI_FOR (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
         kern->exp(count, 0, e, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = beta * x[at + i];
             const float t = e[i] / (2 + e[i]);
             const float q = t * t;
@@ -15686,9 +16126,9 @@ static void cvni_softplus_backward(const cvni_kernels *kern, int n, const float 
     s[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) s[i] = beta * x[at + i];
+        CVNI_FOR (int i = 0; i < count; i++) s[i] = beta * x[at + i];
         kern->sigmoid(count, s, s);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float g = dy[at + i] * (beta * x[at + i] > most ? 1 : s[i]);
             dx[at + i] = add ? dx[at + i] + g : g;
         }
@@ -15946,14 +16386,11 @@ static float cvni_relu_slope(const cvni_layer *l)
     return ((const cvni_act_desc *)l->desc)->p[0];
 }
 
-/* Is dy/dx = f[0] + y*(f[1] + f[2]*y)? */
-static int cvni_slope_of_y(const cvni_layer *l, float f[3])
+/* f of kern->slope, where the slope is one; else NULL. */
+static const float *cvni_slope_of_y(const cvni_layer *l)
 {
-    const int tanh = l->op == &cvni_op_tanh;
-    f[0] = (float)tanh;
-    f[1] = (float)!tanh;
-    f[2] = -1;
-    return tanh || l->op == &cvni_op_sigmoid;
+    return l->op == &cvni_op_tanh ? cvni_tanh_slope
+           : l->op == &cvni_op_sigmoid ? cvni_sigmoid_slope : NULL;
 }
 
 static int cvni_is_clamp(const cvni_layer *l) { return cvni_is_relu(l) || l->op == &cvni_op_relu6; }
@@ -16620,7 +17057,7 @@ CVNI_HOT
 static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
                               float scale)
 {
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float v = dropped ? 0 : j->in[i] * scale;
         j->out[i] = j->add ? j->out[i] + v : v;
     }
@@ -17245,6 +17682,9 @@ typedef struct cvni_binary_desc {
     cvni_operation operation;
 } cvni_binary_desc;
 
+#define CVNI_BINARY_PIECES 16           /* tasks of a small batch, about, */
+#define CVNI_BINARY_PIECE 4096          /* of so many elements at least */
+
 typedef struct cvni_binary_job {
     cvn_net *net;
     cvni_layer *l;
@@ -17252,6 +17692,7 @@ typedef struct cvni_binary_job {
     cvni_operation operation;
     int second;                                 /* the input that is operand b */
     cvni_broadcast m;
+    int pieces;                                 /* forward: tasks of a sample */
     int side;                                   /* backward: the operand whose gradient is made */
     float *dx;
     int add;
@@ -17434,16 +17875,27 @@ static void cvni_operation_back_line(cvni_operation operation, const cvni_operan
     if (!o->step[side]) dx[0] += (float)sum;
 }
 
+/* First element of a piece of a sample. */
+static ptrdiff_t cvni_binary_piece(const cvni_binary_job *j, int piece)
+{
+    return (ptrdiff_t)((int64_t)j->m.out_sample * piece / j->pieces);
+}
+
+/* Tasks are pieces of samples: lines, or parts of them. */
 static void cvni_binary_part(void *context, int begin, int end, int worker)
 {
     const cvni_binary_job *j = (const cvni_binary_job *)context;
     const int n = j->m.dim[j->m.rank - 1];
-    const int lines = (int)(j->m.out_sample / n);
     (void)worker;
     for (int t = begin; t < end; t++) {
-        for (int line = 0; line < lines; line++) {
-            const cvni_operands o = cvni_binary_operands(j, t, line);
-            float *y = j->l->y + t * j->m.out_sample + (ptrdiff_t)line * n;
+        const ptrdiff_t first = cvni_binary_piece(j, t % j->pieces);
+        const ptrdiff_t stop = cvni_binary_piece(j, t % j->pieces + 1);
+        cvni_operands o;
+        for (ptrdiff_t at = first; at < stop; at += o.n) {
+            float *y = j->l->y + t / j->pieces * j->m.out_sample + at;
+            o = cvni_binary_operands(j, t / j->pieces, (int)(at / n));
+            o.n = (int)cvni_min_size((size_t)(n - at % n), (size_t)(stop - at));
+            for (int i = 0; i < 2; i++) o.x[i] += at % n * o.step[i];
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
                 j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
@@ -17495,8 +17947,11 @@ static cvni_binary_job cvni_binary_job_of(cvn_net *net, cvni_layer *l, int secon
 static cvn_result cvni_binary_forward(cvn_net *net, cvni_layer *l)
 {
     cvni_binary_job j = cvni_binary_job_of(net, l, 1);
-    cvni_parallel_for(net, l->shape.dim[0], (j.row ? 1.0 : 10.0) * (double)cvni_elements(l->shape),
-                      cvni_binary_part, &j);
+    j.pieces = (int)cvni_min_size(CVNI_BINARY_PIECES / (size_t)l->shape.dim[0],
+                                  (size_t)j.m.out_sample / CVNI_BINARY_PIECE);
+    j.pieces = cvni_max(1, j.pieces);
+    cvni_parallel_for(net, l->shape.dim[0] * j.pieces,
+                      (j.row ? 8.0 : 20.0) * (double)cvni_elements(l->shape), cvni_binary_part, &j);
     return CVN_OK;
 }
 
@@ -19344,9 +19799,9 @@ static void cvni_add_rows_part(void *context, int begin, int end, int worker)
         double sum[CVNI_ROWS_BLOCK] = { 0 };
         for (int r = 0; r < j->rows; r++) {
             const float *row = j->from + (ptrdiff_t)r * j->width + first;
-            for (int i = 0; i < n; i++) sum[i] += (double)row[i];
+            CVNI_FOR (int i = 0; i < n; i++) sum[i] += (double)row[i];
         }
-        for (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
+        CVNI_FOR (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
     }
 }
 
@@ -19745,7 +20200,7 @@ static void cvni_attention_mask(const cvni_heads *a, int n, int head, int t, int
 CVNI_HOT
 static void cvni_times(int n, const float *a, float *x)
 {
-    for (int i = 0; i < n; i++) x[i] *= a[i];
+    CVNI_FOR (int i = 0; i < n; i++) x[i] *= a[i];
 }
 
 static void cvni_attention_part(void *context, int begin, int end, int worker)
@@ -19778,10 +20233,10 @@ CVNI_HOT
 static void cvni_attention_row_back(int n, float scale, const float *mask, float *p, float *g)
 {
     double sum = 0;
-    if (mask) for (int i = 0; i < n; i++) g[i] *= mask[i];
+    if (mask) CVNI_FOR (int i = 0; i < n; i++) g[i] *= mask[i];
     for (int i = 0; i < n; i++) sum += (double)(p[i] * g[i]);
-    for (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
-    if (mask) for (int i = 0; i < n; i++) p[i] *= mask[i];
+    CVNI_FOR (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
+    if (mask) CVNI_FOR (int i = 0; i < n; i++) p[i] *= mask[i];
 }
 
 /* The queries [t, t + rows) of one head add to dQ, dK, dV. */
@@ -20508,13 +20963,13 @@ static void cvni_lstm_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT
                            const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
                            float *CVNI_RESTRICT c, float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < 4 * h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < 4 * h; k++) a[k] += u[k];
     kern->sigmoid(2 * h, a, a);
     kern->tanh(h, a + 2 * h, a + 2 * h);
     kern->sigmoid(h, a + 3 * h, a + 3 * h);
-    for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
+    CVNI_FOR (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
     kern->tanh(h, c, y);
-    for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
+    CVNI_FOR (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
 }
 
 CVNI_HOT
@@ -20522,13 +20977,13 @@ static void cvni_gru_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT 
                           const float *CVNI_RESTRICT u, const float *CVNI_RESTRICT bias,
                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < 2 * h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < 2 * h; k++) a[k] += u[k];
     kern->sigmoid(2 * h, a, a);
     cvni_copy(a + 3 * h, u + 2 * h, (size_t)h);
     for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
-    for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
+    CVNI_FOR (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
     kern->tanh(h, a + 2 * h, a + 2 * h);
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float n = a[2 * h + k];
         state[k] = y[k] = n + a[h + k] * (state[k] - n);
     }
@@ -20539,9 +20994,9 @@ static void cvni_rnn_step(const cvni_kernels *kern, int h, int relu, float *CVNI
                           const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
                           float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < h; k++) a[k] += u[k];
     if (!relu) kern->tanh(h, a, a);
-    for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
+    CVNI_FOR (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
 }
 
 static void cvni_rnn_cell(const cvni_rnn_job *j, int n, int t, const float *u)
@@ -20572,7 +21027,7 @@ static void cvni_lstm_step_back(const cvni_kernels *kern, int h, const float *CV
 {
     float *const top = d + 3 * h;
     kern->tanh(h, c, top);
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float i = a[k];
         const float f = a[h + k];
         const float g = a[2 * h + k];
@@ -20592,7 +21047,7 @@ static void cvni_gru_step_back(int h, const float *CVNI_RESTRICT a,
                                const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
                                float *CVNI_RESTRICT dh)
 {
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float r = a[k];
         const float z = a[h + k];
         const float n = a[2 * h + k];
@@ -20609,7 +21064,7 @@ CVNI_HOT
 static void cvni_rnn_step_back(int h, int relu, const float *CVNI_RESTRICT y,
                                float *CVNI_RESTRICT d, float *CVNI_RESTRICT dh)
 {
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         d[k] = relu ? (y[k] > 0 ? dh[k] : 0) : dh[k] * (1 - y[k] * y[k]);
         dh[k] = 0;
     }
@@ -26571,6 +27026,17 @@ cvn_yolo_loss_desc cvn_yolo_loss_defaults(void)
     return d;
 }
 
+static void cvni_complete_yolo_loss(cvn_yolo_loss_desc *d)
+{
+    const cvn_yolo_loss_desc usual = cvn_yolo_loss_defaults();
+    if (!d->max_boxes) d->max_boxes = usual.max_boxes;
+    if (d->ignore == 0) d->ignore = usual.ignore;
+    if (d->box == 0) d->box = usual.box;
+    if (d->object == 0) d->object = usual.object;
+    if (d->no_object == 0) d->no_object = usual.no_object;
+    if (d->classes == 0) d->classes = usual.classes;
+}
+
 /* The description of a head that the loss is defined for, or NULL. */
 static const cvn_yolo_desc *cvni_yolo_trained_head(cvn_net *net, cvn_node head)
 {
@@ -26600,7 +27066,8 @@ cvn_node cvn_yolo_loss(cvn_net *net, const cvn_node *heads, int count,
     int dims[2];
     if (!net || net->failed) return none;
     memset(&own, 0, sizeof own);
-    own.d = desc ? *desc : cvn_yolo_loss_defaults();
+    if (desc) own.d = *desc;
+    cvni_complete_yolo_loss(&own.d);
     if (!heads || count < 1 || count > CVN_MAX_HEADS) {
         cvni_graph_fail(net, CVN_ERROR_ARGUMENT, "yolo_loss: %d heads; 1 to %d are possible",
                         heads ? count : 0, CVN_MAX_HEADS);
@@ -27754,7 +28221,7 @@ static CVNI_ALWAYS_INLINE float cvni_normalized(float value, float mean, float s
 CVNI_HOT
 static void cvni_normalize(size_t n, float mean, float std, float *y)
 {
-    for (size_t i = 0; i < n; i++) y[i] = cvni_normalized(y[i], mean, std);
+    CVNI_FOR (size_t i = 0; i < n; i++) y[i] = cvni_normalized(y[i], mean, std);
 }
 
 /* table[b] = (b/255 - mean)/std */
@@ -28495,11 +28962,11 @@ CVNI_HOT
 static void cvni_copy_pixels(const cvni_image *in, size_t at, int n, int mirrored, float *y)
 {
     if (in->bytes && mirrored) {
-        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at - (size_t)i] / 255.0f;
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = (float)in->bytes[at - (size_t)i] / 255.0f;
     } else if (in->bytes) {
-        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at + (size_t)i] / 255.0f;
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = (float)in->bytes[at + (size_t)i] / 255.0f;
     } else if (mirrored) {
-        for (int i = 0; i < n; i++) y[i] = in->floats[at - (size_t)i];
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = in->floats[at - (size_t)i];
     } else {
         memcpy(y, in->floats + at, (size_t)n * sizeof *y);
     }
@@ -28810,7 +29277,7 @@ static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
 CVNI_HOT
 static void cvni_scale_pixels(size_t n, float factor, float *y)
 {
-    for (size_t i = 0; i < n; i++) y[i] *= factor;
+    CVNI_FOR (size_t i = 0; i < n; i++) y[i] *= factor;
 }
 
 /* The geometry of a draw, by the one bilinear warp. */
@@ -29027,7 +29494,7 @@ static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
     const float *CVNI_RESTRICT grad = u->g;
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT v = u->s[0];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         v[i] += g * g;
         w[i] -= lr * g / (sqrtf(v[i]) + eps);
@@ -29042,7 +29509,7 @@ static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         float d;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29063,7 +29530,7 @@ static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT v = u->s[0];
     float *CVNI_RESTRICT m = momentum != 0 ? u->s[1] : NULL;
     float *CVNI_RESTRICT mean = u->o->centered ? u->s[2] : NULL;
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         float square, d;
         square = v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29087,7 +29554,7 @@ static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         const float size = fabsf(g) + eps;
         m[i] = b1 * m[i] + (1 - b1) * g;
@@ -29105,7 +29572,7 @@ static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29125,7 +29592,7 @@ static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float
     const float *w = u->w + i;
     const float *m = u->s[0] + i;
     const float *v = u->s[1] + i;
-    for (size_t k = 0; k < n; k++)
+    CVNI_FOR (size_t k = 0; k < n; k++)
         d[k] = m[k] * correct1 / (sqrtf(v[k] * correct2) + eps) + decay * w[k];
 }
 
@@ -29147,7 +29614,7 @@ static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
     const float *CVNI_RESTRICT g = u->g;
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float c = b1 * m[i] + (1 - b1) * g[i];
         const float sign = (float)((c > 0) - (c < 0));
         w[i] -= lr * (c != c ? c : sign + decay * w[i]);    /* a NaN shows */
@@ -29367,7 +29834,8 @@ static void cvni_ema_part(void *context, int begin, int end, int worker)
     const float *CVNI_RESTRICT w = net->weights;
     float *CVNI_RESTRICT ema = net->ema;
     (void)worker;
-    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) ema[i] += part * (w[i] - ema[i]);
+    CVNI_FOR (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++)
+        ema[i] += part * (w[i] - ema[i]);
 }
 
 static void cvni_update_ema(cvn_net *net)
@@ -29438,7 +29906,7 @@ static void cvni_clip_part(void *context, int begin, int end, int worker)
     const float limit = j->limit;
     float *g = j->g;
     (void)worker;
-    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
+    CVNI_FOR (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
         const float high = g[i] > limit ? limit : g[i];
         g[i] = high < -limit ? -limit : high;
     }
@@ -29489,7 +29957,7 @@ static void cvni_lamb_moments(const cvni_update *u, size_t begin, size_t n)
     const float *CVNI_RESTRICT g = u->g + begin;
     float *CVNI_RESTRICT m = u->s[0] + begin;
     float *CVNI_RESTRICT v = u->s[1] + begin;
-    for (size_t i = 0; i < n; i++) {
+    CVNI_FOR (size_t i = 0; i < n; i++) {
         m[i] = b1 * m[i] + (1 - b1) * g[i];
         v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
     }
@@ -45726,10 +46194,11 @@ static void cvni_store_rows_c(const cvni_store *s)
     for (int i = 0; i < s->rows; i++) {
         const float *p = s->p + i * s->p_step;
         float *y = s->y + i * s->y_step;
-        if (s->add) for (int j = 0; j < n; j++) y[j] += p[j] + bias;
-        else for (int j = 0; j < n; j++) y[j] = p[j] + bias;
-        if (slope == 0) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
-        else if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
+        if (s->add) CVNI_FOR (int j = 0; j < n; j++) y[j] += p[j] + bias;
+        else CVNI_FOR (int j = 0; j < n; j++) y[j] = p[j] + bias;
+        if (slope == 0) CVNI_FOR (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
+        else if (slope != 1)
+            CVNI_FOR (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
     }
 }
 
@@ -45746,7 +46215,7 @@ static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step
                                 float *out)
 {
     for (; k > 0; k--, p += step, out += width)
-        for (int i = 0; i < lines; i++) out[i] = p[i];
+        CVNI_FOR (int i = 0; i < lines; i++) out[i] = p[i];
 }
 
 /* The rows of the five matrices of >>winograd, lane by lane. */
@@ -45968,35 +46437,35 @@ static float cvni_dot_diff_c(int n, const float *a, const float *x, float mean)
 CVNI_HOT
 static void cvni_axpy_c(int n, float alpha, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] += alpha * x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] += alpha * x[i];
 }
 
 CVNI_HOT
 static void cvni_scale_shift_c(int n, float scale, float shift, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
 }
 
 CVNI_HOT
 static void cvni_add_c(int n, const float *a, const float *b, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
 /* NaN stays NaN: it is not <= 0. A slope of 0 times -Inf would be one. */
 CVNI_HOT
 static void cvni_relu_c(int n, float slope, const float *x, float *y)
 {
-    if (slope == 0) for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
-    else for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
+    if (slope == 0) CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
 }
 
 CVNI_HOT
 static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx,
                              int add)
 {
-    if (add) for (int i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = (y[i] > 0 ? 1 : slope) * dy[i];
+    if (add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
+    else CVNI_FOR (int i = 0; i < n; i++) dx[i] = (y[i] > 0 ? 1 : slope) * dy[i];
 }
 
 /* x = k log 2 + r, |r| <= log(2)/2, k whole. Returns e^r - 1 from its series to r^7 (the rest is
@@ -46029,16 +46498,16 @@ static inline float cvni_power2(uint32_t k)
 CVNI_HOT
 static void cvni_clamp_c(int n, float limit, float *x)
 {
-    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
+    CVNI_FOR (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
 }
 
 /* 2^k in two factors, for neither overflows nor is subnormal. */
 CVNI_HOT
 static void cvni_exp_c(int n, float shift, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = x[i] - shift;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] - shift;
     cvni_clamp_c(n, 104, y);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         uint32_t k;
         const float p = 1 + cvni_exp_parts(y[i], &k);
         y[i] = p * cvni_power2(k / 2) * cvni_power2(k - k / 2);
@@ -46048,9 +46517,9 @@ static void cvni_exp_c(int n, float shift, const float *x, float *y)
 CVNI_HOT
 static void cvni_sigmoid_c(int n, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = -x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = -x[i];
     cvni_exp_c(n, 0, y, y);
-    for (int i = 0; i < n; i++) y[i] = 1 / (1 + y[i]);
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = 1 / (1 + y[i]);
 }
 
 /* e/(e + 2), e = e^2x - 1 = 2^k (e^r - 1) + (2^k - 1): small x keep their digits. From 10 on it is
@@ -46058,9 +46527,9 @@ static void cvni_sigmoid_c(int n, const float *x, float *y)
 CVNI_HOT
 static void cvni_tanh_c(int n, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = 2 * x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = 2 * x[i];
     cvni_clamp_c(n, 20, y);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         uint32_t k;
         const float p = cvni_exp_parts(y[i], &k);
         const float e = cvni_power2(k - 256) * p + (cvni_power2(k - 256) - 1);
@@ -46072,10 +46541,10 @@ CVNI_HOT
 static void cvni_norm_act_c(int n, const float f[4], const float *x, const float *more, float *y)
 {
     const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
-    if (more) for (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
-    else for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    if (more) CVNI_FOR (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
     if (slope != 1) cvni_relu_c(n, slope, y, y);
-    for (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
 }
 
 CVNI_HOT
@@ -46089,7 +46558,7 @@ static void cvni_norm_sums_c(int n, const float f[4], float mean, const float *x
         float part[CVNI_LANES] = { 0 };
         float part_x[CVNI_LANES] = { 0 };
         const int count = n - i < CVNI_LANES ? n - i : CVNI_LANES;
-        for (int j = 0; j < count; j++) {
+        CVNI_FOR (int j = 0; j < count; j++) {
             const float v = y ? y[i + j] : scale * x[i + j] + shift;
             part[j] = (((v > 0) & (v < most)) ? 1 : slope) * dy[i + j];
             part_x[j] = x[i + j] - mean;
@@ -46107,8 +46576,10 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
                              int add)
 {
     const float scale = f[0], slope = f[1], mean = f[2], shift = f[3];
-    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + slope * (x[i] - mean) + shift;
-    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
+    if (add)
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] += scale * dy[i] + slope * (x[i] - mean) + shift;
+    else
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
 CVNI_HOT_SQRT
@@ -46117,7 +46588,7 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
 {
     const float b1 = f[0], b2 = f[1], eps = f[2], lr = f[3];
     const float correct1 = f[4], correct2 = f[5], decay = f[6], shrink = f[7];
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float d = g[i] + decay * w[i];
         float second;
         m[i] = b1 * m[i] + (1 - b1) * d;
@@ -46155,7 +46626,7 @@ CVNI_HOT
 static void cvni_avgpool2_c(int rows, int cols, const float *x, int W, float *y)
 {
     for (int r = 0; r < rows; r++, x += 2 * (ptrdiff_t)W, y += cols)
-        for (int c = 0; c < cols; c++)
+        CVNI_FOR (int c = 0; c < cols; c++)
             y[c] = 0.25f * ((x[2 * c] + x[W + 2 * c]) + (x[2 * c + 1] + x[W + 2 * c + 1]));
 }
 
@@ -46163,12 +46634,23 @@ CVNI_HOT
 static void cvni_avgpool2_grad_c(int rows, int cols, const float *x, const float f[3],
                                  const float *dy, float *dx)
 {
-    const float a = f[0], b = f[1], c = f[2];
+    const float a = x ? f[0] : 0, b = x ? f[1] : 0, c = x ? f[2] : 0;
     for (int r = 0; r < 2 * rows; r++, dx += 2 * cols) {
         const float *from = dy + (ptrdiff_t)(r / 2) * cols;
-        for (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
+        CVNI_FOR (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
         for (int i = 0; x && i < 2 * cols; i++) dx[i] *= a + x[i] * (b + c * x[i]);
         if (x) x += 2 * cols;
+    }
+}
+
+CVNI_HOT
+static void cvni_slope_c(int n, const float f[3], const float *y, const float *dy, float *dx,
+                         int add)
+{
+    const float a = f[0], b = f[1], c = f[2];
+    for (int i = 0; i < n; i++) {
+        const float g = dy[i] * (a + y[i] * (b + c * y[i]));
+        dx[i] = add ? dx[i] + g : g;
     }
 }
 
@@ -46177,7 +46659,7 @@ CVNI_HOT
 static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
                              float *CVNI_RESTRICT y)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = x[(ptrdiff_t)i * stride];
         const int take = -((v > y[i]) | (v != v));
         int32_t old, now;
@@ -46274,12 +46756,25 @@ static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float 
     cvni_sgd_body(n, f, g, w, v);
 }
 
+/* The next plane of a stencil with a side; 0 behind the last one. */
+static CVNI_ALWAYS_INLINE int cvni_next_plane(cvni_stencil *s)
+{
+    if (--s->planes <= 0) return 0;
+    s->x += s->x_plane;
+    s->y += s->y_plane;
+    s->w += s->taps;
+    if (s->biases) s->bias = *++s->biases;
+    return 1;
+}
+
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
 {
     if (s->side) {
-        cvni_stencil_side_c(s);
+        cvni_stencil own = *s;
+        do cvni_stencil_side_c(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     for (int r = 0; r < s->rows; r++)
@@ -46330,6 +46825,7 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              4,
                                              8,
                                              8,
+                                             0,
                                              8,
                                              1,
                                              cvni_gemm_tile_c,
@@ -46359,9 +46855,11 @@ static const cvni_kernels cvni_kernels_c = { "c",
                                              cvni_maxpool2_grad_c,
                                              cvni_avgpool2_c,
                                              cvni_avgpool2_grad_c,
+                                             cvni_slope_c,
                                              cvni_maxpool_c,
                                              5,
                                              5,
+                                             0,
                                              cvni_stencil_c,
                                              cvni_stencil_sums_c,
                                              cvni_exp_c,
@@ -46378,6 +46876,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
 /* ================================================================================================
  * >>kernels-avx2   256-bit vectors with FMA
  * ============================================================================================== */
+
+CVNI_INTRINSICS_BEGIN
 
 /* v of lanes below n into c, the rest stays as it is. */
 CVNI_TARGET("avx2,fma")
@@ -47326,10 +47826,8 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_a
 
 /* 3 x 3: four rows of y from six of x, each read once. */
 CVNI_TARGET("avx2,fma")
-static void cvni_stencil3_avx2(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_avx2(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
@@ -47382,7 +47880,9 @@ static void cvni_stencil_avx2(const cvni_stencil *s)
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
     int r = 0, c = 0;
     if (s->side == 3) {
-        cvni_stencil3_avx2(s);
+        cvni_stencil own = *s;          /* no store of a float can change it */
+        do cvni_stencil3_avx2(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     while (r < s->rows) {
@@ -47554,6 +48054,8 @@ static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], u
     }
 }
 
+CVNI_INTRINSICS_END
+
 CVNI_TARGET("avx2,fma")
 CVNI_HOT
 static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
@@ -47565,6 +48067,7 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 4,
                                                 24,
                                                 8,
+                                                0,
                                                 8,
                                                 2,
                                                 cvni_gemm_tile_avx2,
@@ -47594,8 +48097,10 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
                                                 cvni_maxpool2_grad_c,
                                                 cvni_avgpool2_c,
                                                 cvni_avgpool2_grad_c,
+                                                cvni_slope_c,
                                                 cvni_maxpool_avx2,
                                                 3,
+                                                0,
                                                 0,
                                                 cvni_stencil_avx2,
                                                 cvni_stencil_sums_avx2,
@@ -47613,6 +48118,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
+
+CVNI_INTRINSICS_BEGIN
 
 #if defined(__GNUC__) && !defined(__clang__)    /* gcc's own bug 105593: __Y of its intrinsics */
     #pragma GCC diagnostic push
@@ -47672,6 +48179,17 @@ static CVNI_ALWAYS_INLINE void cvni_store_row_avx512(const cvni_tile *t, int i, 
     _mm512_storeu_ps(c, v0);
     _mm512_storeu_ps(c + 16, v1);
     _mm512_mask_storeu_ps(c + 32, m, v2);
+}
+
+/* One k of four rows of a tile of one vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_tile_four_avx512(const float *a, ptrdiff_t line, __m512 b,
+                                                     __m512 *s)
+{
+    cvni_tile_row_avx512(1, a, b, b, b, s);
+    cvni_tile_row_avx512(1, a + line, b, b, b, s + 1);
+    cvni_tile_row_avx512(1, a + 2 * line, b, b, b, s + 2);
+    cvni_tile_row_avx512(1, a + 3 * line, b, b, b, s + 3);
 }
 
 /* All rows of a tile of few rows or vectors, from memory: s[row][vector]. */
@@ -47798,7 +48316,52 @@ static void cvni_tile_avx512(const cvni_tile *t, const int *at, int at_step)
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_gemm_tile_avx512(const cvni_tile *t) { cvni_tile_avx512(t, &cvni_nowhere, 0); }
+static CVNI_ALWAYS_INLINE void cvni_store_line_avx512(const cvni_tile *t, int i, __m512 s)
+{
+    float *c = t->c + i * t->ldc;
+    if (i < t->rows) _mm512_storeu_ps(c, t->add ? _mm512_add_ps(_mm512_loadu_ps(c), s) : s);
+}
+
+/* Four rows from row i on of a tile of one vector. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_four_avx512(const cvni_tile *t, int i, const __m512 *s)
+{
+    cvni_store_line_avx512(t, i, s[0]);
+    cvni_store_line_avx512(t, i + 1, s[1]);
+    cvni_store_line_avx512(t, i + 2, s[2]);
+    cvni_store_line_avx512(t, i + 3, s[3]);
+}
+
+/* 16 rows of one vector: 17 loads for 16 products, where 8 rows take 9 for 8, and half the calls.
+ */
+CVNI_TARGET("avx512f")
+static void cvni_tile_tall_avx512(const cvni_tile *t)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    __m512 s[16] = { zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero,
+                     zero, zero, zero, zero };
+    const ptrdiff_t line = t->a_line;
+    const float *a = t->a;
+    const float *b = t->b;
+    for (int k = t->k; k > 0; k--, a += t->a_k, b += t->b_k) {
+        const __m512 v = _mm512_loadu_ps(b);
+        cvni_tile_four_avx512(a, line, v, s);
+        cvni_tile_four_avx512(a + 4 * line, line, v, s + 4);
+        cvni_tile_four_avx512(a + 8 * line, line, v, s + 8);
+        cvni_tile_four_avx512(a + 12 * line, line, v, s + 12);
+    }
+    cvni_store_four_avx512(t, 0, s);
+    cvni_store_four_avx512(t, 4, s + 4);
+    cvni_store_four_avx512(t, 8, s + 8);
+    cvni_store_four_avx512(t, 12, s + 12);
+}
+
+CVNI_TARGET("avx512f")
+static void cvni_gemm_tile_avx512(const cvni_tile *t)
+{
+    if (t->rows > 8) cvni_tile_tall_avx512(t);
+    else cvni_tile_avx512(t, &cvni_nowhere, 0);
+}
 
 CVNI_TARGET("avx512f")
 static void cvni_tile_at_avx512(const cvni_tile *t, const int *at) { cvni_tile_avx512(t, at, 1); }
@@ -48729,6 +49292,19 @@ static void cvni_avgpool2_grad_avx512(int rows, int cols, const float *x, const 
         }
 }
 
+CVNI_TARGET("avx512f")
+static void cvni_slope_n_avx512(int n, const float f[3], const float *y, const float *dy, float *dx,
+                                int add)
+{
+    for (int i = 0; i < n; i += 16) {
+        const __mmask16 m = cvni_tail_avx512(cvni_min(16, n - i));
+        const __m512 g = cvni_slope_avx512(f, _mm512_maskz_loadu_ps(m, y + i),
+                                           _mm512_maskz_loadu_ps(m, dy + i));
+        const __m512 old = _mm512_maskz_loadu_ps(add ? m : 0, dx + i);
+        _mm512_mask_storeu_ps(dx + i, m, add ? _mm512_add_ps(old, g) : g);
+    }
+}
+
 /* Up to 16 maxima, tap by tap; `none`: lanes that have met a NaN. */
 CVNI_TARGET("avx512f")
 static void cvni_maxima_avx512(const cvni_windows *s, const float *row, int n,
@@ -48949,10 +49525,8 @@ static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, 
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
                                  cvni_set3_avx512(s->w + 6) };
     const ptrdiff_t W = s->W;
@@ -48970,48 +49544,44 @@ static void cvni_stencil3_avx512(const cvni_stencil *from)
     }
 }
 
-typedef struct cvni_inside4_avx512 { __mmask16 a, b, c, d; } cvni_inside4_avx512;
-
-/* The lanes that lie inside of the four loads of cvni_load3_step2_avx512. */
+/* The lanes that lie inside of the loads of cvni_load3_step2_avx512. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_inside4_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
+static CVNI_ALWAYS_INLINE cvni_inside3_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
 {
-    cvni_inside4_avx512 m;
+    cvni_inside3_avx512 m;
     m.a = cvni_inside_avx512(s, 2 * c - s->left);
     m.b = cvni_inside_avx512(s, 2 * c - s->left + 16);
-    m.c = cvni_inside_avx512(s, 2 * c - s->left + 2);
-    m.d = cvni_inside_avx512(s, 2 * c - s->left + 18);
+    m.c = 2 * c - s->left + 32 < s->W;
     return m;
 }
 
 /* What the three taps of a row read at step 2: every other float from x, x + 1, x + 2. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_step2_avx512(const float *x,
-                                                                   cvni_inside4_avx512 m)
+                                                                   cvni_inside3_avx512 m)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
     const __m512 low = _mm512_maskz_loadu_ps(m.a, x), high = _mm512_maskz_loadu_ps(m.b, x + 16);
+    const __m512 last = _mm512_castps128_ps512(_mm_maskz_load_ss((__mmask8)m.c, x + 32));
     cvni_three_avx512 v;
     v.a = _mm512_permutex2var_ps(low, even, high);
     v.b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
-    v.c = _mm512_permutex2var_ps(_mm512_maskz_loadu_ps(m.c, x + 2), even,
-                                 _mm512_maskz_loadu_ps(m.d, x + 18));
+    v.c = _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(last),
+                                                  _mm512_castps_si512(v.a), 1));
     return v;
 }
 
 /* 3 x 3 at step 2: two rows of y from five of x. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_step2_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
     const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
     const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
     const ptrdiff_t W = s->W;
     for (int c = 0; c < s->cols; c += 16) {
-        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const cvni_inside3_avx512 m = cvni_edges3_step2_avx512(s, c);
         const int n = cvni_min(16, s->cols - c);
         const float *x = s->x - s->top * W + (2 * c - s->left);
         float *y = s->y + c;
@@ -49037,6 +49607,51 @@ static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
                 s1 = cvni_dot3_avx512(cvni_load3_step2_avx512(x + 4 * W, m), w2, s1);
             cvni_stencil_store_avx512(s, y, n, s0);
             if (r + 1 < s->rows) cvni_stencil_store_avx512(s, y + s->ldy, n, s1);
+        }
+    }
+}
+
+/* Lanes of even and odd columns side by side to y: n floats, at most 32. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_store_pairs_avx512(const cvni_stencil *s, float *y, int n,
+                                                       __m512 even, __m512 odd)
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    cvni_stencil_store_avx512(s, y, cvni_min(16, n), _mm512_permutex2var_ps(even, low, odd));
+    if (n > 16)
+        cvni_stencil_store_avx512(s, y + 16, n - 16, _mm512_permutex2var_ps(even, high, odd));
+}
+
+/* 3 x 3 up at step 2, pads of 1: rows 2i and 2i + 1 of y from rows i and i + 1 of x. Even rows and
+ * columns meet the middle taps, odd ones those beside it: the first in what comes next. */
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil3_up2_avx512(const cvni_stencil *s)
+{
+    const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
+    const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
+    const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
+    const __m512 bias = _mm512_set1_ps(s->bias);
+    for (int c = 0; c < s->cols; c += 32) {
+        const int n = cvni_min(32, s->cols - c);
+        const __mmask16 inside = cvni_inside_avx512(s, c / 2);
+        const __mmask16 beside = cvni_inside_avx512(s, c / 2 + 1);
+        const float *x = s->x + c / 2;
+        float *y = s->y + c;
+        __m512 a = _mm512_maskz_loadu_ps(inside, x), b = _mm512_maskz_loadu_ps(beside, x + 1);
+        for (int r = 0; r < s->rows; r += 2, y += 2 * s->ldy) {
+            const int more = cvni_row_inside(s, r / 2 + 1);
+            __m512 even = _mm512_fmadd_ps(w1.b, a, bias);
+            __m512 odd = _mm512_fmadd_ps(w1.a, b, _mm512_fmadd_ps(w1.c, a, bias));
+            cvni_store_pairs_avx512(s, y, n, even, odd);
+            even = _mm512_fmadd_ps(w2.b, a, bias);
+            odd = _mm512_fmadd_ps(w2.a, b, _mm512_fmadd_ps(w2.c, a, bias));
+            x += s->W;
+            a = _mm512_maskz_loadu_ps(more ? inside : 0, x);
+            b = _mm512_maskz_loadu_ps(more ? beside : 0, x + 1);
+            even = _mm512_fmadd_ps(w0.b, a, even);
+            odd = _mm512_fmadd_ps(w0.a, b, _mm512_fmadd_ps(w0.c, a, odd));
+            if (r + 1 < s->rows) cvni_store_pairs_avx512(s, y + s->ldy, n, even, odd);
         }
     }
 }
@@ -49106,10 +49721,8 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five
 
 /* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil5_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil5_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
@@ -49152,6 +49765,15 @@ static void cvni_stencil5_avx512(const cvni_stencil *from)
         }
 }
 
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil_plane_avx512(const cvni_stencil *s)
+{
+    if (s->side == 5) cvni_stencil5_avx512(s);
+    else if (s->step == 1) cvni_stencil3_avx512(s);
+    else if (s->step == 2) cvni_stencil3_step2_avx512(s);
+    else cvni_stencil3_up2_avx512(s);
+}
+
 /* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
  * store. */
 CVNI_TARGET("avx512f")
@@ -49159,13 +49781,10 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
 {
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
-    if (s->side == 3) {
-        if (s->step == 1) cvni_stencil3_avx512(s);
-        else cvni_stencil3_step2_avx512(s);
-        return;
-    }
-    if (s->side == 5) {
-        cvni_stencil5_avx512(s);
+    if (s->side) {
+        cvni_stencil own = *s;          /* no store of a float can change it */
+        do cvni_stencil_plane_avx512(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     while (r < s->rows) {
@@ -49265,7 +49884,7 @@ static void cvni_stencil_sums3_step2_avx512(const cvni_stencil *from, float *sum
     const ptrdiff_t W = s->W;
     cvni_three_avx512 a0 = none, a1 = none, a2 = none;
     for (int c = 0; c < s->cols; c += 16) {
-        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const cvni_inside3_avx512 m = cvni_edges3_step2_avx512(s, c);
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
         const float *x = s->x - s->top * W + (2 * c - s->left);
         const float *y = s->y + c;
@@ -49425,6 +50044,8 @@ static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2],
     cvni_philox_store_avx512(d, word + 32);
 }
 
+CVNI_INTRINSICS_END
+
 CVNI_TARGET("avx512f")
 CVNI_HOT
 static void cvni_sgd_avx512(int n, const float f[5], const float *g, float *w, float *v)
@@ -49435,6 +50056,7 @@ static void cvni_sgd_avx512(int n, const float f[5], const float *g, float *w, f
 static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   8,
                                                   48,
+                                                  16,
                                                   16,
                                                   1,
                                                   6,
@@ -49465,8 +50087,10 @@ static const cvni_kernels cvni_kernels_avx512 = { "avx512",
                                                   cvni_maxpool2_grad_avx512,
                                                   cvni_avgpool2_avx512,
                                                   cvni_avgpool2_grad_avx512,
+                                                  cvni_slope_n_avx512,
                                                   cvni_maxpool_avx512,
                                                   5,
+                                                  3,
                                                   3,
                                                   cvni_stencil_avx512,
                                                   cvni_stencil_sums_avx512,
@@ -50303,6 +50927,7 @@ static void cvni_stencil_sums_f4(const cvni_stencil *s, float *sums)
 static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               CVNI_TILE4,
                                               4,
+                                              0,
                                               4,
                                               1,
                                               cvni_gemm_tile_f4,
@@ -50332,7 +50957,9 @@ static const cvni_kernels cvni_kernels_f4 = { CVNI_NAME4,
                                               cvni_maxpool2_grad_c,
                                               cvni_avgpool2_c,
                                               cvni_avgpool2_grad_c,
+                                              cvni_slope_c,
                                               cvni_maxpool_c,
+                                              0,
                                               0,
                                               0,
                                               cvni_stencil_f4,

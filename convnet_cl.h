@@ -64,14 +64,20 @@
  * where, dropout, concat of channels and resizing behind them. All arithmetic is float32, and so
  * are parameters, their gradients, statistics, the optimizer's state, all other layers and what the
  * host reads and writes; copies convert. Such nets take about half the memory for values, and move
- * half the bytes; convolutions are then not on matrix units. What is stored is the nearest number,
- * of two the even one; fp16 has infinity beyond 65504. As fp16 has no small numbers, gradients are
- * stored times cvncl_desc.gradient_scale, which the kernels put in and take out: nothing that the
- * host sees is scaled. Gradients that it makes infinite make the weights NaN: a smaller one helps.
- * bf16 has the range of floats and needs none.
- * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
- * host takes more), the weights of convolutions once for each pass in an order of their own, and
- * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
+ * half the bytes. Where cvncl_desc.precision allows it (fp16: CVNCL_TF32 or CVNCL_BF16, bf16:
+ * CVNCL_BF16), convolutions read their weights rounded to the images' type, and multiply on matrix
+ * units without rounding more. What is stored is the nearest number, of two the even one; fp16 has
+ * infinity beyond 65504. As fp16 has no small numbers, gradients are stored times a scale, which
+ * the kernels put in and take out: nothing that the host sees is scaled. It begins as
+ * cvncl_desc.gradient_scale. A step whose gradients of parameters are not finite is left out -
+ * parameters and state stay, gradients go to zero, the step counts - and halves it; 2000 others in
+ * a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale tells). The device decides,
+ * nothing waits. A net that is built anew begins anew. bf16 has the
+ * range of floats and needs none.
+ * Memory. The device takes what cvn_memory_needed tells, which is less than on the CPU, as its
+ * kernels' work is left out (less still with 16-bit images, for which the host takes more), the
+ * weights of convolutions once for each pass in an order of their own, and workspace;
+ * cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
  * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
@@ -120,12 +126,13 @@ typedef struct cvncl_desc {
     size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
     int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
                                  * (7 bits): dense layers and convolutions on matrix units, where
-                                 * there are such and, but on Hopper, channels are multiples of 4 */
+                                 * there are such and, but on Hopper, channels are multiples of 4,
+                                 * of 16-bit images of 8: see "Storage" above */
     int tune;                   /* CVNCL_TUNE_... */
     int storage;                /* CVNCL_STORE_FP32; CVNCL_STORE_FP16 (10 bits behind the point, at
                                  * most 65504) or CVNCL_STORE_BF16 (7 bits): see "Storage" above */
-    float gradient_scale;       /* CVNCL_STORE_FP16: gradients are stored times this, rounded down
-                                 * to a power of two; 0: 4096 */
+    float gradient_scale;       /* CVNCL_STORE_FP16: gradients are at first stored times this,
+                                 * rounded down to a power of two; 0: 4096 */
 } cvncl_desc;
 
 CONVNET_API cvncl_desc cvncl_defaults(void);
@@ -152,6 +159,7 @@ typedef struct cvncl_memory {
     size_t copies;              /* of images and weights in another order; */
     size_t work, tables;        /* workspace of the kernels; constant data of the layers; */
     size_t total;               /* all of it */
+    size_t pinned;              /* not in it: memory of the host for inputs and results */
     size_t piece;               /* bytes of a piece, at most */
     int pieces;                 /* that the net lies in */
     uint64_t device, taken;     /* the device's memory; what nets and sets of this backend have */
@@ -159,6 +167,11 @@ typedef struct cvncl_memory {
 
 CONVNET_API cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode,
                                            cvncl_memory *memory);
+
+/* cvncl_gradient_scale - what a net that is built stores narrow gradients times by now (see
+ * "Storage" above; 1 but for CVNCL_STORE_FP16), and *left_out (may be NULL): the steps since
+ * cvn_build that were left out. Waits for the device. 0: it cannot be read, see cvn_error. */
+CONVNET_API float cvncl_gradient_scale(cvn_net *net, int *left_out);
 
 #ifdef __cplusplus
 }
@@ -450,7 +463,7 @@ typedef struct cvncl_backend {
     uint64_t max_group, local_bytes;
     int is_cpu, register_option, precision;
     int storage;
-    float gradient_scale;       /* of narrow gradients; 1 but for fp16 */
+    float gradient_scale;       /* of narrow gradients, at first; 1 but for fp16 */
     int emulate;                /* matrix units by plain C, for tests */
     const char *no_wgmma;       /* why warp group products cannot be had; NULL: not known */
     int tune, choices_read;
@@ -919,10 +932,11 @@ static const char cvncl_text_common[] =
     "#define INTS(p) global const int *restrict p, const ulong p##_at\n"
     "#define HAS(p) (p##_at != NONE)\n"
     "#define AT(p) p += HAS(p) ? p##_at : 0\n"
+    "#define NUMBER(p) (HAS(p) ? (p)[p##_at] : 1)     /* without AT */\n"
     "\n"
     "/* Values and gradients of images, which may be narrow: STORED 0 float, 1 fp16, 2 bf16 (the\n"
-    " * upper half of a float). GET, SET: an element; GET4, SET4: four, the first one of which\n"
-    " * is a multiple of four. */\n"
+    " * upper half of a float). GET, SET: an element; GET4, SET4, SET2: four or two, the first\n"
+    " * one of which is a multiple of that. */\n"
     "#if STORED\n"
     "#define STORED_TYPE ushort\n"
     "#else\n"
@@ -941,6 +955,8 @@ static const char cvncl_text_common[] =
     "#define GET(p, i) as_float((uint)(p)[i] << 16)\n"
     "#define SET(p, i, v) ((p)[i] = upper_half(v))\n"
     "#define GET4(p) as_float4(convert_uint4(*(global const ushort4 *)(p)) << 16)\n"
+    "#define SET2(p, v) \\\n"
+    "    (*(global ushort2 *)(p) = (ushort2)(upper_half((v).x), upper_half((v).y)))\n"
     "#define SET4(p, v) \\\n"
     "    (*(global ushort4 *)(p) = (ushort4)(upper_half((v).x), upper_half((v).y), \\\n"
     "                                        upper_half((v).z), upper_half((v).w)))\n"
@@ -948,11 +964,13 @@ static const char cvncl_text_common[] =
     "#define GET(p, i) vload_half(i, (global const half *)(p))\n"
     "#define SET(p, i, v) vstore_half_rte(v, i, (global half *)(p))\n"
     "#define GET4(p) vloada_half4(0, (global const half *)(p))\n"
+    "#define SET2(p, v) vstorea_half2_rte(v, 0, (global half *)(p))\n"
     "#define SET4(p, v) vstorea_half4_rte(v, 0, (global half *)(p))\n"
     "#else\n"
     "#define GET(p, i) (p)[i]\n"
     "#define SET(p, i, v) ((p)[i] = (v))\n"
     "#define GET4(p) (*(global const float4 *)(p))\n"
+    "#define SET2(p, v) (*(global float2 *)(p) = (v))\n"
     "#define SET4(p, v) (*(global float4 *)(p) = (v))\n"
     "#endif\n"
     "\n"
@@ -1091,8 +1109,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATED_BACK, CVNCL_REDUCE, CVNCL_REDUCE_BACK,
     CVNCL_SOFTMAX_LOSS, CVNCL_SOFTMAX_LOSS_BACK, CVNCL_LOSS_MEAN, CVNCL_PAIR_LOSS,
     CVNCL_PAIR_LOSS_BACK,
-    CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP, CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS,
-    CVNCL_CLIP_NORM, CVNCL_AVERAGE,
+    CVNCL_NOT_FINITE, CVNCL_NEXT_SCALE, CVNCL_UPDATE, CVNCL_LAMB_SUMS, CVNCL_LAMB_STEP,
+    CVNCL_CLIP_VALUE, CVNCL_SQUARE_SUMS, CVNCL_CLIP_NORM, CVNCL_AVERAGE,
     CVNCL_OLD, CVNCL_MIX, CVNCL_GATHER_ROWS, CVNCL_GATHER_BYTES, CVNCL_ELASTIC, CVNCL_AUGMENT,
     CVNCL_IMAGE_MEANS, CVNCL_AUGMENT_END,
     CVNCL_BATCH_KK, CVNCL_BATCH_KN, CVNCL_BATCH_MN, CVNCL_ATTENTION, CVNCL_ATTENTION_BACK,
@@ -1106,8 +1124,8 @@ enum {                          /* in the order of cvncl_kernels */
     CVNCL_GATHER_PLACES, CVNCL_GATHER_CHAIN, CVNCL_GATHER, CVNCL_SCATTER, CVNCL_ONE_HOT,
     CVNCL_UNPOOL, CVNCL_UNPOOL_BACK, CVNCL_LRN, CVNCL_LRN_BACK, CVNCL_WHERE,
     CVNCL_ROI_WEIGHTS, CVNCL_ROI, CVNCL_ROI_BACK, CVNCL_GRID_TAPS, CVNCL_GRID_SAMPLE,
-    CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES, CVNCL_NMS,
-    CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
+    CVNCL_GRID_LISTS, CVNCL_GRID_BACK, CVNCL_GRID_PLACES_BACK, CVNCL_AS_LABELS, CVNCL_PLACES,
+    CVNCL_NMS, CVNCL_NMS_ROWS, CVNCL_LPPOOL, CVNCL_LPPOOL_BACK,
     CVNCL_SPECTRAL_V, CVNCL_SPECTRAL_U, CVNCL_SPECTRAL_UNIT, CVNCL_SPECTRAL_WEIGHT,
     CVNCL_SPECTRAL_BACK,
     CVNCL_KERNELS
@@ -1146,6 +1164,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "softmax_loss", CVNCL_PROGRAM_LOSS }, { "softmax_loss_back", CVNCL_PROGRAM_LOSS },
     { "loss_mean", CVNCL_PROGRAM_LOSS }, { "pair_loss", CVNCL_PROGRAM_LOSS },
     { "pair_loss_back", CVNCL_PROGRAM_LOSS },
+    { "not_finite", CVNCL_PROGRAM_OPTIM }, { "next_scale", CVNCL_PROGRAM_OPTIM },
     { "update", CVNCL_PROGRAM_OPTIM }, { "lamb_sums", CVNCL_PROGRAM_OPTIM },
     { "lamb_step", CVNCL_PROGRAM_OPTIM }, { "clip_value", CVNCL_PROGRAM_OPTIM },
     { "square_sums", CVNCL_PROGRAM_OPTIM }, { "clip_norm", CVNCL_PROGRAM_OPTIM },
@@ -1182,7 +1201,7 @@ static const cvncl_kernel cvncl_kernels[CVNCL_KERNELS] = {
     { "choose", CVNCL_PROGRAM_LAYERS },
     { "roi_weights", CVNCL_PROGRAM_PLACES }, { "roi", CVNCL_PROGRAM_PLACES },
     { "roi_back", CVNCL_PROGRAM_PLACES }, { "grid_taps", CVNCL_PROGRAM_PLACES },
-    { "grid_sample", CVNCL_PROGRAM_PLACES },
+    { "grid_sample", CVNCL_PROGRAM_PLACES }, { "grid_lists", CVNCL_PROGRAM_PLACES },
     { "grid_back", CVNCL_PROGRAM_PLACES }, { "grid_places_back", CVNCL_PROGRAM_PLACES },
     { "as_labels", CVNCL_PROGRAM_GATHER }, { "places", CVNCL_PROGRAM_GATHER },
     { "nms", CVNCL_PROGRAM_GATHER }, { "nms_rows", CVNCL_PROGRAM_GATHER },
@@ -1204,15 +1223,20 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
                      (int)status, name);
 }
 
+static int cvncl_packs_narrow(const cvncl_backend *b);  /* >>cl-gemm */
+
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int program, int variant, char *text, size_t room)
 {
     const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
-    snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d "
-             "-DSTORED=%d",
-             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
-             variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
+    const int length = snprintf(text, room, "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DSTORED=%d -DPACKED=%d",
+                                b->group, b->is_cpu,
+                                variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage,
+                                cvncl_packs_narrow(b));
+    if (cvncl_program_at(program)->tiled)
+        snprintf(text + length, room - (size_t)length,
+                 " -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->local, t->m, t->n, t->k,
+                 t->item_m, t->item_n);
 }
 
 /* The same of a kernel: with its program and macros. */
@@ -1220,7 +1244,7 @@ static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int variant, int
 {
     const cvncl_kernel *k = &cvncl_kernels[kernel];
     char options[128], text[256];
-    cvncl_options(cvncl_of(net), variant, options, sizeof options);
+    cvncl_options(cvncl_of(net), k->program, variant, options, sizeof options);
     snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
              cvncl_program_at(k->program)->name, options);
     return cvncl_fail(net, text, status);
@@ -1307,7 +1331,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int variant)
         texts[count] = p->text[count];
         count++;
     }
-    cvncl_options(b, variant, options, sizeof options);
+    cvncl_options(b, number, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     program = cvncl_kept_program(b, texts, count, options, 0);
     if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;
@@ -1338,8 +1362,8 @@ static cvn_result cvncl_need(cvn_net *net, int program, int narrow)
 
 enum { CVNCL_MAX_PIECES = 256 };
 
-/* A buffer, counted in cvncl_backend.taken. */
-typedef struct cvncl_buffer { void *memory; size_t bytes; } cvncl_buffer;
+/* A buffer, counted in cvncl_backend.taken where it is not the host's. */
+typedef struct cvncl_buffer { void *memory; size_t bytes; int host; } cvncl_buffer;
 
 /* Bytes that are on their way: from `landing` they go `to` the host's arena. */
 typedef struct cvncl_reply { void *to; size_t at, bytes; } cvncl_reply;
@@ -1349,7 +1373,8 @@ enum { CVNCL_REPLIES = 16 };
  * numbers. */
 typedef struct cvncl_order { int C, S, narrow; } cvncl_order;
 
-/* Weights in another order: where in `packed`, whether they are those of the parameter. */
+/* Weights in another order: where in `packed`, up to the next one's place; whether they are those
+ * of the parameter. */
 typedef struct cvncl_packed { int at, fresh; } cvncl_packed;
 
 /* An operand in another order while a layer runs, and what it has been before. */
@@ -1382,11 +1407,27 @@ typedef struct cvncl_net {
     int *table_at;              /* by layer, in ints */
     cvncl_order *order;         /* by layer: of value and gradient */
     char *last;                 /* by layer: its kernels work channels last */
-    cvncl_packed *packed_at;    /* by layer, for both gathers of >>cl-conv */
+    cvncl_packed *packed_at;    /* by layer, for both gathers of >>cl-conv; one more for the end */
+    int pack_rows, packs;       /* the table of conv_pack in `tables`; its rows */
+    int numbers;                /* behind it, floats: CVNCL_SCALE to CVNCL_LEFT_OUT */
+    int stepped;                /* there was a step since the last backward pass */
     cvncl_swap *swap;           /* as many as a layer has operands */
 } cvncl_net;
 
+/* Narrow gradients are stored times the scale; 1 over it, now and before the last step; whether the
+ * gradients of that step were finite; steps since it was changed; steps left out. */
+enum {
+    CVNCL_SCALE, CVNCL_INVERSE, CVNCL_BEFORE, CVNCL_FINITE, CVNCL_UNCHANGED, CVNCL_LEFT_OUT,
+    CVNCL_NUMBERS
+};
+
 static cvncl_net *cvncl_net_of(const cvn_net *net) { return (cvncl_net *)net->device; }
+
+/* Place of such a number among the tables; -1: gradients are stored as they are. */
+static int cvncl_number_at(const cvncl_net *d, int number)
+{
+    return d->b->storage == CVNCL_STORE_FP16 ? d->numbers + number : -1;
+}
 
 /* A place in `spare`, as a pointer that no memory of the host has: behind the arena. */
 static float *cvncl_spare(const cvn_net *net, size_t at)
@@ -1557,10 +1598,10 @@ static cvn_result cvncl_tiles(cvn_net *net, int kernel, int M, int N, int batch,
  *   it runs, and its gradient goes back the same way.
  *   With cvncl_desc.storage the values and gradients of the layers that make or follow channels
  *   last are narrow, 16-bit numbers, and so are their operands: what such copies turn they convert.
- *   Kernels read and write them by GET and SET. Narrow gradients are times cvncl_backend.
- *   gradient_scale, which passes through all these layers, being linear in them; it is taken out in
- *   the copies, and where gradients of parameters are added up. A buffer in which all is narrow
- *   lies behind the others (cvni_plan.narrow) in half the bytes. */
+ *   Kernels read and write them by GET and SET. Narrow gradients are times a scale that the device
+ *   keeps (CVNCL_SCALE), which passes through all these layers, being linear in them; it is taken
+ *   out in the copies, and where gradients of parameters are added up. A buffer in which all is
+ *   narrow lies behind the others (cvni_plan.narrow) in half the bytes. */
 
 typedef struct cvncl_row cvncl_row;
 
@@ -1572,7 +1613,9 @@ static int cvncl_program_of(int number);
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
 
 /* >>cl-conv */
-static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
+static size_t cvncl_packed_count(const cvn_net *net, const cvni_layer *l, int up);
+static void cvncl_pack_row(const cvncl_net *d, int number, int *row);
+enum { CVNCL_PACK_INTS = 4 };   /* of a row */
 
 static cvn_result cvncl_take(cvn_backend *backend, cvn_net *net, const cvni_plan *plan,
                              void **device);
@@ -1592,7 +1635,7 @@ static uint64_t cvncl_left(const cvncl_backend *b)
 static void cvncl_give_back(cvncl_backend *b, cvncl_buffer *buffer)
 {
     if (buffer->memory) b->api.ReleaseMemObject(buffer->memory);
-    if (buffer->memory) b->taken -= buffer->bytes;
+    if (buffer->memory && !buffer->host) b->taken -= buffer->bytes;
     memset(buffer, 0, sizeof *buffer);
 }
 
@@ -1601,8 +1644,9 @@ static int32_t cvncl_take_buffer(cvncl_backend *b, size_t bytes, uint64_t flags,
 {
     int32_t status = 0;
     buffer->bytes = cvni_max_size(bytes, 64);
+    buffer->host = (flags & CVNCL_HOST_MEMORY) != 0;
     buffer->memory = b->api.CreateBuffer(b->context, flags, buffer->bytes, NULL, &status);
-    if (buffer->memory) b->taken += buffer->bytes;
+    if (buffer->memory && !buffer->host) b->taken += buffer->bytes;
     return status;
 }
 
@@ -1643,9 +1687,9 @@ static cvn_result cvncl_one_buffer(cvn_net *net, size_t bytes, const char *of, c
     bytes = cvni_add_size(bytes, CVNCL_VECTOR);
     if (bytes > b->max_alloc)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: %s needs %.4g MiB in one piece; the largest that the device "
-                         "gives has %.4g; a smaller batch needs less",
-                         b->name, of, cvncl_mib(bytes), cvncl_mib(b->max_alloc));
+                         "OpenCL, %s, driver %s: %s needs %.4g MiB in one piece; the largest that "
+                         "the device gives has %.4g; a smaller batch needs less",
+                         b->name, b->driver, of, cvncl_mib(bytes), cvncl_mib(b->max_alloc));
     status = cvncl_take_buffer(b, bytes, CVNCL_READ_WRITE, buffer);
     return buffer->memory ? CVN_OK : cvncl_fail(net, of, status);
 }
@@ -1679,14 +1723,15 @@ static cvn_result cvncl_check_room(cvn_net *net, const cvni_plan *plan, const cv
     }
     if (most > m->piece)
         return cvni_fail(net, CVN_ERROR_MEMORY,
-                         "OpenCL, %s: '%s' needs %.4g MiB in one piece; the largest that the "
-                         "device gives has %.4g; a smaller batch needs less",
-                         b->name, who, cvncl_mib(most), cvncl_mib(m->piece));
+                         "OpenCL, %s, driver %s: '%s' needs %.4g MiB in one piece; the largest "
+                         "that the device gives has %.4g; a smaller batch needs less",
+                         b->name, b->driver, who, cvncl_mib(most), cvncl_mib(m->piece));
     if (m->total <= cvncl_left(b) && m->pieces <= CVNCL_MAX_PIECES) return CVN_OK;
     return cvni_fail(net, CVN_ERROR_MEMORY,
-                     "OpenCL, %s: the net needs %.4g MiB; the device has %.4g, of which %.4g are "
-                     "taken; a smaller batch needs less",
-                     b->name, cvncl_mib(m->total), cvncl_mib(m->device), cvncl_mib(m->taken));
+                     "OpenCL, %s, driver %s: the net needs %.4g MiB; the device has %.4g, of which "
+                     "%.4g are taken; a smaller batch needs less",
+                     b->name, b->driver, cvncl_mib(m->total), cvncl_mib(m->device),
+                     cvncl_mib(m->taken));
 }
 
 /* Whether a layer of a plan runs on the device. */
@@ -1695,13 +1740,17 @@ static int cvncl_runs(const cvn_net *net, const cvni_plan *plan, int id)
     return cvncl_find(net, &net->layers[id]) && (!plan->places[id].skip || plan->places[id].grad);
 }
 
-/* The tables of all layers, in one array. */
+/* The tables of all layers, behind them that of the packed weights and the scale of gradients, in
+ * one array. */
 static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
+    const cvncl_packed *packed = d->packed_at;
+    const float scale = b->gradient_scale;
+    const float numbers[CVNCL_NUMBERS] = { scale, 1 / scale, 1 / scale, 1, 0, 0 };
     cvn_result result;
     int *all;
-    int count = 0;
+    int count = 0, at;
     int32_t status = 0;
     d->table_at = (int *)cvni_alloc(net, cvni_mul_size((size_t)net->layer_count, sizeof(int)));
     if (!d->table_at) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
@@ -1709,13 +1758,22 @@ static cvn_result cvncl_make_tables(cvn_net *net, cvncl_net *d)
         d->table_at[id] = count;
         count += cvncl_table_of(net, &net->layers[id], NULL);
     }
+    at = d->pack_rows = count;
+    d->numbers = count + CVNCL_PACK_INTS * d->packs;
+    count = d->numbers + CVNCL_NUMBERS;
     result = cvncl_one_buffer(net, (size_t)count * sizeof(int), "the tables of the layers",
                               &d->tables);
-    if (result != CVN_OK || !count) return result;
+    if (result != CVN_OK) return result;
     all = (int *)cvni_alloc(net, (size_t)count * sizeof(int));
     if (!all) return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's tables");
     for (int id = 1; id < net->layer_count; id++)
         cvncl_table_of(net, &net->layers[id], all + d->table_at[id]);
+    for (int i = 2; i < 2 * net->layer_count; i++)
+        if (packed[i].at < packed[i + 1].at) {
+            cvncl_pack_row(d, i, all + at);
+            at += CVNCL_PACK_INTS;
+        }
+    memcpy(all + d->numbers, numbers, sizeof numbers);
     status = b->api.EnqueueWriteBuffer(b->queue, d->tables.memory, 1, 0,
                                        (size_t)count * sizeof(int), all, 0, NULL, NULL);
     cvni_free(net, all);
@@ -1857,33 +1915,41 @@ static int cvncl_mark_narrow(cvn_backend *backend, cvn_net *net, cvni_plan *plan
     return done;
 }
 
+/* Whether a plan has a pass of a convolution that reads its weights in the order of a gather. */
+static int cvncl_packs(const cvn_net *net, const cvni_plan *plan, int id, int up)
+{
+    const cvni_layer *l = &net->layers[id];
+    if (!(cvni_is_conv(l) || cvni_outputs_second(l)) || !cvncl_runs(net, plan, id)) return 0;
+    return up == cvni_outputs_second(l) || plan->places[l->input[0]].grad;
+}
+
 /* Orders of all tensors, places of the packed weights; what they need. */
 static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
-    const size_t layers = (size_t)net->layer_count;
+    const int entries = 2 * net->layer_count;
     const int chosen = cvncl_choose_orders(net, plan, d);
     size_t packed = 0;
     int most = 1;
     for (int id = 1; id < net->layer_count; id++)
         most = cvni_max(most, net->layers[id].inputs + 1);
-    d->packed_at = (cvncl_packed *)cvni_alloc(net, 2 * layers * sizeof *d->packed_at);
+    d->packed_at = (cvncl_packed *)cvni_alloc(net, ((size_t)entries + 1) * sizeof *d->packed_at);
     d->swap = (cvncl_swap *)cvni_alloc(net, (size_t)most * sizeof *d->swap);
     if (!chosen || !d->packed_at || !d->swap)
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
-    memset(d->packed_at, 0, 2 * layers * sizeof *d->packed_at);
-    for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        for (int up = 0; up < 2 && l->op->forward && cvncl_find(net, l); up++) {
-            d->packed_at[2 * id + up].at = (int)cvni_min_size(packed, INT_MAX);
-            packed = cvni_add_size(packed, cvncl_packed_floats(net, l, up));
-            packed += (0 - packed) % 16;        /* vectors are read */
-        }
+    memset(d->packed_at, 0, ((size_t)entries + 1) * sizeof *d->packed_at);
+    for (int i = 2; i < entries; i++) {
+        const size_t count = cvncl_packs(net, plan, i / 2, i % 2)
+                                 ? cvncl_packed_count(net, &net->layers[i / 2], i % 2) : 0;
+        packed = cvni_add_size(packed, count);
+        packed += (0 - packed) % 16;            /* vectors are read */
+        d->packed_at[i + 1].at = (int)cvni_min_size(packed, INT_MAX);
+        d->packs += count > 0;
     }
     if (packed > INT_MAX)
-        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu floats",
+        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu numbers",
                          (unsigned long)packed);
     d->spare_bytes = cvncl_spare_bytes(d, plan);
-    d->packed_bytes = packed * sizeof(float);
+    d->packed_bytes = packed * sizeof(float) >> cvncl_packs_narrow(d->b);
     return CVN_OK;
 }
 
@@ -1895,23 +1961,40 @@ static int cvncl_pieces(const cvncl_backend *b, size_t bytes)
     return (int)cvni_min_size(bytes / b->base.piece + (bytes % b->base.piece != 0), INT_MAX / 2);
 }
 
+/* Bytes in which the host finds losses and output and leaves inputs, behind the partners of
+ * samples; *inputs: the end of the former. */
+static size_t cvncl_landing_bytes(const cvn_net *net, const cvni_plan *plan, size_t *inputs)
+{
+    size_t sources = 0;
+    *inputs = plan->scratch - plan->batch;
+    for (int id = 1; id < net->layer_count; id++) {
+        const cvni_layer *l = &net->layers[id];
+        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
+        if (l->loss_weight != 0 || id == net->output) *inputs = cvni_add_size(*inputs, own);
+        if (l->op->flags & CVNI_SOURCE) sources = cvni_add_size(sources, own);
+    }
+    return cvni_add_size(*inputs, sources);
+}
+
 /* Bytes of a net that is planned, the shapes of its layers being those of the plan. */
 static void cvncl_measure_net(const cvncl_net *d, const cvni_plan *plan, cvncl_memory *m)
 {
     const cvncl_backend *b = d->b;
     cvn_net *net = d->net;
-    size_t floats = 2 * CVNCL_SLICES, ints = 0;
+    size_t inputs, floats = 2 * CVNCL_SLICES;
+    size_t ints = CVNCL_PACK_INTS * (size_t)d->packs + CVNCL_NUMBERS;
     memset(m, 0, sizeof *m);
     for (int id = 1; id < net->layer_count; id++) {
-        if (!cvncl_runs(net, plan, id)) continue;
-        floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
         ints = cvni_add_size(ints, (size_t)cvncl_table_of(net, &net->layers[id], NULL));
+        if (cvncl_runs(net, plan, id))
+            floats = cvni_max_size(floats, cvncl_work_of(net, &net->layers[id]));
     }
     m->net = plan->narrow + cvncl_narrow_bytes(plan);
     m->work = cvni_mul_size(floats, sizeof(float));
     m->copies = cvni_add_size(d->spare_bytes, d->packed_bytes);
     m->tables = cvni_mul_size(ints, sizeof(int));
     m->total = cvni_add_size(cvni_add_size(m->net, m->copies), cvni_add_size(m->work, m->tables));
+    m->pinned = cvncl_landing_bytes(net, plan, &inputs);
     m->piece = b->base.piece;
     m->pieces = cvncl_pieces(b, plan->narrow) + cvncl_pieces(b, cvncl_narrow_bytes(plan));
     m->device = b->memory;
@@ -1943,21 +2026,15 @@ cvn_result cvncl_memory_needed(cvn_net *net, int max_batch, int mode, cvncl_memo
     return result;
 }
 
-/* Where the host finds losses and output and leaves inputs: pinned, so that neither need wait. */
-static cvn_result cvncl_take_landing(cvn_net *net, cvncl_net *d)
+/* Pinned, so that neither the host nor the device need wait. */
+static cvn_result cvncl_take_landing(cvn_net *net, const cvni_plan *plan, cvncl_net *d)
 {
     const cvncl_backend *b = d->b;
-    size_t bytes = d->landed = d->landing_begin, inputs = 0;
-    int32_t status;
-    for (int id = 1; id < net->layer_count; id++) {
-        const cvni_layer *l = &net->layers[id];
-        const size_t own = cvni_mul_size(cvni_elements(l->shape), sizeof(float));
-        if (l->loss_weight != 0 || id == net->output) bytes = cvni_add_size(bytes, own);
-        if (l->op->flags & CVNI_SOURCE) inputs = cvni_add_size(inputs, own);
-    }
-    d->sending = d->sent = bytes;
-    bytes = cvni_add_size(bytes, inputs);
-    status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY, &d->pinned);
+    const size_t bytes = cvncl_landing_bytes(net, plan, &d->sending);
+    int32_t status = cvncl_take_buffer(d->b, bytes, CVNCL_READ_WRITE | CVNCL_HOST_MEMORY,
+                                       &d->pinned);
+    d->sent = d->sending;
+    d->landed = d->landing_begin = plan->scratch - plan->batch;
     if (d->pinned.memory)
         d->landing = (unsigned char *)b->api.EnqueueMapBuffer(b->queue, d->pinned.memory, 1,
                                                               CVNCL_MAP_BOTH, 0, d->pinned.bytes, 0,
@@ -2019,8 +2096,7 @@ static cvn_result cvncl_take_memory(cvn_net *net, const cvni_plan *plan, cvncl_n
     if (result == CVN_OK)
         result = cvncl_one_buffer(net, d->packed_bytes, "weights in another order", &d->packed);
     if (result == CVN_OK) result = cvncl_one_buffer(net, m.work, "the work", &d->work);
-    d->landing_begin = plan->scratch - plan->batch;
-    if (result == CVN_OK) result = cvncl_take_landing(net, d);
+    if (result == CVN_OK) result = cvncl_take_landing(net, plan, d);
     return result == CVN_OK ? cvncl_make_tables(net, d) : result;
 }
 
@@ -2146,11 +2222,12 @@ static cvn_result cvncl_turn(cvn_net *net, const float *from, float *to, int n, 
 {
     cvncl_net *d = cvncl_net_of(net);
     const int runs_narrow = d->narrow;
-    const double scale = o.narrow && gradient ? (double)d->b->gradient_scale : 1;
+    const int factor = last ? CVNCL_SCALE : d->stepped ? CVNCL_BEFORE : CVNCL_INVERSE;
     cvn_result result;
     d->narrow = o.narrow;
-    result = cvncl_each(net, last ? CVNCL_TURN : CVNCL_TURN_BACK, n, last ? "pxiiiif" : "xpiiiif",
-                        from, to, n, o.C, o.S, add, last ? scale : 1 / scale);
+    result = cvncl_each(net, last ? CVNCL_TURN : CVNCL_TURN_BACK, n, last ? "pxiiiit" : "xpiiiit",
+                        from, to, n, o.C, o.S, add,
+                        o.narrow && gradient ? cvncl_number_at(d, factor) : -1);
     d->narrow = runs_narrow;
     return result;
 }
@@ -2339,7 +2416,7 @@ static const char cvncl_text_product[] =
     " * be c. a lies [M, K] (FAST_A) or [K, M], b [N, K] (FAST_B) or [K, N]; ld: elements from a\n"
     " * line to the next. length < K: z counts slices of k, each with a c. A tile is TM x TN, of\n"
     " * it WM x WN an item's or a warp's. VEC 4: lines of a and b begin at 16 bytes and have a\n"
-    " * multiple of 4 elements. */\n"
+    " * multiple of 4 elements; 8 the same of narrow images. */\n"
     "#if !CONV\n"
     "#define PARAMS \\\n"
     "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), const int M, const int N, const int K, \\\n"
@@ -2363,12 +2440,19 @@ static const char cvncl_text_product[] =
     "#if CONV == 2\n"
     "#define OUT_TYPE float\n"
     "#define OUT_SET(p, i, v) ((p)[i] = (v))\n"
+    "#define OUT_SET2(p, v) (*(global float2 *)(p) = (v))\n"
     "#define OUT_SET4(p, v) (*(global float4 *)(p) = (v))\n"
     "#else\n"
     "#define OUT_TYPE STORED_TYPE\n"
     "#define OUT_SET(p, i, v) SET(p, i, v)\n"
+    "#define OUT_SET2(p, v) SET2(p, v)\n"
     "#define OUT_SET4(p, v) SET4(p, v)\n"
     "#endif\n"
+    "/* On matrix units. FACTORS 1: tf32, 2: bf16, 3: fp16; HALVES: of 16 bits. Loaded are 16\n"
+    " * bytes, PIECE elements. */\n"
+    "#define HALVES (FACTORS > 1)\n"
+    "#define PIECE (STORED ? 8 : 4)\n"
+    "#define PIECES (TK / PIECE)\n"
     "#define IX (TN / WN)\n"
     "#define IY (TM / WM)\n"
     "/* Tiles lie along the first axis, those of the same rows together: some devices have few\n"
@@ -2479,6 +2563,7 @@ static const char cvncl_text_product_sum[] =
     "}\n";
 
 static const char cvncl_text_tiled_layout[] =
+    "#define RAW 0\n"
     "#define ITEMS (IX * IY)\n"
     "#define A4 (TM * TK / 4 / ITEMS)\n"
     "#define B4 (TN * TK / 4 / ITEMS)\n"
@@ -2506,14 +2591,27 @@ static const char cvncl_text_tiled_layout[] =
     "}\n";
 
 static const char cvncl_text_tiled_load[] =
+    "/* What is loaded: floats, or, RAW, narrow images as they are. */\n"
+    "#if RAW\n"
+    "#define ONE ushort\n"
+    "#define FOUR ushort4\n"
+    "#define LOAD1(p) *(p)\n"
+    "#define LOAD4(p) *(global const ushort4 *)(p)\n"
+    "#else\n"
+    "#define ONE float\n"
+    "#define FOUR float4\n"
+    "#define LOAD1(p) GET(p, 0)\n"
+    "#define LOAD4(p) GET4(p)\n"
+    "#endif\n"
+    "\n"
     "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const STORED_TYPE *p, const int left)\n"
+    "FOUR four(global const STORED_TYPE *p, const int left)\n"
     "{\n"
     "#if VEC == 4\n"
-    "    return left > 0 ? GET4(p) : (float4)(0);\n"
+    "    return left > 0 ? LOAD4(p) : (FOUR)(0);\n"
     "#else\n"
-    "    return (float4)(left > 0 ? GET(p, 0) : 0, left > 1 ? GET(p, 1) : 0,\n"
-    "                    left > 2 ? GET(p, 2) : 0, left > 3 ? GET(p, 3) : 0);\n"
+    "    return (FOUR)(left > 0 ? LOAD1(p) : 0, left > 1 ? LOAD1(p + 1) : 0,\n"
+    "                  left > 2 ? LOAD1(p + 2) : 0, left > 3 ? LOAD1(p + 3) : 0);\n"
     "#endif\n"
     "}\n"
     "\n"
@@ -2629,8 +2727,9 @@ enum {
 };
 
 /* wide: elements of DOTS' vectors, stages of the others; registers: at most that many an item,
- * where the compiler takes such an option. WGMMA: item_m 64; item_n 64, 128 or 256; m * k and n * k
- * are 16 elements an item, or a multiple. */
+ * where the compiler takes such an option. MMA: tile.k is in 4 bytes, a float or two narrow
+ * numbers. WGMMA: item_m 64; item_n 64, 128 or 256; m * k and n * k are 16 elements an item, or a
+ * multiple. */
 typedef struct cvncl_way {
     cvncl_kind kind;
     cvncl_tile tile;
@@ -2679,6 +2778,7 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 2, 0 },
     { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 3, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 128 },
     { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
     { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }
@@ -2713,7 +2813,7 @@ static const cvncl_vendor cvncl_any_plain = {
     0, 0, { CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16 }, CVNCL_DOTS_32X32
 };
 
-/* A kernel that has been built; NULL: it cannot be. vector: 4 or 1, see VEC. */
+/* A kernel that has been built; NULL: it cannot be. vector: 8, 4 or 1, see VEC. */
 typedef struct cvncl_built {
     struct cvncl_built *next;
     int way, layout, vector;
@@ -2743,45 +2843,88 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of matrix units' local memory the device tells too little; their
- * loaders copy floats, not narrow images. WGMMA: a line of a tile has 128 bytes at most. */
+enum { CVNCL_FP16 = CVNCL_BF16 + 1 };    /* factors, behind what cvncl_desc.precision can be */
+
+/* The numbers that a product multiplies on matrix units; CVNCL_FP32: it may not. Narrow images
+ * stay as they are, and their convolutions' weights get their type, if the precision lets them:
+ * fp16 has as many bits as tf32. */
+static int cvncl_factors(const cvncl_backend *b, int layout)
+{
+    if (layout < 4 || b->storage == CVNCL_STORE_FP32 || b->precision == CVNCL_FP32)
+        return b->precision;
+    if (b->storage == CVNCL_STORE_FP16) return CVNCL_FP16;
+    return b->precision == CVNCL_BF16 ? CVNCL_BF16 : CVNCL_FP32;
+}
+
+/* Operands of a product that are images are narrow. */
+static int cvncl_has_narrow(const cvncl_backend *b, int layout)
+{
+    return layout > 3 && b->storage != CVNCL_STORE_FP32;
+}
+
+/* Weights in the order of a gather are numbers as of narrow images, whatever way reads them. */
+static int cvncl_packs_narrow(const cvncl_backend *b)
+{
+    return cvncl_has_narrow(b, CVNCL_LAYOUT_GATHER) &&
+           cvncl_factors(b, CVNCL_LAYOUT_GATHER) != CVNCL_FP32;
+}
+
+/* Whether a way brings narrow factors to matrix units as they are, 16 bytes at a time. */
+static int cvncl_way_copies(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
+{
+    return w->kind >= CVNCL_BY_MMA && cvncl_has_narrow(b, layout) && vector == 8;
+}
+
+/* Whether a way can be tried: of matrix units' local memory the device tells too little. WGMMA: a
+ * line of a tile has 128 bytes at most. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
+    const int factors = cvncl_factors(b, layout);
     if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
     if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
     if (w->kind == CVNCL_BY_ROWS) return !b->local;
     if (w->kind == CVNCL_BY_WGMMA &&
-        (b->no_wgmma || w->tile.k * (b->precision == CVNCL_BF16 ? 2 : 4) > 128))
+        (b->no_wgmma || w->tile.k * (factors > CVNCL_TF32 ? 2 : 4) > 128))
         return 0;
     if (w->kind >= CVNCL_BY_MMA)
-        return (vector == 4 || w->kind == CVNCL_BY_WGMMA) && b->precision != CVNCL_FP32 &&
-               (layout < 4 || b->storage == CVNCL_STORE_FP32) &&
+        return factors != CVNCL_FP32 &&
+               (w->kind == CVNCL_BY_WGMMA || vector == (cvncl_has_narrow(b, layout) ? 8 : 4)) &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
+}
+
+/* The vectors that a way's loaders know. */
+static int cvncl_way_vector(const cvncl_way *w, int vector)
+{
+    if (w->kind < CVNCL_BY_TILED) return 1;
+    return w->kind >= CVNCL_BY_MMA ? vector : cvni_min(vector, 4);
 }
 
 static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int layout, int vector,
                               char *text, size_t room)
 {
     const int wide = w->kind == CVNCL_BY_DOTS ? w->wide : w->tile.item_n;
+    const int narrow = cvncl_has_narrow(b, layout);
     const int length = snprintf(text, room,
         "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DFAST_A=%d -DFAST_B=%d -DVEC=%d -DTM=%d -DTN=%d "
-        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d -DSTORED=%d ", layout % 4 / 2, layout % 2,
-        vector, w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
-        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4, layout > 3 ? b->storage : 0);
+        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d -DSTORED=%d -DPACKED=%d ", layout % 4 / 2,
+        layout % 2, cvncl_way_vector(w, vector), w->tile.m, w->tile.n,
+        w->tile.k << (w->kind == CVNCL_BY_MMA && narrow), w->tile.item_m, w->tile.item_n,
+        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4, narrow ? b->storage : 0,
+        cvncl_packs_narrow(b));
     char *end = text + length;
     room -= (size_t)length;
     if (w->kind < CVNCL_BY_TILED)
         snprintf(end, room, "-DDOTS=%d -DWIDE=%d -DVECTOR=float%d -DVLOAD=vload%d "
                  "-DVSTORE=vstore%d", w->kind == CVNCL_BY_DOTS, wide, wide, wide, wide);
     else
-        snprintf(end, room, "-DSTAGES=%d -DBF16=%d -DEMULATE=%d%s", w->wide,
-                 b->precision == CVNCL_BF16, b->emulate,
+        snprintf(end, room, "-DSTAGES=%d -DFACTORS=%d -DEMULATE=%d%s", w->wide,
+                 cvncl_factors(b, layout), b->emulate,
                  w->registers && b->register_option ? " -cl-nv-maxrregcount=128" : "");
 }
 
-static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
-                                const char **texts);                        /* >>cl-conv */
+static uint32_t cvncl_way_texts(const cvncl_backend *b, const cvncl_way *w, int layout,
+                                int vector, const char **texts);            /* >>cl-conv */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
 static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
                                    int32_t *status);                        /* >>cl-wgmma */
@@ -2800,7 +2943,7 @@ static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector
 {
     const int spliced = cvncl_ways[way].kind == CVNCL_BY_WGMMA && !b->emulate;
     const char *texts[CVNCL_MAX_TEXTS];
-    const uint32_t count = cvncl_way_texts(b, cvncl_ways[way].kind, layout, texts);
+    const uint32_t count = cvncl_way_texts(b, &cvncl_ways[way], layout, vector, texts);
     char options[400];
     void *kernel = NULL;
     cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
@@ -2833,7 +2976,7 @@ static cvncl_built *cvncl_get_built(cvncl_backend *b, int way, int layout, int v
 {
     cvncl_built *built;
     int32_t status = 0;
-    vector = cvncl_ways[way].kind < CVNCL_BY_TILED ? 1 : vector;
+    vector = cvncl_way_vector(&cvncl_ways[way], vector);
     built = cvncl_find_built(b, way, layout, vector);
     if (built) return built;
     built = (cvncl_built *)CONVNET_MALLOC(sizeof *built);
@@ -2993,6 +3136,15 @@ static cvn_result cvncl_no_way(cvn_net *net, const cvncl_class *c)
     return result;
 }
 
+static cvn_result cvncl_product_failed(cvn_net *net, const cvncl_built *built, int32_t status)
+{
+    char options[400], text[440];
+    cvncl_way_options(cvncl_of(net), &cvncl_ways[built->way], built->layout, built->vector, options,
+                      sizeof options);
+    snprintf(text, sizeof text, "kernel product (%s)", options);
+    return cvncl_fail(net, text, status);
+}
+
 /* Arguments as for cvncl_arguments. */
 static cvn_result cvncl_run_product(cvn_net *net, const cvncl_built *built, const cvncl_class *c,
                                     const char *format, ...)
@@ -3003,7 +3155,7 @@ static cvn_result cvncl_run_product(cvn_net *net, const cvncl_built *built, cons
     status = cvncl_arguments(net, built->kernel, format, args);
     va_end(args);
     if (status == 0) status = cvncl_run_built(cvncl_of(net), built, c);
-    return status == 0 ? CVN_OK : cvncl_fail(net, "product", status);
+    return status == 0 ? CVN_OK : cvncl_product_failed(net, built, status);
 }
 
 /* Slices into which K is cut where a product has too few elements for the device: no shorter ones
@@ -3059,11 +3211,12 @@ static size_t cvncl_column_work(const cvncl_backend *b, int rows, int C)
     return (size_t)cvncl_column_slices(b, rows, C) * (size_t)C;
 }
 
-/* What sums of the gradients of the layer that runs are times in gradients of parameters. */
-static double cvncl_gradient_factor(const cvn_net *net)
+/* What sums of the gradients of the layer that runs are times in gradients of parameters: place of
+ * a number among the tables, or -1 for 1. */
+static int cvncl_gradient_factor(const cvn_net *net)
 {
     const cvncl_net *d = cvncl_net_of(net);
-    return d->narrow ? 1 / (double)d->b->gradient_scale : 1;
+    return d->narrow ? cvncl_number_at(d, CVNCL_INVERSE) : -1;
 }
 
 /* db += the sums of dy [rows, C] over the rows */
@@ -3073,12 +3226,12 @@ static cvn_result cvncl_bias_gradient(cvn_net *net, const float *dy, float *db, 
     const int slices = cvncl_column_slices(b, rows, C);
     cvn_result result;
     if (rows <= 256 && b->storage == CVNCL_STORE_FP32)      /* rows are parts enough */
-        return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "ppiif", dy, db, C, rows,
+        return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "ppiit", dy, db, C, rows,
                             cvncl_gradient_factor(net));
     result = cvncl_each(net, CVNCL_COLUMN_PARTS, slices * C, "xwiiii", dy, 0, slices * C, rows, C,
                         cvni_ceil_div(rows, slices));
     if (result != CVN_OK) return result;
-    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiif", 0, db, C, slices,
+    return cvncl_groups(net, CVNCL_COLUMN_SUMS, C, "wpiit", 0, db, C, slices,
                         cvncl_gradient_factor(net));
 }
 
@@ -3198,23 +3351,27 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
 /* ================================================================================================
  * >>cl-mma   products and convolutions on NVIDIA's matrix units, by inline PTX
  * ==============================================================================================
- *   mma.sync m16n8k8 (tf32) and m16n8k16 (bf16), with copies to local memory that go by themselves
- *   (cp.async): PTX ISA, "Warp-level matrix instructions" and "Data movement". The driver's OpenCL
- *   has no other way to them. Whether it works is tried: each kernel multiplies once and is
- *   compared with the plain one. Built with EMULATE the same kernel runs anywhere, slowly. */
+ *   mma.sync m16n8k8 (tf32) and m16n8k16 (bf16, fp16), with copies to local memory that go by
+ *   themselves (cp.async): PTX ISA, "Warp-level matrix instructions" and "Data movement". The
+ *   driver's OpenCL has no other way to them. Floats are rounded on their way to registers; narrow
+ *   images, and weights packed so, are copied and multiplied as they are. Whether it works is
+ *   tried: each kernel multiplies once and is compared with the plain one. Built with EMULATE the
+ *   same kernel runs anywhere, slowly. */
 
 static const char cvncl_text_mma_layout[] =
     "#define ITEMS (32 * IX * IY)\n"
-    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction */\n"
+    "#define DEPTH (HALVES ? 16 : 8)     /* of one instruction */\n"
     "#define ROW(i, l) (16 * (i) + (l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
     "#define BLOCKS (WM / 16)            /* of 16 lines, of a warp */\n"
     "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
-    " * reads at once lies in all banks: along k eight lines, else eight lines for four k. */\n"
+    " * reads at once lies in all banks: along k eight lines, else eight lines for four k, of\n"
+    " * narrow images for eight. */\n"
     "#define ALONG_K(line, k) \\\n"
-    "    ((line) * TK + (((k) / 4 ^ (line) * (TK / 4) / 8) & (TK / 4 - 1)) * 4 + (k) % 4)\n"
-    "#define ALONG_LINES(T, line, k) \\\n"
-    "    ((k) * (T) + ((line) ^ ((BF16 ? (k) / (TK / 4) : (k)) & 3) * 8))\n";
+    "    ((line) * TK + (k) % PIECE + \\\n"
+    "     (((k) / PIECE ^ (line) * PIECES / 8) & (PIECES - 1)) * PIECE)\n"
+    "#define TURN(k) (STORED ? (k) & 7 : (HALVES ? (k) / (TK / 4) : (k)) & 3)\n"
+    "#define ALONG_LINES(T, line, k) ((k) * (T) + ((line) ^ TURN(k) * 8))\n";
 
 static const char cvncl_text_mma_plain[] =
     "/* The instructions in plain C, through local memory, each lane with what the PTX ISA\n"
@@ -3222,30 +3379,46 @@ static const char cvncl_text_mma_plain[] =
     "#define SCRATCH , local uint *swap\n"
     "#define SWAP , swap\n"
     "#define COMMIT()\n"
-    "#define WAIT() barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define WAIT_FOR(n)\n"
     "\n"
-    "void copy16(local float *to, global const float *from, const int there)\n"
+    "void copy16(local STORED_TYPE *to, global const STORED_TYPE *from, const int there)\n"
     "{\n"
-    "    EACH(i, 4) to[i] = there ? from[i] : 0;\n"
+    "    EACH(i, PIECE) to[i] = there ? from[i] : 0;\n"
     "}\n"
     "\n"
-    "void matrices(uint *r, local float *mem, const int at SCRATCH)\n"
+    "void matrices(uint *r, local STORED_TYPE *mem, const int at, const int turned SCRATCH)\n"
     "{\n"
-    "    const int t = get_local_id(0);\n"
+    "    const int t = get_local_id(0), g = t % 32 / 4, k = t % 4;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    swap[t] = at;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "    EACH(i, 4)\n"
-    "        r[i] = as_uint(mem[swap[t / 32 * 32 + 8 * i + t % 32 / 4] + t % 4]);\n"
+    "    EACH(i, 4) {\n"
+    "        local const uint *row = swap + t / 32 * 32 + 8 * i;\n"
+    "#if STORED\n"
+    "        r[i] = turned ? mem[row[2 * k] + g] | (uint)mem[row[2 * k + 1] + g] << 16\n"
+    "                      : mem[row[g] + 2 * k] | (uint)mem[row[g] + 2 * k + 1] << 16;\n"
+    "#else\n"
+    "        r[i] = as_uint(mem[row[g] + k]);\n"
+    "#endif\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "float widened(const ushort h)\n"
+    "{\n"
+    "#if FACTORS == 3\n"
+    "    return vload_half(0, (const half *)&h);\n"
+    "#else\n"
+    "    return as_float((uint)h << 16);\n"
+    "#endif\n"
     "}\n"
     "\n"
     "/* Element k of a line of a fragment, which the registers of four lanes hold. */\n"
     "float held(local const uint *regs, const int lane, const int count, const int reg,\n"
     "           const int k)\n"
     "{\n"
-    "#if BF16\n"
+    "#if HALVES\n"
     "    const uint two = regs[(lane + k % 8 / 2) * count + reg + k / 8 * (count / 2)];\n"
-    "    return as_float(k % 2 ? two & 0xFFFF0000u : two << 16);\n"
+    "    return widened(k % 2 ? two >> 16 : two);\n"
     "#else\n"
     "    return as_float(regs[(lane + k % 4) * count + reg + k / 4 * (count / 2)]);\n"
     "#endif\n"
@@ -3280,31 +3453,38 @@ static const char cvncl_text_mma_ptx[] =
     "#define SWAP\n"
     "#define COMMIT() asm volatile(\"cp.async.commit_group;\" ::: \"memory\")\n"
     "#define WAIT_FOR(n) asm volatile(\"cp.async.wait_group %0;\" :: \"n\"(n) : \"memory\")\n"
-    "#define WAIT() WAIT_FOR(STAGES - 2); barrier(CLK_LOCAL_MEM_FENCE)\n"
     "\n"
-    "void copy16(local float *to, global const float *from, const int there)\n"
+    "void copy16(local STORED_TYPE *to, global const STORED_TYPE *from, const int there)\n"
     "{\n"
     "    asm volatile(\"cp.async.cg.shared.global [%0], [%1], 16, %2;\"\n"
     "                 :: \"r\"((uint)(size_t)to), \"l\"(from), \"r\"(there ? 16 : 0)\n"
     "                 : \"memory\");\n"
     "}\n"
     "\n"
-    "void matrices(uint *r, local float *mem, const int at)\n"
+    "#define MATRICES(turned) \\\n"
+    "    asm volatile(\"ldmatrix.sync.aligned.m8n8.x4\" turned \".shared.b16 \" \\\n"
+    "                 \"{%0, %1, %2, %3}, [%4];\" \\\n"
+    "                 : \"=r\"(r[0]), \"=r\"(r[1]), \"=r\"(r[2]), \"=r\"(r[3]) \\\n"
+    "                 : \"r\"((uint)(size_t)(mem + at)) : \"memory\")\n"
+    "\n"
+    "void matrices(uint *r, local STORED_TYPE *mem, const int at, const int turned)\n"
     "{\n"
-    "    asm volatile(\"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\"\n"
-    "                 : \"=r\"(r[0]), \"=r\"(r[1]), \"=r\"(r[2]), \"=r\"(r[3])\n"
-    "                 : \"r\"((uint)(size_t)(mem + at)) : \"memory\");\n"
+    "    if (turned) MATRICES(\".trans\");\n"
+    "    else MATRICES(\"\");\n"
     "}\n"
+    "\n"
+    "#if FACTORS == 3\n"
+    "#define TYPES \"m16n8k16.row.col.f32.f16.f16.f32\"\n"
+    "#elif FACTORS == 2\n"
+    "#define TYPES \"m16n8k16.row.col.f32.bf16.bf16.f32\"\n"
+    "#else\n"
+    "#define TYPES \"m16n8k8.row.col.f32.tf32.tf32.f32\"\n"
+    "#endif\n"
     "\n"
     "void mma(float *d, const uint *a, const uint *b)\n"
     "{\n"
-    "#if BF16\n"
-    "    asm(\"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 \"\n"
+    "    asm(\"mma.sync.aligned.\" TYPES \" \"\n"
     "        \"{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\"\n"
-    "#else\n"
-    "    asm(\"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 \"\n"
-    "        \"{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\"\n"
-    "#endif\n"
     "        : \"+f\"(d[0]), \"+f\"(d[1]), \"+f\"(d[2]), \"+f\"(d[3])\n"
     "        : \"r\"(a[0]), \"r\"(a[2]), \"r\"(a[1]), \"r\"(a[3]), \"r\"(b[0]), \"r\"(b[1]));\n"
     "}\n"
@@ -3319,19 +3499,33 @@ static const char cvncl_text_mma_ptx[] =
     "uint pair(const float low, const float high)\n"
     "{\n"
     "    uint y;\n"
+    "#if FACTORS == 3\n"
+    "    asm(\"cvt.rn.f16x2.f32 %0, %1, %2;\" : \"=r\"(y) : \"f\"(high), \"f\"(low));\n"
+    "#else\n"
     "    asm(\"cvt.rn.bf16x2.f32 %0, %1, %2;\" : \"=r\"(y) : \"f\"(high), \"f\"(low));\n"
+    "#endif\n"
     "    return y;\n"
-    "}\n";
+    "}\n"
+    "\n"
+    "#if STORED\n"
+    "#undef SET\n"
+    "#undef SET2\n"
+    "#define SET(p, i, v) ((p)[i] = (ushort)pair(v, 0))\n"
+    "#define SET2(p, v) (*(global uint *)(p) = pair((v).x, (v).y))\n"
+    "#endif\n";
 
 static const char cvncl_text_mma_fragment[] =
     "/* Registers of 16 lines, two for line + g, two for line + 8 + g (lane = 4 g + t): elements\n"
-    " * k + t and k + 4 + t; BF16: pairs of four elements of k side by side. Which four does not\n"
-    " * matter, as a and b agree. */\n"
-    "void fragment(uint *r, local float *tile, const int fast, const int T, const int line,\n"
+    " * k + t and k + 4 + t; HALVES: pairs of four elements of k side by side. Which four does\n"
+    " * not matter, as a and b agree. */\n"
+    "void fragment(uint *r, local STORED_TYPE *tile, const int fast, const int T, const int line,\n"
     "              const int k SCRATCH)\n"
     "{\n"
     "    const int lane = get_local_id(0) % 32, g = lane / 4, t = lane % 4;\n"
-    "#if BF16\n"
+    "#if STORED\n"
+    "    const int l = line + lane / 16 * 8, own = k + lane / 8 % 2 * 8, i = lane % 8;\n"
+    "    matrices(r, tile, fast ? ALONG_K(l + i, own) : ALONG_LINES(T, l, own + i), !fast SWAP);\n"
+    "#elif HALVES\n"
     "    const int own = (t * (TK / 16) + k / 16) * 4;\n"
     "    EACH(i, 2) {\n"
     "        const int l = line + g + i * 8;\n"
@@ -3348,24 +3542,26 @@ static const char cvncl_text_mma_fragment[] =
     "#else\n"
     "    if (fast) {\n"
     "        const int l = line + lane % 8 + lane / 16 * 8;\n"
-    "        matrices(r, tile, ALONG_K(l, k + lane / 8 % 2 * 4) SWAP);\n"
+    "        matrices(r, tile, ALONG_K(l, k + lane / 8 % 2 * 4), 0 SWAP);\n"
     "    } else {\n"
     "        EACH(i, 4)\n"
     "            r[i] = as_uint(tile[ALONG_LINES(T, line + g + i / 2 * 8, k + t + i % 2 * 4)]);\n"
     "    }\n"
     "    EACH(i, 4) r[i] = rounded(r[i]);\n"
     "#endif\n"
-    "}\n"
-    "\n"
+    "}\n";
+
+static const char cvncl_text_mma_copy[] =
     "/* A tile of lines from line0 on, from k0 on, sets off for local memory. Whether line or k\n"
     " * lies beyond the edge is known for 16 bytes at a time: they are zero then. */\n"
-    "void copy_tile(local float *to, global const float *from, const int ld, const int fast,\n"
-    "               const int T, const int line0, const int lines, const int k0, const int K)\n"
+    "void copy_tile(local STORED_TYPE *to, global const STORED_TYPE *from, const int ld,\n"
+    "               const int fast, const int T, const int line0, const int lines, const int k0,\n"
+    "               const int K)\n"
     "{\n"
-    "    EACH(l, T * TK / 4 / ITEMS) {\n"
+    "    EACH(l, T * PIECES / ITEMS) {\n"
     "        const int f = (int)get_local_id(0) + l * ITEMS;\n"
-    "        const int line = fast ? f / (TK / 4) : f % (T / 4) * 4;\n"
-    "        const int k = fast ? f % (TK / 4) * 4 : f / (T / 4);\n"
+    "        const int line = fast ? f / PIECES : f % (T / PIECE) * PIECE;\n"
+    "        const int k = fast ? f % PIECES * PIECE : f / (T / PIECE);\n"
     "        const int in = line0 + line < lines && k0 + k < K;\n"
     "        const size_t at = fast ? (size_t)(line0 + line) * ld + k0 + k\n"
     "                               : (size_t)(k0 + k) * ld + line0 + line;\n"
@@ -3381,19 +3577,19 @@ static const char cvncl_text_mma_fragment[] =
     "#endif\n";
 
 static const char cvncl_text_mma_conv[] =
-    "/* The loaders of a convolution (>>cl-conv), whose channels are whole fours. */\n"
-    "#define SPOTS (TM * TK / 4 / ITEMS)\n"
+    "/* The loaders of a convolution (>>cl-conv), whose channels are whole pieces. */\n"
+    "#define SPOTS (TM * PIECES / ITEMS)\n"
     "#if CONV == 1\n"
     "/* Along k: channels of the taps of a phase, each line a window, which an item keeps. */\n"
     "__attribute__((always_inline))\n"
-    "void copy_gather(local float *to, global const float *x, global const int *g,\n"
+    "void copy_gather(local STORED_TYPE *to, global const STORED_TYPE *x, global const int *g,\n"
     "                 global const int *f, const int4 *windows, const int k0, const int last)\n"
     "{\n"
-    "    const int t = get_local_id(0), k = t % (TK / 4) * 4;\n"
+    "    const int t = get_local_id(0), k = t % PIECES * PIECE;\n"
     "    const int tap = max(min(k0 + k, last - 1), 0) / CI, c = k0 + k - tap * CI;\n"
     "    const int4 place = vload4(min(f[7] + tap, TAPS - 1), TAP(0));\n"
     "    EACH(l, SPOTS) {\n"
-    "        const int line = (t + l * ITEMS) / (TK / 4), at = within(g, windows[l], place);\n"
+    "        const int line = (t + l * ITEMS) / PIECES, at = within(g, windows[l], place);\n"
     "        const int in = at >= 0 && k0 + k < last;\n"
     "        copy16(to + ALONG_K(line, k), x + (in ? (size_t)at * X_ALL + c : 0), in);\n"
     "    }\n"
@@ -3402,21 +3598,21 @@ static const char cvncl_text_mma_conv[] =
     "#define BEGIN_A \\\n"
     "    int4 spot[SPOTS]; \\\n"
     "    EACH(l, SPOTS) \\\n"
-    "        spot[l] = window_of(g, grid_point(f, min(m0 + (t + l * ITEMS) / (TK / 4), M - 1)));\n"
+    "        spot[l] = window_of(g, grid_point(f, min(m0 + (t + l * ITEMS) / PIECES, M - 1)));\n"
     "#define COPY_A(to, k) copy_gather(to, x, g, f, spot, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, w, PITCH, 0, TN, n0, PITCH, k, last)\n"
     "#elif CONV == 2\n"
     "/* Along the lines: channels of the taps, at the positions k, which an item keeps. */\n"
     "__attribute__((always_inline))\n"
-    "void copy_windows(local float *to, global const float *x, global const int *g,\n"
+    "void copy_windows(local STORED_TYPE *to, global const STORED_TYPE *x, global const int *g,\n"
     "                  int4 *points, const int4 step, const int line0, const int lines,\n"
     "                  const int k0, const int last)\n"
     "{\n"
-    "    const int t = get_local_id(0), line = t % (TM / 4) * 4;\n"
-    "    const int m = min(line0 + line, lines - 4), tap = m / CI;\n"
+    "    const int t = get_local_id(0), line = t % (TM / PIECE) * PIECE;\n"
+    "    const int m = min(line0 + line, lines - PIECE), tap = m / CI;\n"
     "    const int4 place = vload4(tap, TAP(0));\n"
     "    EACH(l, SPOTS) {\n"
-    "        const int k = (t + l * ITEMS) / (TM / 4);\n"
+    "        const int k = (t + l * ITEMS) / (TM / PIECE);\n"
     "        const int at = within(g, window_of(g, points[l]), place);\n"
     "        const int in = at >= 0 && k0 + k < last;\n"
     "        copy16(to + ALONG_LINES(TM, line, k),\n"
@@ -3428,7 +3624,7 @@ static const char cvncl_text_mma_conv[] =
     "#define BEGIN_A \\\n"
     "    int4 spot[SPOTS]; \\\n"
     "    EACH(l, SPOTS) \\\n"
-    "        spot[l] = grid_point(PHASE(0), first + (t + l * ITEMS) / (TM / 4));\n"
+    "        spot[l] = grid_point(PHASE(0), first + (t + l * ITEMS) / (TM / PIECE));\n"
     "#define COPY_A(to, k) copy_windows(to, x, g, spot, tile_k, m0, M, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, y, Y_ALL, 0, TN, n0, N, k, last)\n"
     "#endif\n";
@@ -3438,11 +3634,11 @@ static const char cvncl_text_mma[] =
     "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
-    "    local float4 memory[STAGES * (TM + TN) * TK / 4];\n"
+    "    local float4 memory[STAGES * (TM + TN) * PIECES];\n"
     "#if EMULATE\n"
     "    local uint swap[ITEMS / 32 * 192];\n"
     "#endif\n"
-    "    local float *la = (local float *)memory, *lb = la + STAGES * TM * TK;\n"
+    "    local STORED_TYPE *la = (local STORED_TYPE *)memory, *lb = la + STAGES * TM * TK;\n"
     "    const int t = get_local_id(0);\n"
     "    const int wm = t / 32 / IX * WM, wn = t / 32 % IX * WN;\n"
     "    float sum[WM / 16][WN / 8][4];\n"
@@ -3458,7 +3654,8 @@ static const char cvncl_text_mma[] =
     "    }\n"
     "    for (int k0 = first; k0 < last; k0 += TK) {\n"
     "        const int to = stage ? stage - 1 : STAGES - 1, ahead = k0 + (STAGES - 1) * TK;\n"
-    "        WAIT();\n"
+    "        WAIT_FOR(STAGES - 2);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "        COPY_A(la + to * TM * TK, ahead);\n"
     "        COPY_B(lb + to * TN * TK, ahead);\n"
     "        COMMIT();\n"
@@ -3488,18 +3685,18 @@ static const char cvncl_text_mma_store[] =
     "    EACH(i, BLOCKS)\n"
     "        EACH(h, 2) {\n"
     "            const int m = m0 + ROW(i, 2 * h);\n"
-    "            global const float *old = ADDED(min(m, M - 1));\n"
-    "            global float *to = TARGET(min(m, M - 1));\n"
+    "            global const OUT_TYPE *old = ADDED(min(m, M - 1));\n"
+    "            global OUT_TYPE *to = TARGET(min(m, M - 1));\n"
     "            EACH(j, WN / 8) {\n"
     "                const int n = n0 + COLUMN(j, 0);\n"
     "                float2 v = (float2)(sum[i][j][2 * h], sum[i][j][2 * h + 1]);\n"
     "                if (old && m < M)\n"
-    "                    v += (float2)(n < N ? old[n] : 0, n + 1 < N ? old[n + 1] : 0);\n"
+    "                    v += (float2)(n < N ? GET(old, n) : 0, n + 1 < N ? GET(old, n + 1) : 0);\n"
     "                v = (float2)(LAST(v.s0), LAST(v.s1));\n"
-    "                if (WHOLE(2) && m < M && n < N) *(global float2 *)(to + n) = v;\n"
+    "                if (WHOLE(2) && m < M && n < N) OUT_SET2(to + n, v);\n"
     "                else if (m < M && n < N) {\n"
-    "                    to[n] = v.s0;\n"
-    "                    if (n + 1 < N) to[n + 1] = v.s1;\n"
+    "                    OUT_SET(to, n, v.s0);\n"
+    "                    if (n + 1 < N) OUT_SET(to, n + 1, v.s1);\n"
     "                }\n"
     "            }\n"
     "        }\n"
@@ -3508,23 +3705,26 @@ static const char cvncl_text_mma_store[] =
 /* ================================================================================================
  * >>cl-wgmma   the same on Hopper's matrix units: instructions of four warps, spliced into PTX
  * ==============================================================================================
- *   wgmma.mma_async m64nNk8 (tf32), m64nNk16 (bf16): PTX ISA, "Asynchronous Warpgroup Level Matrix
- *   Instructions". It takes both factors from local memory, by descriptors, and asks for sm_90a,
- *   while the driver's OpenCL compiles for sm_90. So all that needs sm_90a is a comment there,
+ *   wgmma.mma_async m64nNk8 (tf32), m64nNk16 (bf16, fp16): PTX ISA, "Asynchronous Warpgroup Level
+ *   Matrix Instructions". It takes both factors from local memory, by descriptors, and asks for
+ *   sm_90a, while the driver's OpenCL compiles for sm_90. So all that needs sm_90a is a comment,
  *   "//wgmma:" before the instruction, in inline assembly, which names the operands; the program's
  *   PTX is read, made one for sm_90a by taking these marks away, and built. Sums are in registers
  *   that the PTX declares so too: the compiler does not know them and never moves them between two
  *   instructions. PTX that is not as expected is refused (cvncl_backend.no_wgmma): its comments
  *   would multiply nothing. What is built is tried as in >>cl-mma.
- *   Factors go through registers, where they are rounded, and turned where they do not lie along
- *   k: wgmma cuts tf32 off and takes it along k alone, and cp.async cannot make bf16. The loaders
- *   are those of the tiled kernels. Two tiles are on their way.
+ *   Floats go through registers, where they are rounded, and turned where they do not lie along k:
+ *   wgmma cuts tf32 off and takes it along k alone, and cp.async cannot make bf16. The loaders are
+ *   those of the tiled kernels. Two tiles are on their way. Narrow factors go the same way as they
+ *   are, and where their channels are whole eights they are copied as in >>cl-mma: wgmma takes 16
+ *   bits either way.
  *   Built with EMULATE the instruction is plain C, which finds the factors by their descriptors.
  *   It has not run on a GPU yet.                      tested: tests/test_cl.c, tests/ptx_cl.sh */
 
 static const char cvncl_text_wgmma_layout[] =
     "#define ITEMS (128 * IX * IY)\n"
-    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction: 32 bytes */\n"
+    "#define DEPTH (HALVES ? 16 : 8)     /* of one instruction: 32 bytes */\n"
+    "#define RAW STORED\n"
     "#define ROW(i, l) ((l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
     "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
@@ -3532,14 +3732,14 @@ static const char cvncl_text_wgmma_layout[] =
     "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
     " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
     " * along the lines and NEAR along k: turned, their 16 bytes lie in all banks. */\n"
-    "#define NEAR (BF16 ? 8 : 4)\n"
+    "#define NEAR (HALVES ? 8 : 4)\n"
     "#define SQUARE(l) (t + (l) / 4 * ITEMS)\n"
     "#define SQUARE_K(l, T) (SQUARE(l) / 2 % NEAR + SQUARE(l) / (2 * NEAR) / ((T) / 8) * NEAR)\n"
     "#define LINE(FAST, l, T) \\\n"
     "    (FAST ? (t + (l) * ITEMS) / (TK / 4) \\\n"
     "          : (SQUARE(l) % 2 + SQUARE(l) / (2 * NEAR) % ((T) / 8) * 2) * 4)\n"
     "#define DEEP(FAST, l, T) (FAST ? t % (TK / 4) * 4 : SQUARE_K(l, T) * 4 + (l) % 4)\n"
-    "#define LINE_BYTES (TK * (BF16 ? 2 : 4))\n"
+    "#define LINE_BYTES (TK * (HALVES ? 2 : 4))\n"
     "#define STAGE_BYTES ((TM + TN) * LINE_BYTES)\n"
     "/* In local memory lines along k follow each other, their 16 bytes exchanged as the swizzle\n"
     " * of LINE_BYTES has it. Descriptor: PTX ISA, \"Matrix Descriptor Format\"; the stride is\n"
@@ -3547,9 +3747,19 @@ static const char cvncl_text_wgmma_layout[] =
     " * of 1024 bytes. */\n"
     "#define SWIZZLED(at) ((at) ^ ((at) >> 7 & (LINE_BYTES / 16 - 1)) * 16)\n"
     "#define MODE (LINE_BYTES == 128 ? 1 : LINE_BYTES == 64 ? 2 : 3)\n"
-    "#define DESCRIBED(at) \\\n"
-    "    ((ulong)((at) >> 4 & 0x3FFF) | (ulong)1 << 16 | (ulong)(8 * LINE_BYTES / 16) << 32 | \\\n"
-    "     (ulong)MODE << 62)\n";
+    "#define DESCRIBED(at, leading, stride, mode) \\\n"
+    "    ((ulong)((at) >> 4 & 0x3FFF) | (ulong)((leading) / 16) << 16 | \\\n"
+    "     (ulong)((stride) / 16) << 32 | (ulong)(mode) << 62)\n"
+    "#define DEEP_FACTOR(tile, part) DESCRIBED((tile) + (part) * 32, 16, 8 * LINE_BYTES, MODE)\n"
+    "/* Narrow factors that are copied stay along k or along the lines: these in blocks of 64,\n"
+    " * for each k 128 bytes, their 16 bytes exchanged in eight k; the stride is that of eight k,\n"
+    " * the leading dimension that of blocks. */\n"
+    "#define ALONG_K(line, k) (SWIZZLED((line) * LINE_BYTES + (k) * 2) / 2)\n"
+    "#define ALONG_LINES(T, line, k) \\\n"
+    "    (((line) / 64 * TK + (k)) * 64 + ((line) % 64 ^ ((k) & 7) * 8))\n"
+    "#define FACTOR(FAST, tile, part) \\\n"
+    "    (FAST ? DEEP_FACTOR(tile, part) \\\n"
+    "          : DESCRIBED((tile) + (part) * 2048, 64 * LINE_BYTES, 1024, 1))\n";
 
 static const char cvncl_text_wgmma_plain[] =
     "/* The instruction in plain C. Nothing is multiplied before COMPLETE has to have it done:\n"
@@ -3565,19 +3775,25 @@ static const char cvncl_text_wgmma_plain[] =
     "        for (int part = 0; part < TK / DEPTH; part++) \\\n"
     "            multiply(sum[0], (local const char *)memory, waiting[done % STAGES][part][0], \\\n"
     "                     waiting[done % STAGES][part][1])\n"
+    "#define TURNED(FAST) (STORED && VEC == 8 && !FAST)\n"
     "#define COLLECT()\n"
     "#define PUBLISH() barrier(CLK_LOCAL_MEM_FENCE)\n"
     "#define ADDRESS 0\n"
     "\n"
     "/* Element (line, k) of a factor, where its descriptor says. */\n"
-    "float described(local const char *memory, const ulong d, const int line, const int k)\n"
+    "float described(local const char *memory, const ulong d, const int line, const int k,\n"
+    "                const int turned)\n"
     "{\n"
-    "    const uint width = 256u >> (uint)(d >> 62), begin = (uint)(d & 0x3FFF) * 16;\n"
-    "    uint at = begin + line / 8 * ((uint)(d >> 32) & 0x3FFF) * 16 + line % 8 * width;\n"
-    "    at += k * 32 / DEPTH;\n"
+    "    const uint width = 256u >> (uint)(d >> 62), stride = ((uint)(d >> 32) & 0x3FFF) * 16;\n"
+    "    uint at = (uint)(d & 0x3FFF) * 16;\n"
+    "    if (turned)\n"
+    "        at += line / 64 * ((uint)(d >> 16) & 0x3FFF) * 16 + k / 8 * stride + k % 8 * width +\n"
+    "              line % 64 * 2;\n"
+    "    else\n"
+    "        at += line / 8 * stride + line % 8 * width + k * 32 / DEPTH;\n"
     "    at ^= (at >> 7 & (width / 16 - 1)) * 16;\n"
-    "#if BF16\n"
-    "    return as_float((uint)*(local const ushort *)(memory + at) << 16);\n"
+    "#if HALVES\n"
+    "    return widened(*(local const ushort *)(memory + at));\n"
     "#else\n"
     "    return as_float(*(local const uint *)(memory + at) & 0xFFFFE000u);\n"
     "#endif\n"
@@ -3589,14 +3805,15 @@ static const char cvncl_text_wgmma_plain[] =
     "    for (int j = 0; j < WN / 8; j++)\n"
     "        for (int l = 0; l < 4; l++)\n"
     "            for (int k = 0; k < DEPTH; k++)\n"
-    "                d[j][l] += described(memory, a, line + ROW(0, l), k) *\n"
-    "                           described(memory, b, t % 4 * 2 + COLUMN(j, l), k);\n"
+    "                d[j][l] += described(memory, a, line + ROW(0, l), k, TURNED(FAST_A)) *\n"
+    "                           described(memory, b, t % 4 * 2 + COLUMN(j, l), k,\n"
+    "                                     TURNED(FAST_B));\n"
     "}\n";
 
 static const char cvncl_text_wgmma_ptx[] =
     "#define MARKED(text) \"//wgmma:\" text \"\\n\"\n"
     "#define TEXT(x) #x\n"
-    "#define NUMBER(x) TEXT(x)\n"
+    "#define SPELT(x) TEXT(x)\n"
     "/* f for each eight sums: their names but for the last digit, their number, what parts them\n"
     " * from those before. */\n"
     "#define EACH_32(f) f(\"\", 0, \"\") f(\"1\", 1, \",\") f(\"2\", 2, \",\") f(\"3\", 3, \",\")\n"
@@ -3627,11 +3844,20 @@ static const char cvncl_text_wgmma_ptx[] =
     "                   \"=f\"(sum[0][2 * i][2]), \"=f\"(sum[0][2 * i][3]), \\\n"
     "                   \"=f\"(sum[0][2 * i + 1][0]), \"=f\"(sum[0][2 * i + 1][1]), \\\n"
     "                   \"=f\"(sum[0][2 * i + 1][2]), \"=f\"(sum[0][2 * i + 1][3]));\n"
-    "#if BF16\n"
-    "#define TYPES \"k16.f32.bf16.bf16\"\n"
+    "#if FACTORS == 3\n"
+    "#define TYPED \"k16.f32.f16.f16\"\n"
+    "#elif FACTORS == 2\n"
+    "#define TYPED \"k16.f32.bf16.bf16\"\n"
+    "#else\n"
+    "#define TYPED \"k8.f32.tf32.tf32\"\n"
+    "#endif\n"
+    "#if STORED && VEC == 8 && FAST_A\n"
+    "#define ORDERS \", 0, 1\"\n"
+    "#elif STORED && VEC == 8\n"
+    "#define ORDERS \", 1, 1\"\n"
+    "#elif HALVES\n"
     "#define ORDERS \", 0, 0\"\n"
     "#else\n"
-    "#define TYPES \"k8.f32.tf32.tf32\"\n"
     "#define ORDERS \"\"\n"
     "#endif\n"
     "#define BEGIN() \\\n"
@@ -3639,7 +3865,7 @@ static const char cvncl_text_wgmma_ptx[] =
     "                 MARKED(\"setp.eq.u32 cvn_add, 0, 0;\") EACH_8(ZEROS) ::: \"memory\")\n"
     "#define FENCE() asm volatile(MARKED(\"wgmma.fence.sync.aligned;\") ::: \"memory\")\n"
     "#define MULTIPLY(a, b) \\\n"
-    "    asm volatile(MARKED(\"wgmma.mma_async.sync.aligned.m64n\" NUMBER(WN) TYPES \\\n"
+    "    asm volatile(MARKED(\"wgmma.mma_async.sync.aligned.m64n\" SPELT(WN) TYPED \\\n"
     "                        \" {\" EACH_8(NAMES) \"}, %0, %1, cvn_add, 1, 1\" ORDERS \";\") \\\n"
     "                 :: \"l\"(a), \"l\"(b) : \"memory\")\n"
     "#define FINISH() asm volatile(MARKED(\"wgmma.commit_group.sync.aligned;\") ::: \"memory\")\n"
@@ -3654,10 +3880,12 @@ static const char cvncl_text_wgmma_ptx[] =
 
 static const char cvncl_text_wgmma[] =
     "/* Four elements along k, rounded, to a tile in local memory. */\n"
-    "void put(local char *tile, const int line, const int k, const float4 v)\n"
+    "void put(local char *tile, const int line, const int k, const FOUR v)\n"
     "{\n"
-    "    const int at = line * LINE_BYTES + k * (BF16 ? 2 : 4);\n"
-    "#if BF16\n"
+    "    const int at = line * LINE_BYTES + k * (HALVES ? 2 : 4);\n"
+    "#if RAW\n"
+    "    *(local ushort4 *)(tile + SWIZZLED(at)) = v;\n"
+    "#elif HALVES\n"
     "    *(local uint2 *)(tile + SWIZZLED(at)) = (uint2)(pair(v.s0, v.s1), pair(v.s2, v.s3));\n"
     "#else\n"
     "    *(local uint4 *)(tile + SWIZZLED(at)) =\n"
@@ -3667,12 +3895,12 @@ static const char cvncl_text_wgmma[] =
     "}\n"
     "\n"
     "/* A square of 4 x 4, turned. */\n"
-    "void put_square(local char *tile, const int line, const int k, const float4 *v)\n"
+    "void put_square(local char *tile, const int line, const int k, const FOUR *v)\n"
     "{\n"
-    "    put(tile, line, k, (float4)(v[0].s0, v[1].s0, v[2].s0, v[3].s0));\n"
-    "    put(tile, line + 1, k, (float4)(v[0].s1, v[1].s1, v[2].s1, v[3].s1));\n"
-    "    put(tile, line + 2, k, (float4)(v[0].s2, v[1].s2, v[2].s2, v[3].s2));\n"
-    "    put(tile, line + 3, k, (float4)(v[0].s3, v[1].s3, v[2].s3, v[3].s3));\n"
+    "    put(tile, line, k, (FOUR)(v[0].s0, v[1].s0, v[2].s0, v[3].s0));\n"
+    "    put(tile, line + 1, k, (FOUR)(v[0].s1, v[1].s1, v[2].s1, v[3].s1));\n"
+    "    put(tile, line + 2, k, (FOUR)(v[0].s2, v[1].s2, v[2].s2, v[3].s2));\n"
+    "    put(tile, line + 3, k, (FOUR)(v[0].s3, v[1].s3, v[2].s3, v[3].s3));\n"
     "}\n"
     "\n"
     "#define PUT_TILE(tile, v, FAST, T) \\\n"
@@ -3699,7 +3927,7 @@ static const char cvncl_text_wgmma[] =
     "    const int t = get_local_id(0);\n"
     "    const int wm = t / 128 / IX * 64, wn = t / 128 % IX * WN;\n"
     "    float sum[1][WN / 8][4];\n"
-    "    float4 fa[QUADS(TM)], fb[QUADS(TN)];\n"
+    "    FOUR fa[QUADS(TM)], fb[QUADS(TN)];\n"
     "    SPOT spot_a[QUADS(TM)];\n"
     "    int spot_b[QUADS(TN)], stage = 0;\n"
     "    SETUP\n"
@@ -3719,13 +3947,58 @@ static const char cvncl_text_wgmma[] =
     "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "        FENCE();\n"
     "        EACH(part, TK / DEPTH) {\n"
-    "            MULTIPLY(DESCRIBED(tile_a + part * 32), DESCRIBED(tile_b + part * 32));\n"
+    "            MULTIPLY(DEEP_FACTOR(tile_a, part), DEEP_FACTOR(tile_b, part));\n"
     "        }\n"
     "        FINISH();\n"
     "        PUT(stage)\n"
     "        LOAD(k0 + 2 * TK)\n"
     "        COMPLETE(STAGES - 2);\n"
     "        PUBLISH();\n"
+    "    }\n"
+    "    COMPLETE(0);\n"
+    "    COLLECT();\n"
+    "    m0 += wm + t % 128 / 32 * 16 + t % 32 / 4;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+static const char cvncl_text_wgmma_copied[] =
+    "/* Narrow factors come to local memory by themselves, as in >>cl-mma, STAGES - 1 ahead: they\n"
+    " * set off while a tile is multiplied, when all have done with the one before. */\n"
+    "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    local float4 memory[STAGES * STAGE_BYTES / 16] __attribute__((aligned(1024)));\n"
+    "    local STORED_TYPE *la = (local STORED_TYPE *)memory, *lb = la + TM * TK;\n"
+    "    const int t = get_local_id(0);\n"
+    "    const int wm = t / 128 / IX * 64, wn = t / 128 % IX * WN;\n"
+    "    float sum[1][WN / 8][4];\n"
+    "    int stage = 0;\n"
+    "    SETUP\n"
+    "    int m0 = FIRST_M, n0 = FIRST_N;\n"
+    "    BEGIN_A\n"
+    "    EACH(j, WN / 8) EACH(l, 4) sum[0][j][l] = 0;\n"
+    "    BEGIN();\n"
+    "    EACH(s, STAGES - 1) {\n"
+    "        COPY_A(la + s * (STAGE_BYTES / 2), first + s * TK);\n"
+    "        COPY_B(lb + s * (STAGE_BYTES / 2), first + s * TK);\n"
+    "        COMMIT();\n"
+    "    }\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
+    "        const uint tile_a = ADDRESS + stage * STAGE_BYTES + wm * LINE_BYTES;\n"
+    "        const uint tile_b = ADDRESS + stage * STAGE_BYTES + (TM + wn) * LINE_BYTES;\n"
+    "        const int to = stage ? stage - 1 : STAGES - 1, ahead = k0 + (STAGES - 1) * TK;\n"
+    "        WAIT_FOR(STAGES - 2);\n"
+    "        PUBLISH();\n"
+    "        FENCE();\n"
+    "        EACH(part, TK / DEPTH) {\n"
+    "            MULTIPLY(FACTOR(FAST_A, tile_a, part), FACTOR(FAST_B, tile_b, part));\n"
+    "        }\n"
+    "        FINISH();\n"
+    "        COMPLETE(1);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        COPY_A(la + to * (STAGE_BYTES / 2), ahead);\n"
+    "        COPY_B(lb + to * (STAGE_BYTES / 2), ahead);\n"
+    "        COMMIT();\n"
+    "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "    }\n"
     "    COMPLETE(0);\n"
     "    COLLECT();\n"
@@ -3816,8 +4089,7 @@ static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *
  *   For each class of products (layout, alignment, powers of two of the sizes) that a net needs,
  *   before its first step: the ways that fit multiply random matrices; those that differ from the
  *   plain kernel are dropped, the fastest stays. Fast tuning ends after 3 s in all, full tuning
- *   tries everything. What is found is kept (>>cl-cache). Convolutions of narrow images are not
- *   tried: they take what floats have found, or the table. */
+ *   tries everything. What is found is kept (>>cl-cache). */
 
 /* A tuned class: powers of two in place of sizes. */
 typedef struct cvncl_choice {
@@ -3836,11 +4108,39 @@ typedef struct cvncl_trial {
     size_t count;               /* of so many elements */
 } cvncl_trial;
 
-/* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 and bf16. */
-static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind)
+/* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 or fp16 and of
+ * bf16. */
+static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind, int layout)
 {
+    if (layout == CVNCL_LAYOUT_GATHER && b->storage != CVNCL_STORE_FP32)
+        return b->storage == CVNCL_STORE_FP16 ? 1e-3 : 8e-3;
     if (kind < CVNCL_BY_MMA) return 1e-5;
-    return b->precision == CVNCL_TF32 ? 1e-3 : 8e-3;
+    return cvncl_factors(b, layout) == CVNCL_BF16 ? 8e-3 : 1e-3;
+}
+
+/* Memory i of a trial holds narrow numbers: x, y, and packed weights if they are. */
+static int cvncl_trial_narrow(const cvncl_backend *b, const cvncl_class *c, int i)
+{
+    if (!cvncl_has_narrow(b, c->layout)) return 0;
+    if (c->layout == CVNCL_LAYOUT_WEIGHTS) return i < 2;
+    return i == 0 || i == 3 || (i == 1 && cvncl_packs_narrow(b));
+}
+
+/* A narrow number; a bf16 is the upper half of a float. */
+static float cvncl_widened(const cvncl_backend *b, uint16_t h)
+{
+    return b->storage == CVNCL_STORE_FP16 ? cvni_half_to_float(h)
+                                          : cvni_word_to_float((uint32_t)h << 16);
+}
+
+/* n narrow numbers at the beginning of x become floats. */
+static void cvncl_widen(const cvncl_backend *b, float *x, size_t n)
+{
+    uint16_t h;
+    while (n-- > 0) {
+        memcpy(&h, (const char *)x + n * sizeof h, sizeof h);
+        x[n] = cvncl_widened(b, h);
+    }
 }
 
 static int cvncl_power(int n)
@@ -3900,15 +4200,22 @@ static void *cvncl_filled_buffer(cvncl_backend *b, const void *from, size_t byte
     return memory;
 }
 
-/* A buffer of n elements: random numbers in -1..1, made in `room`, and `zeros` at the end. */
+/* A buffer of n elements, made in `room`: random numbers in -1..1, or narrow ones whose magnitudes
+ * are in 1/8..1/2, and `zeros` at the end. */
 static void *cvncl_random_buffer(cvncl_backend *b, float *room, size_t n, size_t zeros,
-                                 uint32_t seed)
+                                 uint32_t seed, int narrow)
 {
+    const int fp16 = b->storage == CVNCL_STORE_FP16;
     for (size_t i = 0; i < n; i++) {
+        const int zero = i + zeros >= n;
+        uint16_t h;
         seed = seed * 1664525u + 1013904223u;
-        room[i] = i + zeros < n ? (float)(seed >> 8) / 8388608.0f - 1 : 0;
+        h = (uint16_t)(fp16 ? (seed >> 16 & 0x87FF) | 0x3000 : (seed >> 16 & 0x80FF) | 0x3E00);
+        if (zero) h = 0;
+        if (narrow) memcpy((char *)room + i * sizeof h, &h, sizeof h);
+        else room[i] = zero ? 0 : (float)(seed >> 8) / 8388608.0f - 1;
     }
-    return cvncl_filled_buffer(b, room, n * sizeof(float));
+    return cvncl_filled_buffer(b, room, n * (narrow ? sizeof(uint16_t) : sizeof(float)));
 }
 
 static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built)
@@ -3942,12 +4249,16 @@ static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvn
 static int cvncl_result_of_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built,
                                  float *to)
 {
-    const size_t bytes = t->count * sizeof(float);
+    const int narrow = cvncl_trial_narrow(b, &t->of, t->out);
+    const size_t bytes = t->count * sizeof(float) >> narrow;
     void *out = t->memory[t->out];
-    for (size_t i = 0; i < t->count; i++) to[i] = NAN;
-    return b->api.EnqueueWriteBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
-           cvncl_run_trial(b, t, built) == 0 &&
-           b->api.EnqueueReadBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0;
+    int ok;
+    memset(to, 0xFF, bytes);    /* NaN in all types */
+    ok = b->api.EnqueueWriteBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
+         cvncl_run_trial(b, t, built) == 0 &&
+         b->api.EnqueueReadBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0;
+    if (narrow) cvncl_widen(b, to, t->count);
+    return ok;
 }
 
 /* Elements of a trial's memories. */
@@ -3989,7 +4300,8 @@ static int cvncl_begin_trial(cvncl_backend *b, const cvncl_class *c, cvncl_trial
         if (sizes[i] == 0 && !is_table) continue;
         t->memory[i] = is_table ? cvncl_filled_buffer(b, table, ints * sizeof(int))
                                 : cvncl_random_buffer(b, room, sizes[i], (size_t)zeros,
-                                                      (uint32_t)i + 1);
+                                                      (uint32_t)i + 1,
+                                                      cvncl_trial_narrow(b, c, i));
         ok = t->memory[i] != NULL;
     }
     CONVNET_FREE(table);
@@ -4036,7 +4348,7 @@ static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const 
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
 {
     static const cvncl_class shapes[3] = {
-        { 0, 4, 2, 140, 132, 244, 0 }, { 0, 4, 2, 140, 132, 252, 9 }, { 0, 4, 2, 144, 132, 244, 9 }
+        { 0, 4, 2, 140, 132, 244, 0 }, { 0, 8, 2, 140, 136, 360, 9 }, { 0, 8, 2, 144, 136, 244, 9 }
     };
     cvncl_class c = shapes[built->layout / 4];
     cvncl_trial t;
@@ -4047,7 +4359,7 @@ static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
     if (!cvncl_begin_trial(b, &c, &t)) return 0;
     error = cvncl_trial_error(b, &t, built);
     cvncl_end_trial(b, &t);
-    return error < cvncl_bound(b, CVNCL_BY_MMA);
+    return error < cvncl_bound(b, CVNCL_BY_MMA, c.layout);
 }
 
 /* Nothing that cannot be: of a convolution's channels and taps, one side is the product. */
@@ -4113,7 +4425,9 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
         if (found >= 0 && cvni_seconds() > until) break;
         built = cvncl_get_built(b, way, c->layout, c->vector);
         if (!built || !built->kernel) continue;
-        if (!(cvncl_trial_error(b, &t, built) < cvncl_bound(b, cvncl_ways[way].kind))) continue;
+        if (!(cvncl_trial_error(b, &t, built) <
+              cvncl_bound(b, cvncl_ways[way].kind, c->layout)))
+            continue;
         seconds = cvncl_trial_seconds(b, &t, built);
         if (seconds < best) {
             best = seconds;
@@ -4128,8 +4442,11 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 static void cvncl_choices_key(const cvncl_backend *b, char key[CVNCL_KEY])
 {
     static const char *const precisions[] = { "fp32", "tf32", "bf16" };
-    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways 2\n%s\n%s\n%s\n%s, local %d\n",
-             b->platform_name, b->name, b->driver, precisions[b->precision], b->local);
+    static const char *const images[] = { "fp32", "fp16", "bf16" };
+    snprintf(key, CVNCL_KEY,
+             "convnet_cl.h " CONVNET_VERSION " ways 3\n%s\n%s\n%s\n%s, images %s, local %d\n",
+             b->platform_name, b->name, b->driver, precisions[b->precision], images[b->storage],
+             b->local);
 }
 
 /* A line: class, then the way in full, for another version's table may have another order. */
@@ -4200,7 +4517,6 @@ static void cvncl_tune(cvncl_backend *b, const cvncl_class *c)
     if (!b->choices_read) cvncl_read_choices(b);
     b->choices_read = 1;
     if (cvncl_tuned(b, c) >= 0 || (b->tune == CVNCL_TUNE_FAST && b->tune_left <= 0)) return;
-    if (c->layout > 3 && b->storage != CVNCL_STORE_FP32) return;
     way = cvncl_fastest(b, c, b->tune == CVNCL_TUNE_FAST ? begin + b->tune_left : HUGE_VAL);
     b->tune_left -= cvni_seconds() - begin;
     if (way >= 0 && cvncl_keep_choice(b, &coarse, way)) cvncl_write_choices(b);
@@ -4259,6 +4575,14 @@ static void cvncl_close_products(cvncl_backend *b)
  *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
+    "/* Weights in the order of a gather: floats, or, PACKED, numbers as of images. */\n"
+    "#if PACKED\n"
+    "#define WEIGHT STORED_TYPE\n"
+    "#define SET_WEIGHT(p, i, v) SET(p, i, v)\n"
+    "#else\n"
+    "#define WEIGHT float\n"
+    "#define SET_WEIGHT(p, i, v) ((p)[i] = (v))\n"
+    "#endif\n"
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
     " * groups; sizes; source positions from one grid position to the next; target positions;\n"
     " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first one.\n"
@@ -4369,8 +4693,8 @@ static const char cvncl_text_conv_gather[] =
     " * z: group and phase */\n"
     "#if CONV == 1\n"
     "#define PARAMS \\\n"
-    "    IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int images, const int add, \\\n"
-    "    const float slope, const float most\n"
+    "    IN_X(x), global const WEIGHT *restrict w, const ulong w_at, IN(bias), MEM_X(y), \\\n"
+    "    INTS(g), const int images, const int add, const float slope, const float most\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2); \\\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
@@ -4415,26 +4739,25 @@ static const char cvncl_text_tiled_conv[] =
     "/* The loaders of a convolution: channels of a tap at a place of the source. VEC 4: of each\n"
     " * group there are whole fours. */\n"
     "#if CONV\n"
-    "float4 channels(global const STORED_TYPE *x, global const int *g, const int at,\n"
-    "                const int c)\n"
+    "FOUR channels(global const STORED_TYPE *x, global const int *g, const int at, const int c)\n"
     "{\n"
-    "    return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + c);\n"
+    "    return at < 0 ? (FOUR)(0) : LOAD4(x + (size_t)at * X_ALL + c);\n"
     "}\n"
     "#endif\n"
     "#if CONV == 1\n"
     "/* From k on, of a window. */\n"
-    "float4 gather_four(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
-    "                   const int4 window, const int k, const int last)\n"
+    "FOUR gather_four(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
+    "                 const int4 window, const int k, const int last)\n"
     "{\n"
     "    int t = max(min(k, last - 1), 0) / CI, c = k - t * CI;\n"
     "#if VEC == 4\n"
     "    const int at = within(g, window, vload4(min(f[7] + t, TAPS - 1), TAP(0)));\n"
     "    return channels(x, g, k < last ? at : -1, c);\n"
     "#else\n"
-    "    float v[4];\n"
+    "    ONE v[4];\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k + i < last ? within(g, window, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + c);\n"
+    "        v[i] = at < 0 ? 0 : LOAD1(x + (size_t)at * X_ALL + c);\n"
     "        if (++c == CI) {\n"
     "            c = 0;\n"
     "            t++;\n"
@@ -4448,13 +4771,18 @@ static const char cvncl_text_tiled_conv[] =
     "#define SPOT_A(m, k) window_of(g, grid_point(f, min(m, M - 1)))\n"
     "#define QUAD_A(spot, m, k) gather_four(x, g, f, spot, k, last)\n"
     "#define NEXT_A(spot)\n"
+    "#if PACKED\n"
+    "#define WEIGHT4(p) LOAD4(p)\n"
+    "#else\n"
+    "#define WEIGHT4(p) *(global const float4 *)(p)\n"
+    "#endif\n"
     "#define SPOT_B(n) min(n, PITCH - 4)\n"
     "#define QUAD_B(spot, k) \\\n"
-    "    ((k) < last ? *(global const float4 *)(w + (size_t)(k) * PITCH + spot) : (float4)(0))\n"
+    "    ((k) < last ? WEIGHT4(w + (size_t)(k) * PITCH + spot) : (FOUR)(0))\n"
     "#elif CONV == 2\n"
     "/* Rows from m on, at a grid position, if it is `in` the slice. */\n"
-    "float4 weights_four(global const STORED_TYPE *x, global const int *g, const int4 point,\n"
-    "                    const int m, const int M, const int in)\n"
+    "FOUR weights_four(global const STORED_TYPE *x, global const int *g, const int4 point,\n"
+    "                  const int m, const int M, const int in)\n"
     "{\n"
     "    const int4 window = window_of(g, point);\n"
     "#if VEC == 4\n"
@@ -4462,11 +4790,11 @@ static const char cvncl_text_tiled_conv[] =
     "    const int at = within(g, window, vload4(t, TAP(0)));\n"
     "    return channels(x, g, in ? at : -1, row - t * CI);\n"
     "#else\n"
-    "    float v[4];\n"
+    "    ONE v[4];\n"
     "    EACH(i, 4) {\n"
     "        const int row = min(m + i, M - 1), t = row / CI;\n"
     "        const int at = in ? within(g, window, vload4(t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + row - t * CI);\n"
+    "        v[i] = at < 0 ? 0 : LOAD1(x + (size_t)at * X_ALL + row - t * CI);\n"
     "    }\n"
     "    return vload4(0, v);\n"
     "#endif\n"
@@ -4481,6 +4809,21 @@ static const char cvncl_text_tiled_conv[] =
     "#endif\n";
 
 static const char cvncl_text_conv_plain[] =
+    "#define GLUE_(a, b) a##b\n"
+    "#define GLUE(a, b) GLUE_(a, b)\n"
+    "#if STORED == 2\n"
+    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(VLOAD(0, p)) << 16)\n"
+    "#elif STORED == 1\n"
+    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
+    "#else\n"
+    "#define GET_WIDE(p) VLOAD(0, p)\n"
+    "#endif\n"
+    "#if PACKED\n"
+    "#define WEIGHTS_WIDE(p) GET_WIDE(p)\n"
+    "#else\n"
+    "#define WEIGHTS_WIDE(p) VLOAD(0, p)\n"
+    "#endif\n"
+    "\n"
     "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
     " * NULL */\n"
     "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias, int left,\n"
@@ -4513,7 +4856,7 @@ static const char cvncl_text_conv_plain[] =
     "    int4 window[WM];\n"
     "    SETUP\n"
     "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
-    "    global const float *zeros = w + (size_t)(((GROUPS - group) * TAPS - f[7]) * CI) * PITCH;\n"
+    "    global const WEIGHT *zeros = w + (size_t)((GROUPS - group) * TAPS - f[7]) * CI * PITCH;\n"
     "    w += min(n0, PITCH - WN);\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        sum[i] = (VECTOR)(0);\n"
@@ -4528,7 +4871,7 @@ static const char cvncl_text_conv_plain[] =
     "                              : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
-    "            const VECTOR b = VLOAD(0, w + (size_t)c * PITCH);\n"
+    "            const VECTOR b = WEIGHTS_WIDE(w + (size_t)c * PITCH);\n"
     "            for (int i = 0; i < WM; i++) sum[i] += GET(row[i], c) * b;\n"
     "        }\n"
     "    }\n"
@@ -4546,18 +4889,9 @@ static const char cvncl_text_conv_plain[] =
 
 static const char cvncl_text_conv_plain_weights[] =
     "#if CONV == 2\n"
-    "#define GLUE_(a, b) a##b\n"
-    "#define GLUE(a, b) GLUE_(a, b)\n"
     "#define INTS_WM GLUE(int, WM)\n"
     "#define ROWS GLUE(vload, WM)\n"
     "#define PUT_ROWS GLUE(vstore, WM)\n"
-    "#if STORED == 2\n"
-    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(VLOAD(0, p)) << 16)\n"
-    "#elif STORED == 1\n"
-    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
-    "#else\n"
-    "#define GET_WIDE(p) VLOAD(0, p)\n"
-    "#endif\n"
     "\n"
     "/* source_of for WM rows at d, h, w; at: without the tap */\n"
     "INTS_WM sources_of(global const int *g, INTS_WM at, INTS_WM d, INTS_WM h, INTS_WM w,\n"
@@ -4642,24 +4976,38 @@ static const char cvncl_text_conv_plain_weights[] =
     "#endif\n";
 
 static const char cvncl_text_conv_order[] =
-    "/* Weights into the order of a gather; the parameter is [filter, channel of the group, tap].\n"
-    " * n: with the zeros */\n"
-    "kernel void conv_pack(IN(w), OUT(p), INTS(g), const int n, const int up)\n"
+    "/* Weights into the orders of gathers, those of many layers side by side in p: an item each\n"
+    " * element of [first, first + n). row: where the weights of a gather begin in p and, but for\n"
+    " * `own`, which has those of a single layer, in w; its table in g; whether it is \"up\". The\n"
+    " * parameter is [filter, channel of the group, tap]. */\n"
+    "kernel void conv_pack(IN(w), global WEIGHT *restrict p, const ulong p_at, INTS(row),\n"
+    "                      INTS(g), const int rows, const int first, const int n,\n"
+    "                      const int own)\n"
     "{\n"
-    "    const int i = get_global_id(0);\n"
-    "    AT(w); AT(p); AT(g);\n"
-    "    if (i >= n) return;\n"
-    "    const int o = i % PITCH, row = i / PITCH, c = row % CI, slot = row / CI;\n"
+    "    const int at = first + (int)get_global_id(0);\n"
+    "    int low = 0;\n"
+    "    AT(w); AT(p); AT(row); AT(g);\n"
+    "    if (at >= first + n) return;\n"
+    "    for (int high = rows; low + 1 < high;) {\n"
+    "        const int half_way = (low + high) / 2;\n"
+    "        if (row[4 * half_way] <= at) low = half_way;\n"
+    "        else high = half_way;\n"
+    "    }\n"
+    "    row += 4 * low;\n"
+    "    g += row[2];\n"
+    "    const int up = row[3], i = at - row[0];\n"
+    "    const int o = i % PITCH, line = i / PITCH, c = line % CI, slot = line / CI;\n"
     "    const int group = slot / TAPS, t = TAP(slot % TAPS)[3];\n"
     "    const int filter = group * (up ? CI : CO) + (up ? c : o), channel = up ? o : c;\n"
-    "    p[i] = group < GROUPS && o < CO ? w[(filter * (up ? CO : CI) + channel) * TAPS + t] : 0;\n"
+    "    const int from = (own ? 0 : row[1]) + (filter * (up ? CO : CI) + channel) * TAPS + t;\n"
+    "    SET_WEIGHT(p, at, group < GROUPS && o < CO ? w[from] : 0);\n"
     "}\n"
     "\n"
     "/* dw [filter, channel of the group, tap] += the sums of the parts [slice, group, tap,\n"
     " * channel, filter], times `factor`; `filters` of a group */\n"
     "kernel void conv_reduce(IN(part), MEM(dw), const int n, const int slices,\n"
     "                        const int channels, const int taps, const int filters,\n"
-    "                        const float factor)\n"
+    "                        IN(factor))\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int i = SLICED, row = i / filters, c = row % channels, t = row / channels % taps;\n"
@@ -4667,7 +5015,7 @@ static const char cvncl_text_conv_order[] =
     "    AT(part); AT(dw);\n"
     "    const float sum = sum_of_slices(part, i, n, slices, shared);\n"
     "    if (i < n && get_local_id(0) < WG / LANES)\n"
-    "        dw[(f * channels + c) * taps + t] += factor * sum;\n"
+    "        dw[(f * channels + c) * taps + t] += NUMBER(factor) * sum;\n"
     "}\n"
     "\n"
     "/* dx [N, D, H, W, C] (+)= the gradient p of the padded image, folded back. g: sizes of\n"
@@ -4736,9 +5084,11 @@ static const char cvncl_text_depthwise[] =
     "}\n";
 
 /* The texts of a way to multiply, >>cl-gemm, >>cl-mma and >>cl-wgmma; how many. */
-static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
-                                const char **texts)
+static uint32_t cvncl_way_texts(const cvncl_backend *b, const cvncl_way *w, int layout,
+                                int vector, const char **texts)
 {
+    const cvncl_kind kind = w->kind;
+    const int copies = cvncl_way_copies(b, w, layout, vector);
     uint32_t n = 0;
     texts[n++] = cvncl_text_common;
     texts[n++] = cvncl_text_product;
@@ -4751,6 +5101,7 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
         texts[n++] = cvncl_text_mma_layout;
         texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
         texts[n++] = cvncl_text_mma_fragment;
+        texts[n++] = cvncl_text_mma_copy;
         texts[n++] = cvncl_text_mma_conv;
         texts[n++] = cvncl_text_mma;
         texts[n++] = cvncl_text_mma_store;
@@ -4758,9 +5109,9 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
         texts[n++] = cvncl_text_wgmma_layout;
         texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
         texts[n++] = b->emulate ? cvncl_text_wgmma_plain : cvncl_text_wgmma_ptx;
-        texts[n++] = cvncl_text_tiled_load;
-        texts[n++] = cvncl_text_tiled_conv;
-        texts[n++] = cvncl_text_wgmma;
+        texts[n++] = copies ? cvncl_text_mma_copy : cvncl_text_tiled_load;
+        texts[n++] = copies ? cvncl_text_mma_conv : cvncl_text_tiled_conv;
+        texts[n++] = copies ? cvncl_text_wgmma_copied : cvncl_text_wgmma;
         texts[n++] = cvncl_text_mma_store;
     } else if (kind == CVNCL_BY_TILED) {
         texts[n++] = cvncl_text_tiled_layout;
@@ -4915,8 +5266,8 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
     return cvni_max_size(sums, cvncl_is_pointwise(b, &c) ? cvncl_products_work(b, &d) : image);
 }
 
-/* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
-static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up)
+/* Elements of the weights in the order of a gather; 0: it reads the parameter itself. */
+static size_t cvncl_packed_count(const cvn_net *net, const cvni_layer *l, int up)
 {
     cvni_conv c;
     int from, to;
@@ -4930,27 +5281,58 @@ static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int u
     return cvni_add_size(cvni_mul_size(rows, (size_t)to), (size_t)from);
 }
 
-/* The weights in the order of a gather, made anew where they have changed; `at`: where. */
+/* Row of conv_pack for entry `number` of packed_at. */
+static void cvncl_pack_row(const cvncl_net *d, int number, int *row)
+{
+    const cvn_net *net = d->net;
+    const cvni_layer *l = &net->layers[number / 2];
+    const cvni_conv c = cvni_conv_of(net, l);
+    row[0] = d->packed_at[number].at;
+    row[1] = (int)net->params[l->param[0]].offset;
+    row[2] = d->table_at[number / 2] + (number % 2 ? cvncl_conv_places(&c, 0, NULL) : 0);
+    row[3] = number % 2;
+}
+
+/* The weights in the order of a gather; `at`: where. Those that have changed are packed in one
+ * launch, from this one to the last one in front of weights that are not parameters (folded, under
+ * a spectral norm), which are packed alone. */
 static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, const float *w,
-                                  int table, int *at)
+                                  int *at)
 {
     cvncl_net *d = cvncl_net_of(net);
-    cvncl_packed *p = &d->packed_at[2 * cvni_id(net, l) + up];
-    const int n = (int)cvncl_packed_floats(net, l, up);
-    *at = p->at;
-    if (p->fresh && !l->spectral) return CVN_OK;
-    p->fresh = 1;
-    return cvncl_each(net, CVNCL_CONV_PACK, n, "pktii", w, p->at, table, n, up);
+    cvncl_packed *p = d->packed_at;
+    const int first = 2 * cvni_id(net, l) + up;
+    const int own = w != net->weights + net->params[l->param[0]].offset;
+    int end = first + 1;
+    *at = p[first].at;
+    if (p[first].fresh && !l->spectral) return CVN_OK;
+    p[first].fresh = 1;
+    for (int i = end; i < 2 * net->layer_count && !own; i++) {
+        const cvni_layer *other = &net->layers[i / 2];
+        if (p[i].at == p[i + 1].at) continue;
+        if (other->spectral || other->fold) break;
+        if (!p[i].fresh) end = i + 1;
+        p[i].fresh = 1;
+    }
+    return cvncl_each(net, CVNCL_CONV_PACK, p[end].at - *at, "pkttiiii", own ? w : net->weights,
+                      0, d->pack_rows, 0, d->packs, *at, p[end].at - *at, own);
+}
+
+/* The vector that numbers of channels, or'ed, allow: 16 bytes at most. */
+static int cvncl_channels_vector(const cvncl_backend *b, int channels)
+{
+    if (channels & 3) return 1;
+    return channels & 7 || b->storage == CVNCL_STORE_FP32 ? 4 : 8;
 }
 
 /* A pass, "down" or "up", and the weights' gradient as products. The class has the mean of the
  * phases' taps. */
-static cvncl_class cvncl_pass_class(const cvni_conv *c, int up)
+static cvncl_class cvncl_pass_class(const cvncl_backend *b, const cvni_conv *c, int up)
 {
     cvncl_class of;
     int phases = 1;
     of.layout = CVNCL_LAYOUT_GATHER;
-    of.vector = (up ? c->M | c->MG : c->C | c->CG) & 3 ? 1 : 4;
+    of.vector = cvncl_channels_vector(b, up ? c->M | c->MG : c->C | c->CG);
     of.M = c->N;
     of.N = up ? c->CG : c->MG;
     for (int i = 0; i < 3; i++) {
@@ -4969,7 +5351,7 @@ static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *
     const int slices = cvncl_conv_slices(b, c);
     cvncl_class of;
     of.layout = CVNCL_LAYOUT_WEIGHTS;
-    of.vector = (c->C | c->CG | c->M | c->MG) & 3 ? 1 : 4;
+    of.vector = cvncl_channels_vector(b, c->C | c->CG | c->M | c->MG);
     of.batch = c->G * slices;
     of.M = c->K;
     of.N = c->MG;
@@ -4981,7 +5363,7 @@ static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *
 static cvn_result cvncl_need_pass(cvn_net *net, const cvni_layer *l, const cvni_conv *c, int up)
 {
     const cvni_dense d = cvncl_pointwise(c);
-    const cvncl_class of = cvncl_pass_class(c, up);
+    const cvncl_class of = cvncl_pass_class(cvncl_of(net), c, up);
     if (!cvncl_reads_parameter(cvncl_of(net), c, up)) return cvncl_need_class(net, &of);
     return cvncl_need_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK,
                             net->params[l->param[0]].offset);
@@ -5061,12 +5443,13 @@ static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count)
     return table;
 }
 
-/* The kernel for operands that begin at a and b. */
+/* The kernel for operands that begin at a and b; narrow ones have half the offsets. */
 static const cvncl_built *cvncl_conv_built(cvn_net *net, cvncl_class *of, const float *a,
                                            const float *b)
 {
     const uintptr_t base = (uintptr_t)net->arena;
-    if ((((uintptr_t)a - base) | ((uintptr_t)b - base)) & 15) of->vector = 1;
+    const uintptr_t ends = ((uintptr_t)a - base) | ((uintptr_t)b - base);
+    if (ends & 31) of->vector = ends & 15 ? 1 : cvni_min(of->vector, 4);
     return cvncl_choose_built(cvncl_of(net), of);
 }
 
@@ -5079,7 +5462,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     const cvni_dense d = cvncl_pointwise(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       (up ? cvncl_conv_places(&c, 0, NULL) : 0);
-    cvncl_class of = cvncl_pass_class(&c, up);
+    cvncl_class of = cvncl_pass_class(cvncl_of(net), &c, up);
     const cvncl_built *built;
     int packed;
     float slope, most;
@@ -5094,7 +5477,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
         return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
                                act);
     if (of.M <= 0) return CVN_OK;
-    result = cvncl_conv_pack(net, l, up, w, table, &packed);
+    result = cvncl_conv_pack(net, l, up, w, &packed);
     if (result != CVN_OK) return result;
     built = cvncl_conv_built(net, &of, from, from);
     if (!built) return cvncl_no_way(net, &of);
@@ -5127,7 +5510,7 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
                                    slices, length);
     }
     if (result != CVN_OK) return result;
-    return cvncl_groups(net, CVNCL_CONV_REDUCE, cvncl_sum_groups(net, n), "wpiiiiif", 0, dw, n,
+    return cvncl_groups(net, CVNCL_CONV_REDUCE, cvncl_sum_groups(net, n), "wpiiiiit", 0, dw, n,
                         slices, c.CG, c.taps, cvncl_is_depthwise(&c) ? c.M : c.MG,
                         cvncl_gradient_factor(net));
 }
@@ -5241,11 +5624,13 @@ static const char cvncl_text_pool[] =
     "    if (HAS(winner)) winner[i] = best;\n"
     "}\n"
     "\n"
-    "kernel void maxpool_back(IN_X(dy), INTS(winner), MEM_X(dx), INTS(a), const int n,\n"
-    "                         const int step, const int add)\n"
+    "/* y, where there is one: the gradient in front of the relu whose value was pooled; `slope`\n"
+    " * where the maximum y is not positive */\n"
+    "kernel void maxpool_back(IN_X(dy), INTS(winner), IN_X(y), MEM_X(dx), INTS(a), const int n,\n"
+    "                         const int step, const int add, const float slope)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
-    "    AT(dy); AT(winner); AT(dx); AT(a);\n"
+    "    AT(dy); AT(winner); AT(y); AT(dx); AT(a);\n"
     "    if (i >= n) return;\n"
     "    const int plane = a[0] * a[8], outs = a[1] * a[9];\n"
     "    const int p = i / step % plane, base = i / step / plane * (outs * step) + i % step;\n"
@@ -5254,7 +5639,8 @@ static const char cvncl_text_pool[] =
     "    for (int h = rows.begin; h < rows.end; h++)\n"
     "        for (int w = cols.begin; w < cols.end; w++) {\n"
     "            const int at = base + (h * a[9] + w) * step;\n"
-    "            if (winner[at] == p) sum += GET(dy, at);\n"
+    "            if (winner[at] == p)\n"
+    "                sum += (HAS(y) && !(GET(y, at) > 0) ? slope : 1) * GET(dy, at);\n"
     "        }\n"
     "    SET(dx, i, add ? GET(dx, i) + sum : sum);\n"
     "}\n";
@@ -5368,6 +5754,11 @@ static cvn_result cvncl_maxpool_forward(cvn_net *net, cvni_layer *l)
                       cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l));
 }
 
+static int cvncl_gates(const cvn_net *net, const cvni_layer *l)
+{
+    return cvni_is_maxpool(l) && cvni_is_relu(cvni_in(net, l, 0));
+}
+
 static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
 {
     cvni_layer *x = cvni_in(net, l, 0);
@@ -5375,8 +5766,10 @@ static cvn_result cvncl_maxpool_backward(cvn_net *net, cvni_layer *l)
     int add;
     float *dx = cvni_gradient_for(x, &add);
     if (!dx) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxtiii", l->dy, l->saved, dx,
-                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add);
+    return cvncl_each(net, CVNCL_MAXPOOL_BACK, n, "xpxxtiiif", l->dy, l->saved,
+                      x->place.gate ? l->y : NULL, dx,
+                      cvncl_net_of(net)->table_at[cvni_id(net, l)], n, cvncl_step(net, l), add,
+                      x->place.gate ? (double)cvni_relu_slope(x) : 1.0);
 }
 
 /* Kernels over an element each that read one input and the layer's table. */
@@ -5550,7 +5943,7 @@ static const char cvncl_text_norm_back[] =
     "/* Gradients of weight and bias, times `factor`; back [3, C]: factors of norm_dx; a group\n"
     " * each channel */\n"
     "kernel void norm_back(IN(part), IN(f), OUT(back), MEM(dweight), MEM(dbias), const int m,\n"
-    "                      const int C, const int slices, const int batch, const float factor)\n"
+    "                      const int C, const int slices, const int batch, IN(factor))\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -5564,8 +5957,8 @@ static const char cvncl_text_norm_back[] =
     "    sum = group_sum(sum, shared);\n"
     "    dot = group_sum(dot, shared) * s;\n"
     "    if (get_local_id(0) != 0) return;\n"
-    "    if (HAS(dweight)) dweight[c] += factor * dot;\n"
-    "    if (HAS(dbias)) dbias[c] += factor * sum;\n"
+    "    if (HAS(dweight)) dweight[c] += NUMBER(factor) * dot;\n"
+    "    if (HAS(dbias)) dbias[c] += NUMBER(factor) * sum;\n"
     "    back[c] = scale;\n"
     "    back[C + c] = batch ? -scale * s * dot / m : 0;\n"
     "    back[2 * C + c] = batch ? -scale * sum / m : 0;\n"
@@ -5653,7 +6046,7 @@ static cvn_result cvncl_norm_backward(cvn_net *net, cvni_layer *l)
                             j.sign, j.g, j.dmore, 0, 7 * j.C, slices * j.C, m, j.C,
                             cvni_ceil_div(m, slices), (double)j.slope, (double)j.most);
     if (result == CVN_OK)
-        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiiif", 7 * j.C, 0, 4 * j.C,
+        result = cvncl_groups(net, CVNCL_NORM_BACK, j.C, "wwwppiiiit", 7 * j.C, 0, 4 * j.C,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_WEIGHT) : NULL,
                               affine ? cvni_weights_grad(net, l, CVNI_NORM_BIAS) : NULL, m, j.C,
                               slices, cvni_norm_uses_batch(net, l), cvncl_gradient_factor(net));
@@ -6020,7 +6413,7 @@ static const char cvncl_text_prelu[] =
     "}\n"
     "\n"
     "/* dw[c], or dw[0] from all channels, += factor*sums */\n"
-    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count, const float factor)\n"
+    "kernel void prelu_dw(IN(sums), MEM(dw), const int C, const int count, IN(factor))\n"
     "{\n"
     "    const int c = get_global_id(0);\n"
     "    float sum = 0;\n"
@@ -6028,7 +6421,7 @@ static const char cvncl_text_prelu[] =
     "    if (c >= count) return;\n"
     "    if (count > 1) sum = sums[c];\n"
     "    else for (int i = 0; i < C; i++) sum += sums[i];\n"
-    "    dw[c] += factor * sum;\n"
+    "    dw[c] += NUMBER(factor) * sum;\n"
     "}\n"
     "\n"
     "kernel void prelu_back(IN_X(x), MEM_X(dy), MEM_X(dx), IN(w), const int n, const int C,\n"
@@ -6088,7 +6481,7 @@ static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
-    if (!dx) return CVN_OK;
+    if (!dx || l->place.gate) return CVN_OK;
     return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
                       (double)q, add);
 }
@@ -6136,7 +6529,7 @@ static cvn_result cvncl_prelu_backward(cvn_net *net, cvni_layer *l)
     if (dw)
         result = cvncl_groups(net, CVNCL_PRELU_SUMS, c.C, "xxwiii", x->y, l->dy, 0, c.N, c.C, c.S);
     if (dw && result == CVN_OK)
-        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpiif", 0, dw, c.C, count,
+        result = cvncl_each(net, CVNCL_PRELU_DW, count, "wpiit", 0, dw, c.C, count,
                             cvncl_gradient_factor(net));
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
@@ -6186,8 +6579,7 @@ static const char cvncl_text_copy[] =
     "}\n"
     "\n"
     "/* out[c] += factor*(all parts); a group each column */\n"
-    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices,\n"
-    "                        const float factor)\n"
+    "kernel void column_sums(IN(part), MEM(out), const int C, const int slices, IN(factor))\n"
     "{\n"
     "    local float shared[WG];\n"
     "    const int c = get_group_id(0);\n"
@@ -6195,7 +6587,7 @@ static const char cvncl_text_copy[] =
     "    AT(part); AT(out);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG) sum += part[s * C + c];\n"
     "    sum = group_sum(sum, shared);\n"
-    "    if (get_local_id(0) == 0) out[c] += factor * sum;\n"
+    "    if (get_local_id(0) == 0) out[c] += NUMBER(factor) * sum;\n"
     "}\n"
     "\n"
     "/* Element i of blocks [S, C] in a tensor of blocks [C, S]. */\n"
@@ -6207,24 +6599,24 @@ static const char cvncl_text_copy[] =
     "\n"
     "/* y (+)= factor*x; y has blocks [S, C] */\n"
     "kernel void turn(IN(x), MEM_X(y), const int n, const int C, const int S, const int add,\n"
-    "                 const float factor)\n"
+    "                 IN(factor))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
-    "    const float v = factor * x[turned(i, C, S)];\n"
+    "    const float v = NUMBER(factor) * x[turned(i, C, S)];\n"
     "    SET(y, i, add ? GET(y, i) + v : v);\n"
     "}\n"
     "\n"
     "/* The same where x has them. */\n"
     "kernel void turn_back(IN_X(x), MEM(y), const int n, const int C, const int S, const int add,\n"
-    "                      const float factor)\n"
+    "                      IN(factor))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(x); AT(y);\n"
     "    if (i >= n) return;\n"
     "    const int to = turned(i, C, S);\n"
-    "    const float v = factor * GET(x, i);\n"
+    "    const float v = NUMBER(factor) * GET(x, i);\n"
     "    y[to] = add ? y[to] + v : v;\n"
     "}\n"
     "\n"
@@ -8827,20 +9219,43 @@ static const char cvncl_text_grid_sample[] =
     "    y[i] = sum;\n"
     "}\n"
     "\n"
-    "/* an item a plane of x, of which there are n, point after point */\n"
-    "kernel void grid_back(IN(dy), MEM(dx), TABLE_PARAMS)\n"
+    "/* The taps of a sample that fall on a place of its plane, as a list in the order of points:\n"
+    " * head [samples, plane] of the first ones, behind it next [samples, points*taps]; -1: none.\n"
+    " * An item a row of a plane, which goes through all taps from the end. n: rows */\n"
+    "kernel void grid_lists(OUT(head), TABLE_PARAMS, const int width)\n"
     "{\n"
-    "    const int i = get_global_id(0);\n"
-    "    AT(dy); AT(dx); AT(table);\n"
+    "    const int i = get_global_id(0), s = i / (plane / width);\n"
+    "    const int first = i % (plane / width) * width;\n"
+    "    AT(head); AT(table);\n"
     "    if (i >= n) return;\n"
-    "    dx += (size_t)i * plane;\n"
-    "    dy += (size_t)i * points;\n"
-    "    table += i / C * points;\n"
-    "    for (int t = 0; t < points; t++)\n"
-    "        for (int k = 0; k < taps; k++) {\n"
-    "            const size_t at = 2 * (size_t)k * all + t;\n"
-    "            if (table[at] >= 0) dx[table[at]] += as_float(table[at + all]) * dy[t];\n"
+    "    global int *list = (global int *)head + (size_t)s * plane;\n"
+    "    global int *next = (global int *)head + (size_t)(all / points) * plane +\n"
+    "                       (size_t)s * points * taps;\n"
+    "    for (int k = first; k < first + width; k++) list[k] = -1;\n"
+    "    for (int t = points - 1; t >= 0; t--)\n"
+    "        for (int k = taps - 1; k >= 0; k--) {\n"
+    "            const int place = table[2 * (size_t)k * all + s * points + t];\n"
+    "            if (place < first || place >= first + width) continue;\n"
+    "            next[t * taps + k] = list[place];\n"
+    "            list[place] = t * taps + k;\n"
     "        }\n"
+    "}\n"
+    "\n"
+    "/* dx (+)= what the list of each place asks for; an item an element */\n"
+    "kernel void grid_back(IN(dy), MEM(dx), IN(head), TABLE_PARAMS, const int add)\n"
+    "{\n"
+    "    const int i = get_global_id(0), s = i / plane / C;\n"
+    "    float sum = 0;\n"
+    "    AT(dy); AT(dx); AT(head); AT(table);\n"
+    "    if (i >= n) return;\n"
+    "    global const int *list = (global const int *)head + (size_t)s * plane;\n"
+    "    global const int *next = (global const int *)head + (size_t)(all / points) * plane +\n"
+    "                             (size_t)s * points * taps;\n"
+    "    dy += (size_t)(i / plane) * points;\n"
+    "    table += (size_t)s * points + all;\n"
+    "    for (int e = list[i % plane]; e >= 0; e = next[e])\n"
+    "        sum += as_float(table[2 * (size_t)(e % taps) * all + e / taps]) * dy[e / taps];\n"
+    "    dx[i] = add ? dx[i] + sum : sum;\n"
     "}\n"
     "\n"
     "/* an item a point, of which there are n */\n"
@@ -9393,44 +9808,59 @@ static int cvncl_grid_taps(const cvni_grid_job *j)
     return each * each * (j->axes == 3 ? each : 1);
 }
 
+static int cvncl_grid_table(const cvni_layer *l, const cvni_grid_job *j)
+{
+    return 2 * cvncl_grid_taps(j) * l->shape.dim[0] * (int)j->points;
+}
+
+/* The table, behind it the lists of the backward pass. */
 static size_t cvncl_grid_work(cvn_net *net, const cvni_layer *l)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, (cvni_layer *)l);
-    return cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
-                         cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+    const size_t table = cvni_mul_size((size_t)(2 * cvncl_grid_taps(&j)),
+                                       cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.points));
+    const size_t heads = cvni_mul_size((size_t)l->shape.dim[0], (size_t)j.plane);
+    return cvni_add_size(cvni_add_size(table, table / 2), heads);
 }
 
-/* The table, then the kernel that reads it: n items, tensors `from` and `to`. */
-static cvn_result cvncl_grid_run(cvn_net *net, cvni_layer *l, int kernel, const float *from,
-                                 float *to, int n)
+static cvn_result cvncl_grid_taps_of(cvn_net *net, const cvni_layer *l, const cvni_grid_job *j)
 {
-    const cvni_grid_job j = cvni_grid_job_of(net, l);
-    const int all = l->shape.dim[0] * (int)j.points;
-    const cvn_result result = cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0,
-                                         CVNCL_GRID_ARGUMENTS(j, all));
-    if (result != CVN_OK) return result;
-    return cvncl_each(net, kernel, n, "ppwiiiiii", from, to, 0, n, j.C, (int)j.plane,
-                      (int)j.points, all, cvncl_grid_taps(&j));
+    const int all = l->shape.dim[0] * (int)j->points;
+    return cvncl_each(net, CVNCL_GRID_TAPS, all, "w" CVNCL_GRID, 0, CVNCL_GRID_ARGUMENTS(*j, all));
 }
 
 static cvn_result cvncl_grid_forward(cvn_net *net, cvni_layer *l)
 {
-    return cvncl_grid_run(net, l, CVNCL_GRID_SAMPLE, cvni_in(net, l, 0)->y, l->y,
-                          (int)cvni_elements(l->shape));
+    const cvni_grid_job j = cvni_grid_job_of(net, l);
+    const int n = (int)cvni_elements(l->shape);
+    const cvn_result result = cvncl_grid_taps_of(net, l, &j);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GRID_SAMPLE, n, "ppwiiiiii", j.x, l->y, 0, n, j.C, (int)j.plane,
+                      (int)j.points, l->shape.dim[0] * (int)j.points, cvncl_grid_taps(&j));
+}
+
+static cvn_result cvncl_grid_dx(cvn_net *net, const cvni_layer *l, const cvni_grid_job *j,
+                                float *dx, int add)
+{
+    const int N = l->shape.dim[0], n = N * j->C * (int)j->plane, width = j->size[j->axes - 1];
+    const int lists = cvncl_grid_table(l, j), taps = cvncl_grid_taps(j);
+    const int rows = N * ((int)j->plane / width), all = N * (int)j->points;
+    cvn_result result = cvncl_grid_taps_of(net, l, j);
+    if (result == CVN_OK)
+        result = cvncl_each(net, CVNCL_GRID_LISTS, rows, "wwiiiiiii", lists, 0, rows, j->C,
+                            (int)j->plane, (int)j->points, all, taps, width);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_GRID_BACK, n, "ppwwiiiiiii", j->dy, dx, lists, 0, n, j->C,
+                      (int)j->plane, (int)j->points, all, taps, add);
 }
 
 static cvn_result cvncl_grid_backward(cvn_net *net, cvni_layer *l)
 {
     const cvni_grid_job j = cvni_grid_job_of(net, l);
-    cvni_layer *x = cvni_in(net, l, 0);
-    const int all = (int)cvni_elements(x->shape);
-    const int planes = l->shape.dim[0] * j.C, points = l->shape.dim[0] * (int)j.points;
+    const int points = l->shape.dim[0] * (int)j.points;
     int add;
-    float *d = cvni_gradient_for(x, &add);
-    cvn_result result = CVN_OK;
-    if (d && !add) result = cvncl_each(net, CVNCL_FILL, all, "pif", d, all, 0.0);
-    if (d && result == CVN_OK)
-        result = cvncl_grid_run(net, l, CVNCL_GRID_BACK, l->dy, d, planes);
+    float *d = cvni_gradient_for(cvni_in(net, l, 0), &add);
+    const cvn_result result = d ? cvncl_grid_dx(net, l, &j, d, add) : CVN_OK;
     d = result == CVN_OK ? cvni_gradient_for(cvni_in(net, l, 1), &add) : NULL;
     if (!d) return result;
     return cvncl_each(net, CVNCL_GRID_PLACES_BACK, points, "ppp" CVNCL_GRID "i", j.x, j.dy, d,
@@ -10732,13 +11162,47 @@ static cvn_result cvncl_yolo_backward(cvn_net *net, cvni_layer *l)
  * >>cl-optim   clipping, one step of an optimizer, averages
  * ============================================================================================== */
 
+static const char cvncl_text_scale[] =
+    "/* part[groups]: how many gradients are not finite */\n"
+    "kernel void not_finite(IN(g), OUT(part), const int n)\n"
+    "{\n"
+    "    local float sums[WG];\n"
+    "    float a = 0;\n"
+    "    AT(g); AT(part);\n"
+    "    for (int i = get_global_id(0); i < n; i += get_global_size(0)) a += !isfinite(g[i]);\n"
+    "    a = group_sum(a, sums);\n"
+    "    if (get_local_id(0) == 0) part[get_group_id(0)] = a;\n"
+    "}\n"
+    "\n"
+    "/* number: the scale of gradients, 1 over it, the same before; whether they are finite;\n"
+    " * steps since the scale was changed; steps left out. Half of it for a step that is, twice\n"
+    " * after `growth` others: Micikevicius et al., arXiv:1710.03740, section 3.2. One item */\n"
+    "kernel void next_scale(IN(part), MEM(number), const int groups, const float growth)\n"
+    "{\n"
+    "    float bad = 0;\n"
+    "    AT(part); AT(number);\n"
+    "    if (get_global_id(0) > 0) return;\n"
+    "    for (int k = 0; k < groups; k++) bad += part[k];\n"
+    "    const float steps = number[4] + 1;\n"
+    "    const float factor = bad > 0 ? 0.5f : steps >= growth ? 2 : 1;\n"
+    "    number[2] = number[1];\n"
+    "    number[3] = bad == 0;\n"
+    "    number[4] = factor == 1 ? steps : 0;\n"
+    "    number[5] += bad > 0;\n"
+    "    number[0] = clamp(factor * number[0], 0x1p-24f, 0x1p24f);\n"
+    "    number[1] = 1 / number[0];\n"
+    "}\n"
+    "\n"
+    "#define LEFT_OUT(number) (HAS(number) && (number)[number##_at] == 0)\n";
+
 static const char cvncl_text_update[] =
     "/* One step of an optimizer (convnet.h, >>train-api and >>optim) over n parameters side by\n"
     " * side, and their gradients to zero; kind: cvn_optimizer_kind, factors: cvncl_update. */\n"
     "kernel void update(MEM(w), MEM(grad), MEM(s0), MEM(s1), MEM(s2), const int n,\n"
     "                   const int kind, const float lr, const float decay, const float b1,\n"
     "                   const float b2, const float eps, const float c1, const float c2,\n"
-    "                   const float momentum, const float dampening, const int flag)\n"
+    "                   const float momentum, const float dampening, const int flag,\n"
+    "                   IN(finite))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    AT(w); AT(grad); AT(s0); AT(s1); AT(s2);\n"
@@ -10746,6 +11210,7 @@ static const char cvncl_text_update[] =
     "    const float x = w[i];\n"
     "    float g = grad[i], d, m, v;\n"
     "    grad[i] = 0;\n"
+    "    if (LEFT_OUT(finite)) return;\n"
     "    if (kind != 1 && kind != 8 && kind != 9) g += decay * x;\n"
     "    switch (kind) {\n"
     "    case 0:\n"
@@ -10810,13 +11275,13 @@ static const char cvncl_text_lamb[] =
     "\n"
     "kernel void lamb_sums(IN(w), IN(grad), MEM(m), MEM(v), OUT(part), const int n,\n"
     "                      const float b1, const float b2, const float c1, const float c2,\n"
-    "                      const float eps, const float decay)\n"
+    "                      const float eps, const float decay, IN(finite))\n"
     "{\n"
     "    local float sums[WG];\n"
     "    const int groups = get_num_groups(0);\n"
     "    float a = 0, b = 0;\n"
     "    AT(w); AT(grad); AT(m); AT(v); AT(part);\n"
-    "    for (int i = get_global_id(0); i < n; i += groups * WG) {\n"
+    "    for (int i = get_global_id(0); i < n && !LEFT_OUT(finite); i += groups * WG) {\n"
     "        m[i] = b1 * m[i] + (1 - b1) * grad[i];\n"
     "        v[i] = b2 * v[i] + (1 - b2) * grad[i] * grad[i];\n"
     "        const float d = lamb_direction(m[i], v[i], w[i], c1, c2, eps, decay);\n"
@@ -10831,7 +11296,7 @@ static const char cvncl_text_lamb[] =
     "\n"
     "kernel void lamb_step(MEM(w), MEM(grad), IN(m), IN(v), IN(part), const int n,\n"
     "                      const int groups, const float lr, const float c1, const float c2,\n"
-    "                      const float eps, const float decay)\n"
+    "                      const float eps, const float decay, IN(finite))\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float a = 0, b = 0;\n"
@@ -10840,7 +11305,8 @@ static const char cvncl_text_lamb[] =
     "    for (int k = 0; k < groups; k++) a += part[k];\n"
     "    for (int k = 0; k < groups; k++) b += part[groups + k];\n"
     "    const float ratio = a > 0 && b > 0 ? sqrt(a) / sqrt(b) : 1;\n"
-    "    w[i] -= lr * ratio * lamb_direction(m[i], v[i], w[i], c1, c2, eps, decay);\n"
+    "    if (!LEFT_OUT(finite))\n"
+    "        w[i] -= lr * ratio * lamb_direction(m[i], v[i], w[i], c1, c2, eps, decay);\n"
     "    grad[i] = 0;\n"
     "}\n";
 
@@ -10882,12 +11348,29 @@ static const char cvncl_text_clip[] =
     "    if (i < n) ema[i] = i < first ? ema[i] + part * (w[i] - ema[i]) : w[i];\n"
     "}\n";
 
+enum { CVNCL_GROWTH = 2000 };   /* steps after which the scale of gradients is doubled */
+
+/* Whether the gradients are finite, and the scale of the next ones. */
+static cvn_result cvncl_next_scale(cvn_net *net)
+{
+    cvncl_net *d = cvncl_net_of(net);
+    const int at = cvncl_number_at(d, 0);
+    cvn_result result;
+    if (at < 0) return CVN_OK;
+    d->stepped = 1;
+    result = cvncl_groups(net, CVNCL_NOT_FINITE, CVNCL_SLICES, "pwi", net->grads, 0,
+                          (int)net->trainable);
+    if (result != CVN_OK) return result;
+    return cvncl_each(net, CVNCL_NEXT_SCALE, 1, "wtif", 0, at, CVNCL_SLICES,
+                      (double)CVNCL_GROWTH);
+}
+
 static cvn_result cvncl_clip(cvn_net *net)
 {
     const cvn_optimizer *o = &net->optimizer;
     const int n = (int)net->trainable;
-    cvn_result result = CVN_OK;
-    if (o->clip_value > 0)
+    cvn_result result = cvncl_next_scale(net);
+    if (o->clip_value > 0 && result == CVN_OK)
         result = cvncl_each(net, CVNCL_CLIP_VALUE, n, "pif", net->grads, n, (double)o->clip_value);
     if (o->clip_norm <= 0 || result != CVN_OK) return result;
     result = cvncl_groups(net, CVNCL_SQUARE_SUMS, CVNCL_SLICES, "pwi", net->grads, 0, n);
@@ -10898,15 +11381,15 @@ static cvn_result cvncl_clip(cvn_net *net)
 
 static cvn_result cvncl_lamb(cvn_net *net, const cvni_update *u)
 {
-    const int n = (int)u->count;
+    const int n = (int)u->count, finite = cvncl_number_at(cvncl_net_of(net), CVNCL_FINITE);
     const cvn_result result =
-        cvncl_groups(net, CVNCL_LAMB_SUMS, CVNCL_SLICES, "ppppwiffffff", u->w, u->g, u->s[0],
+        cvncl_groups(net, CVNCL_LAMB_SUMS, CVNCL_SLICES, "ppppwifffffft", u->w, u->g, u->s[0],
                      u->s[1], 0, n, (double)u->o->beta1, (double)u->o->beta2, (double)u->correct1,
-                     (double)u->correct2, (double)u->o->eps, (double)u->decay);
+                     (double)u->correct2, (double)u->o->eps, (double)u->decay, finite);
     if (result != CVN_OK) return result;
-    return cvncl_each(net, CVNCL_LAMB_STEP, n, "ppppwiifffff", u->w, u->g, u->s[0], u->s[1], 0, n,
+    return cvncl_each(net, CVNCL_LAMB_STEP, n, "ppppwiiffffft", u->w, u->g, u->s[0], u->s[1], 0, n,
                       CVNCL_SLICES, (double)u->lr, (double)u->correct1, (double)u->correct2,
-                      (double)u->o->eps, (double)u->decay);
+                      (double)u->o->eps, (double)u->decay, finite);
 }
 
 static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
@@ -10929,10 +11412,23 @@ static cvn_result cvncl_update(cvn_net *net, const cvni_update *u)
         momentum = (double)u->now;
         dampening = (double)u->next;
     }
-    return cvncl_each(net, CVNCL_UPDATE, n, "pppppiifffffffffi", u->w, u->g, u->s[0], u->s[1],
+    return cvncl_each(net, CVNCL_UPDATE, n, "pppppiifffffffffit", u->w, u->g, u->s[0], u->s[1],
                       u->s[2], n, (int)o->kind, (double)u->lr, (double)u->decay, (double)o->beta1,
                       (double)o->beta2, (double)o->eps, c1, (double)u->correct2, momentum,
-                      dampening, flag);
+                      dampening, flag, cvncl_number_at(cvncl_net_of(net), CVNCL_FINITE));
+}
+
+float cvncl_gradient_scale(cvn_net *net, int *left_out)
+{
+    float numbers[CVNCL_NUMBERS] = { 1, 1, 1, 1, 0, 0 };
+    cvn_result result = CVN_OK;
+    if (net && net->device && net->backend->take == cvncl_take &&
+        cvncl_number_at(cvncl_net_of(net), 0) >= 0)
+        result = cvncl_read(net, cvncl_net_of(net)->tables.memory,
+                            (size_t)cvncl_net_of(net)->numbers * sizeof(float), numbers,
+                            sizeof numbers);
+    if (left_out) *left_out = (int)numbers[CVNCL_LEFT_OUT];
+    return result == CVN_OK ? numbers[CVNCL_SCALE] : 0;
 }
 
 static cvn_result cvncl_average(cvn_net *net)
@@ -11771,7 +12267,8 @@ static const cvncl_program cvncl_programs[CVNCL_PROGRAMS] = {
                     cvncl_text_reduce } },
     { "loss", 0, { cvncl_text_common, cvncl_text_label_loss, cvncl_text_label_loss_back,
                    cvncl_text_labels, cvncl_text_pair_loss } },
-    { "optim", 0, { cvncl_text_common, cvncl_text_update, cvncl_text_lamb, cvncl_text_clip } },
+    { "optim", 0, { cvncl_text_common, cvncl_text_scale, cvncl_text_update, cvncl_text_lamb,
+                    cvncl_text_clip } },
     { "data", 0, { cvncl_text_common, cvncl_text_philox, cvncl_text_gather_rows,
                    cvncl_text_augment, cvncl_text_warp, cvncl_text_augment_end } },
     { "batch", 1, { cvncl_text_common, cvncl_text_philox, cvncl_text_attention,
@@ -11811,6 +12308,28 @@ static int cvncl_table_of(const cvn_net *net, const cvni_layer *l, int *table)
     return number && cvncl_rows[number - 1].table ? cvncl_rows[number - 1].table(net, l, table) : 0;
 }
 
+enum { CVNCL_SAVED = 1, CVNCL_FORWARD = 2, CVNCL_BACKWARD = 4, CVNCL_TABLE = 8 };
+
+/* The buffers of the host's plan that the kernels of a program use, too. */
+static const unsigned char cvncl_uses[CVNCL_PROGRAMS] = {
+    0, 0, CVNCL_SAVED, CVNCL_SAVED, 0, 0, CVNCL_BACKWARD, CVNCL_SAVED, 0, 0,
+    CVNCL_SAVED | CVNCL_BACKWARD,
+    CVNCL_SAVED | CVNCL_FORWARD | CVNCL_BACKWARD | CVNCL_TABLE,
+    CVNCL_SAVED | CVNCL_BACKWARD, CVNCL_BACKWARD, 0, 0
+};
+
+static void cvncl_trim(const cvn_net *net, cvni_layer *l)
+{
+    const int number = cvncl_find(net, l);
+    const unsigned uses = number ? cvncl_uses[cvncl_rows[number - 1].program] : 0;
+    if (!number) return;
+    if (!(uses & CVNCL_SAVED)) l->saved_bytes = 0;
+    if (!(uses & CVNCL_FORWARD)) l->work_forward_bytes = 0;
+    if (!(uses & CVNCL_BACKWARD)) l->work_backward_bytes = 0;
+    if (!(uses & CVNCL_TABLE)) l->table_bytes = 0;
+    l->packed_bytes = l->scratch_bytes = 0;
+}
+
 static size_t cvncl_work_of(cvn_net *net, const cvni_layer *l)
 {
     const int number = cvncl_find(net, l);
@@ -11838,6 +12357,7 @@ static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
     const int n = l->normed_grad ? (int)net->params[l->param[0]].count : 0;
     int swapped = 0;
     cvn_result result = CVN_OK;
+    d->stepped = 0;
     if (n) result = cvncl_each(net, CVNCL_FILL, n, "pif", l->normed_grad, n, 0.0);
     if (result == CVN_OK) swapped = cvncl_swap_in(net, l, 1, &result);
     d->narrow = d->order[cvni_id(net, l)].narrow;
@@ -11850,6 +12370,8 @@ static cvn_result cvncl_backward(cvn_net *net, cvni_layer *l)
 static void cvncl_fill_backend(cvn_backend *base)
 {
     base->find = cvncl_find;
+    base->trim = cvncl_trim;
+    base->gates = cvncl_gates;
     base->take = cvncl_take;
     base->release = cvncl_release;
     base->push = cvncl_push;

@@ -39,7 +39,7 @@ static double bound_of(int k) { return (k + 1.0) * (k + 1.0) * 6e-8; }
 /* a [mr][k], lines a_line apart, or packed [k][mr]; b [k][b_k], NaN behind the last vector. */
 static void check_tile(const cvni_kernels *kern, int rows, int cols, int k, int add, int packed)
 {
-    const int mr = kern->mr;
+    const int mr = rows > kern->mr ? kern->tall : kern->mr;
     const int a_line = packed ? 1 : k + 3;
     const int a_k = packed ? mr : 1;
     const int read = cvni_round_up(cols, kern->reads);
@@ -96,6 +96,10 @@ static void tiles(void)
                 for (int d = 0; d < 5; d++)
                     check_tile(kern, rows, cols, depth[d], (rows + cols + d) & 1,
                                (rows + cols / 2) & 1);
+        for (int rows = kern->mr + 1; rows <= kern->tall; rows++)
+            for (int d = 0; d < 5; d++)
+                for (int how = 0; how < 4; how++)
+                    check_tile(kern, rows, kern->unit, depth[d], how & 1, how / 2);
     }
 }
 

@@ -438,6 +438,13 @@ static void pools_of_two(void)
                 plain->maxpool2_grad(rows, cols, winner, gate ? x + 9 : NULL, 0.3f, x, want);
             }
             same(means ? "gradient of means" : "gradient of maxima", 4 * n, means ? 2e-6 : 0);
+            if (!means || !gate) continue;
+            k->avgpool2_grad(rows, cols, NULL, NULL, x, want);
+            k->slope(4 * n, slopes[how % 2], x, want, want, 0);
+            same("gradient of means, then the slope", 4 * n, 0);
+            plain->slope(4 * n, slopes[how % 2], x, want, want, 1);
+            k->slope(4 * n, slopes[how % 2], x, y, y, 1);
+            same("slope, added", 4 * n, 2e-6);
         }
 }
 

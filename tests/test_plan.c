@@ -1091,6 +1091,27 @@ static void recomputed_frozen_spectral(void)
     compare_pair(net[0], net[1], x, 72, "a frozen spectral norm computed again");
 }
 
+/* The backward pass of a pool that does its activation's, too, has the bits of both apart. */
+static void pooled_activations(void)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        cvn_net *net[2];
+        cvn_node x = none();
+        for (int i = 0; i < 2; i++) {
+            cvn_node y;
+            net[i] = seeded(!i);
+            x = cvn_input(net[i], 2, 12, 34);
+            y = cvn_conv2d(net[i], x, 4, 3, 1, 1);
+            y = kind == 0 ? cvn_tanh(net[i], y) : kind == 1 ? cvn_sigmoid(net[i], y)
+                                                            : cvn_leaky_relu(net[i], y, 0.3f);
+            y = kind < 2 ? cvn_avgpool(net[i], y, 2, 2) : cvn_maxpool(net[i], y, 2, 2);
+            cvn_mean_loss(net[i], cvn_square(net[i], y));
+        }
+        compare_pair(net[0], net[1], x, 816, kind == 0 ? "mean of tanh"
+                                             : kind == 1 ? "mean of sigmoid" : "maxima of relu");
+    }
+}
+
 static int counted_calls;
 
 static void counted_forward(void *user, int n, const float *x, float *y)
@@ -1200,6 +1221,7 @@ int main(void)
     RUN(random_inference);
     RUN(recomputed_states);
     RUN(recomputed_frozen_spectral);
+    RUN(pooled_activations);
     RUN(prediction_again);
     RUN(stopped_gradient);
     RUN(shared_and_rebuilt);

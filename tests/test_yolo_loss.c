@@ -306,7 +306,7 @@ static void check_refused(int wrong, const char *text)
         heads[h] = wrong == 1 ? x : cvn_yolo(net, x, &d[h]);
     }
     if (wrong == 6) loss.truth = cvn_input(net, 1, TRUTHS, 4);
-    if (wrong == 7) loss.max_boxes = 0;
+    if (wrong == 7) loss.max_boxes = -1;
     CHECK(!cvn_yolo_loss(net, heads, wrong == 8 ? 0 : 2, &loss).id);
     CHECKF(strstr(cvn_error(net), text) != NULL, "%s", cvn_error(net));
     cvn_destroy(net);
@@ -346,7 +346,7 @@ static void errors(void)
     check_refused(4, "anchors above 0");
     check_refused(5, "factors not below 0");
     check_refused(6, "floats [N, boxes, 5]");
-    check_refused(7, "0 elements");
+    check_refused(7, "-1 elements");
     check_refused(8, "0 heads");
     check_bad_truth(0, CLASSES, "truth 2 of sample 1: class 3 of 3");
     check_bad_truth(1, 1, "centre (1, 0.5)");
@@ -404,7 +404,7 @@ static void learns(void)
     static float boxes[IMAGES][2][5];
     cvn_net *net = cvn_create(NULL);
     cvn_yolo_desc d = cvn_yolo_defaults();
-    cvn_yolo_loss_desc loss = cvn_yolo_loss_defaults();
+    cvn_yolo_loss_desc loss;
     cvn_fit_options options = cvn_fit_defaults();
     const cvn_optimizer adam = cvn_adam(0.01f);
     cvn_data data;
@@ -421,6 +421,7 @@ static void learns(void)
     d.boxes = 1;
     d.anchors[0][0] = d.anchors[0][1] = 6;
     x = cvn_yolo(net, cvn_conv2d(net, x, 7, 1, 1, 0), &d);
+    memset(&loss, 0, sizeof loss);              /* zeros stand for the defaults */
     loss.max_boxes = 2;
     cvn_yolo_loss(net, &x, 1, &loss);
     CHECKF(cvn_build(net, 8) == CVN_OK, "%s", cvn_error(net));
