@@ -10040,8 +10040,10 @@ static void cvni_dw_channels(const cvni_conv *c, cvni_dw_cut *f)
 /* Blocks of filters: as many as sums that are kept allow. */
 static void cvni_dw_filters(const cvni_conv *c, int mr, cvni_dw_cut *f)
 {
-    const int most = CVNI_DW_SUMS / (f->channels * c->taps) / mr * mr;
-    f->filters = f->direct ? c->MG : cvni_min(c->MG, cvni_max(most, mr));
+    const int pointwise = f->direct && c->taps == 1 && c->most > 1;     /* weights in L2 */
+    const int sums = pointwise ? CVNI_DW_SUMS / 2 : CVNI_DW_SUMS;
+    const int most = sums / (f->channels * c->taps) / mr * mr;
+    f->filters = f->direct && !pointwise ? c->MG : cvni_min(c->MG, cvni_max(most, mr));
     f->filter_blocks = cvni_ceil_div(c->MG, f->filters);
     f->filters = cvni_min(c->MG, cvni_round_up(cvni_ceil_div(c->MG, f->filter_blocks), mr));
     f->filter_blocks = cvni_ceil_div(c->MG, f->filters);
@@ -10173,17 +10175,25 @@ static void cvni_make_last(const cvni_dw_task *t)
                               t->frame + n * t->image + t->row_of[r] * t->pitch);
 }
 
-/* S of the frame as [filter][row][image][column]; filters that tiles read too many are 0. */
+/* Positions go image by image: no row of a kernel has a part of them alone, nor do strips. */
+static int cvni_dw_by_image(const cvni_dw_task *t)
+{
+    return t->c->KH == 1 && t->cols == t->c->OW;
+}
+
+/* S of the frame as [filter][row][image][column] or [filter][image][row][column]; filters that
+ * tiles read too many are 0. */
 static void cvni_copy_small(cvni_dw_task *t)
 {
     const cvni_conv *c = t->c;
     const cvni_kernels *kern = t->j->net->k;
     const int mr = kern->mr;
+    const int rows = cvni_dw_by_image(t) ? 1 : t->rows;
+    const int run = t->rows * t->cols / rows;
     for (int m = 0; m < t->filters; m++)
         for (int n = 0; n < t->images; n++)
-            kern->pack_columns(t->cols, t->rows,
-                               t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW, c->OW,
-                               t->images * t->cols, t->copy + m * t->f.line + n * t->cols);
+            kern->pack_columns(run, rows, t->small + ((ptrdiff_t)n * c->M + m) * c->OH * c->OW,
+                               c->OW, t->images * run, t->copy + m * t->f.line + n * run);
     for (int m = t->filters; m < cvni_round_up(t->filters, mr); m++)
         cvni_zero(t->copy + m * t->f.line, (size_t)t->f.line);
 }
@@ -10193,16 +10203,17 @@ static void cvni_last_table(cvni_dw_task *t)
 {
     const cvni_conv *c = t->c;
     const int step = c->axis[2].stride * t->channels;
+    const int by_image = cvni_dw_by_image(t);
     int *to = t->at;
     t->pitch = (ptrdiff_t)cvni_axis_reach(&c->axis[2], t->cols) * t->channels;
     t->image = (cvni_number_rows(t) - 1) * t->pitch;
     for (int k = 0; k < c->KH; k++) {
         const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
-        for (int i = 0; i < t->rows; i++) {
-            for (int n = 0; n < t->images; n++) {
-                int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
-                for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
-            }
+        for (int p = 0; p < t->rows * t->images; p++) {
+            const int i = by_image ? p % t->rows : p / t->images;
+            const int n = by_image ? p / t->rows : p % t->images;
+            int at = (int)(rows[i] < 0 ? 0 : t->row_of[rows[i]] * t->pitch + n * t->image);
+            for (int q = 0; q < t->cols; q++, at += step) *to++ = at;
         }
     }
 }
@@ -10247,13 +10258,14 @@ static void cvni_last_products(const cvni_dw_task *t, float *to, ptrdiff_t ld)
     const int runs = dilation == 1 ? 1 : c->KW;
     const int run = c->KW / runs * t->channels;
     const int width = t->images * t->cols;              /* positions of a row */
+    const int by_image = cvni_dw_by_image(t);
     for (int k = 0; k < c->KH; k++, to += c->KW * t->channels) {
         const int *rows = c->rows + (ptrdiff_t)k * c->OH + t->row0;
         const int *at = t->at + (ptrdiff_t)k * t->rows * width;
         int begin = 0;
         int end = t->rows;
-        while (begin < end && rows[begin] < 0) begin++;
-        while (end > begin && rows[end - 1] < 0) end--;
+        while (!by_image && begin < end && rows[begin] < 0) begin++;
+        while (!by_image && end > begin && rows[end - 1] < 0) end--;
         for (int i = 0; i < runs && begin < end; i++)
             cvni_dw_tiles(t, begin * width, (end - begin) * width, t->frame + i * dilation * run,
                           at + begin * width, run, to + i * run, ld);
