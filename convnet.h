@@ -8568,7 +8568,8 @@ static void cvni_col2im_part(void *context, int begin, int end, int worker)
         for (int q = 0; q < positions; q += p.m) {
             p.m = cvni_min(s.positions, positions - q);
             p.a = cvni_matrix(small + q, 1, positions);
-            cvni_gemm_block(kern, &p, 0, p.m, 0, p.n, scratch);
+            for (int at = 0; at < p.n; at += CVNI_BLOCK_N)
+                cvni_gemm_block(kern, &p, 0, p.m, at, cvni_min(CVNI_BLOCK_N, p.n - at), scratch);
             kern->pack_rows(p.m, p.n, p.c, p.ldc, p.m, turned);
             cvni_col2im_add(c, channels, q, p.m, turned, to);
         }
