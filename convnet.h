@@ -3031,22 +3031,53 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
         no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
         no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
         no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
-        no "inline-functions-called-once", no "guess-branch-probability"
-    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
-                                             "unswitch-loops", CVNI_PASSES(""))))
-    #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
-                                                  "vect-cost-model=dynamic", "unswitch-loops", \
-                                                  "no-math-errno", CVNI_PASSES(""))))
+        no "inline-functions-called-once", no "guess-branch-probability", no "tree-ccp", \
+        no "tree-loop-distribute-patterns", no "isolate-erroneous-paths-dereference", \
+        no "hoist-adjacent-loads", no "tree-builtin-call-dce", no "store-merging"
+    #define CVNI_VECTORS "O2", "tree-vectorize", "vect-cost-model=dynamic", \
+                         "simd-cost-model=dynamic", "unswitch-loops", CVNI_PASSES("")
+    #define CVNI_HOT __attribute__((optimize(CVNI_VECTORS)))
+    #define CVNI_HOT_SQRT __attribute__((optimize(CVNI_VECTORS, "no-math-errno")))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
 #endif
+
+/* A for loop of which no round reads what another one writes. It is then compiled once, not again
+ * for operands that overlap, nor, under -fopenmp, for half a vector at its end: of a length that no
+ * vector has, gcc takes the longest there is and one element at a time behind it. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(_OPENMP)
+    #define CVNI_FOR _Pragma("omp simd simdlen(64)") for
+#elif defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_FOR _Pragma("GCC ivdep") for
+#else
+    #define CVNI_FOR for
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
     #define CVNI_KERNELS_END _Pragma("GCC pop_options")
 #else
     #define CVNI_KERNELS_BEGIN
     #define CVNI_KERNELS_END
+#endif
+
+/* Intrinsics: without passes that cost time and find nothing in straight vector code. With such a
+ * pragma gcc makes no vectors of a loop in a function with a target; such loops stand outside. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_PRAGMA(text) _Pragma(#text)
+    #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
+    #define CVNI_INTRINSICS_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE(( \
+        "no-tree-vectorize", "no-tree-vrp", "no-tree-pre", "no-gcse", "no-code-hoisting", \
+        "no-tree-dominator-opts", "no-tree-slsr", "no-tree-tail-merge", "no-optimize-strlen", \
+        "no-tree-phiprop", "no-split-wide-types", "no-dse", "no-tree-dse", "no-thread-jumps", \
+        "no-tree-switch-conversion", "no-ssa-backprop", "no-lra-remat", "no-shrink-wrap", \
+        "no-tree-loop-distribute-patterns", "no-tree-scev-cprop", "no-tree-reassoc", \
+        "no-tree-sink", "no-tree-bit-ccp", "no-predictive-commoning"))
+    #define CVNI_INTRINSICS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_INTRINSICS_BEGIN
+    #define CVNI_INTRINSICS_END
 #endif
 
 /* Rooms, and single functions, compiled small and quickly rather than optimised: they run once,
@@ -3058,8 +3089,6 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
                                "no-code-hoisting", "no-expensive-optimizations", \
                                "no-schedule-insns2", "no-ipa-icf", "no-ipa-cp", "no-ipa-sra"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
-    #define CVNI_PRAGMA(text) _Pragma(#text)
-    #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
     #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE((CVNI_SMALL_OPTIONS))
     #define CVNI_SMALL_END _Pragma("GCC pop_options")
 #else
@@ -3097,6 +3126,9 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 #endif
 #if defined(__GNUC__) || defined(__clang__)
     #pragma GCC diagnostic push
+    #ifndef __clang__                           /* CVNI_FOR where vectors do not pay */
+        #pragma GCC diagnostic ignored "-Wopenmp-simd"
+    #endif
     #ifdef CONVNET_NO_TRAIN
         #pragma GCC diagnostic ignored "-Wunused-function"
     #endif
@@ -3403,6 +3435,9 @@ typedef struct cvni_stencil {
     float *y;
     int add, act;               /* act: y <= 0 ? slope*y : y, then at most ceiling */
     float bias, slope, ceiling;
+    int planes;                 /* with a side: so many, each with weights of its own, */
+    const float *biases;        /* [planes]; NULL: bias for all */
+    ptrdiff_t x_plane, y_plane; /* floats from plane to plane */
 } cvni_stencil;
 
 /* y[l*y_line + i] = the largest of x[l*x_line + r*step + i*stride + k*dilation], r < rows,
@@ -5376,8 +5411,8 @@ static int cvni_is_add(const cvn_net *net, const cvni_layer *l);    /* >>binary:
 static int cvni_is_maxpool(const cvni_layer *l);            /* >>pool */
 static int cvni_pool_gates(const cvn_net *net, const cvni_layer *l);
 static int cvni_concat_axis(const cvni_layer *l);           /* >>concat; 0: another layer */
-static size_t cvni_strips_scratch(const cvn_net *net, int first, int then,
-                                  int last);                /* >>strips; 0: better apart */
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first,
+                                  const cvni_layer *l);     /* >>strips; 0: better apart */
 static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l);  /* >>separable; 0:
                                                                                  * not so */
 
@@ -5537,34 +5572,22 @@ static void cvni_plan_fusion(const cvni_planner *p)
     }
 }
 
-/* The layer whose value, but for what it does on its store, `id` alone reads; or 0. */
-static int cvni_plan_source(const cvni_planner *p, int id)
-{
-    const cvn_net *net = p->net;
-    int x = net->layers[id].inputs == 1 ? net->layers[id].input[0] : 0;
-    while (x && p->plan->places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
-        x = net->layers[x].input[0];
-    return x && p->readers[x] == 1 && !cvni_is_kept(net, x) ? x : 0;
-}
-
-/* Two or three layers for >>strips: nobody else reads what lies between. */
+/* Pairs of layers for >>strips: nobody else reads what lies between. */
 static void cvni_plan_strips(const cvni_planner *p)
 {
     cvn_net *net = p->net;
     cvni_place *places = p->plan->places;
     for (int id = 1; id < net->layer_count; id++) {
-        const int x = p->live[id] ? cvni_plan_source(p, id) : 0;
-        const int first = x ? cvni_plan_source(p, x) : 0;
-        size_t scratch = 0;
-        if (first && !places[first].takes) scratch = cvni_strips_scratch(net, first, x, id);
-        if (scratch) {
-            places[x].takes = first;
-            places[first].taken = 1;
-        } else if (x && !places[x].takes) {
-            scratch = cvni_strips_scratch(net, x, id, 0);
-        }
+        cvni_layer *l = &net->layers[id];
+        int x = l->inputs == 1 ? l->input[0] : 0;
+        size_t scratch;
+        if (!p->live[id]) continue;
+        while (x && places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
+            x = net->layers[x].input[0];
+        if (!x || p->readers[x] != 1 || cvni_is_kept(net, x)) continue;
+        scratch = cvni_strips_scratch(net, &net->layers[x], l);
         if (!scratch) continue;
-        net->layers[id].scratch_bytes = cvni_max_size(net->layers[id].scratch_bytes, scratch);
+        l->scratch_bytes = cvni_max_size(l->scratch_bytes, scratch);
         places[id].takes = x;
         places[x].taken = 1;
     }
@@ -5899,17 +5922,16 @@ static int cvni_plan_values(const cvni_planner *p)
     return 1;
 }
 
-/* What is done in strips has no value of its own; what it reads is read later. */
+/* A convolution done in strips has no value of its own; what it reads is read later. */
 static void cvni_plan_strip_values(const cvni_planner *p)
 {
     const cvn_net *net = p->net;
     cvni_plan *plan = p->plan;
     for (int id = 1; id < net->layer_count; id++) {
-        for (int x = plan->places[id].takes; x; x = plan->places[x].takes) {
-            plan->buffers[plan->places[x].y].bytes = 0;
-            cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id],
-                        p->forward[id]);
-        }
+        const int x = plan->places[id].takes;
+        if (!x) continue;
+        plan->buffers[plan->places[x].y].bytes = 0;
+        cvni_extend(plan, plan->places[net->layers[x].input[0]].y, p->forward[id], p->forward[id]);
     }
 }
 
@@ -7298,10 +7320,11 @@ CVNI_SMALL_END
 #define CVNI_KC 512             /* k of a packed panel: those of A stay in L1 */
 #define CVNI_BLOCK_M 1024       /* rows of a block of C, about */
 #define CVNI_BLOCK_N 240        /* columns: so many lines of B are packed at once, */
+#define CVNI_PLACE_N 960        /* or read where they lie: tiles are done with one panel at once */
 #define CVNI_PART_M 96          /* lines of A that are packed at once, */
 #define CVNI_PLACE_M 256        /* or read where they lie: with those of B in L2 */
 #define CVNI_NEAR 512           /* floats from k to k of lines that are not packed, */
-#define CVNI_FEW 16             /* or tiles that read them */
+#define CVNI_FEW 32             /* or tiles that read them */
 #define CVNI_DOTS_KC 1024       /* k of products of lines that both lie along k, */
 #define CVNI_DOTS_FLOATS 16384  /* or more, as long as the shorter operand is no larger */
 #define CVNI_DOTS_M 64          /* lines of the longer one in L2 */
@@ -7367,7 +7390,7 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
         const float *p = o->p + line0 * o->line_step + (kk / o->taps) * o->k_step +
                          (o->tap ? o->tap[kk % o->taps] : 0);
         for (int i = 0; i < lines; i++) out[i] = p[i * o->line_step];
-        for (int i = lines; i < width; i++) out[i] = 0;
+        CVNI_FOR (int i = lines; i < width; i++) out[i] = 0;
     }
 }
 
@@ -7417,6 +7440,8 @@ static void cvni_pack_plain(const cvni_kernels *kern, const float *p, ptrdiff_t 
     for (int k = 0; k < ks; k += 8) {
         const int some = cvni_min(8, ks - k);
         float *to = out + (ptrdiff_t)k * width;
+        for (int next = k + 8; next < cvni_min(k + 16, ks); next++)     /* rows are short runs */
+            for (int i = 0; i < lines; i += 16) CVNI_FETCH(p + next * k_step + i);
         for (int i = 0; i < lines; i += width, to += (ptrdiff_t)ks * width) {
             const int n = cvni_min(width, lines - i);
             kern->pack_columns(n, some, p + k * k_step + i, k_step, width, to);
@@ -7786,15 +7811,17 @@ static void cvni_gemm_block(const cvni_kernels *kern, const cvni_gemm *g, int m0
 }
 
 /* Division of one product into blocks: as few as the caches allow, more when `want` tasks are
- * needed. */
+ * needed. operand: B. */
 typedef struct cvni_blocks { int ms, ns, rows, cols; } cvni_blocks;
 
 CVNI_SMALL
-static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n, int want)
+static cvni_blocks cvni_make_blocks(const cvni_kernels *kern, int m, int n,
+                                    const cvni_operand *operand, int want)
 {
+    const int in_place = cvni_in_place(operand, cvni_ceil_div(m, kern->mr));
     cvni_blocks b;
     b.rows = cvni_ceil_div(m, CVNI_BLOCK_M);
-    b.cols = cvni_ceil_div(n, cvni_block(n, CVNI_BLOCK_N, kern->nr));
+    b.cols = cvni_ceil_div(n, cvni_block(n, in_place ? CVNI_PLACE_N : CVNI_BLOCK_N, kern->nr));
     for (;;) {
         b.ms = cvni_round_up(cvni_ceil_div(m, b.rows), kern->mr);
         b.ns = cvni_round_up(cvni_ceil_div(n, b.cols), kern->unit);
@@ -7837,7 +7864,7 @@ static void cvni_gemm_run(cvn_net *net, const cvni_gemm *g)
     cvni_gemm_job job;
     job.net = net;
     job.g = g;
-    job.blocks = cvni_make_blocks(net->k, g->m, g->n, 2 * net->threads);
+    job.blocks = cvni_make_blocks(net->k, g->m, g->n, &g->b, 2 * net->threads);
     cvni_parallel_for(net, job.blocks.rows * job.blocks.cols, 2.0 * g->m * g->n * g->k,
                       cvni_gemm_part, &job);
 }
@@ -8462,9 +8489,13 @@ static void cvni_conv_gemm_run(cvni_conv_job *j, cvni_pass pass, double cost)
 {
     const cvni_conv *c = &j->c;
     const int threads = j->net->threads;
+    cvni_patches patches;
+    cvni_gemm p;
     j->kept = 1;
     j->up = pass == CVNI_UP;
-    j->blocks = cvni_make_blocks(j->net->k, j->up ? c->CG : c->MG, c->OH * c->OW,
+    patches = cvni_conv_patches(c, j->big);
+    p = cvni_conv_product(j, 0, 0, &patches);
+    j->blocks = cvni_make_blocks(j->net->k, p.m, p.n, &p.b,
                                  cvni_ceil_div(2 * threads, c->N * c->G));
     cvni_parallel_for(j->net, c->N * c->G * j->blocks.rows * j->blocks.cols, cost,
                       cvni_conv_gemm_part, j);
@@ -8514,7 +8545,7 @@ static void cvni_col2im_run_of(const cvni_conv *c, int column, int w0, int n,
     const int first = c->unit ? cvni_min(n, cvni_max(0, -shift)) : n;
     const int last = c->unit ? cvni_max(first, cvni_min(n, c->W - shift)) : n;
     for (int w = 0; w < first; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
-    for (int w = first; w < last; w++) to[shift + w] += p[w];
+    CVNI_FOR (int w = first; w < last; w++) to[shift + w] += p[w];
     for (int w = last; w < n; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
 }
 
@@ -8743,7 +8774,7 @@ static void cvni_frame_pick(int rows, int n, const float *x, ptrdiff_t row_step,
                             int pitch, float *out)
 {
     for (int i = 0; i < rows; i++, x += row_step, out += pitch) {
-        if (stride == 2) for (int j = 0; j < n; j++) out[j] = x[2 * j];
+        if (stride == 2) CVNI_FOR (int j = 0; j < n; j++) out[j] = x[2 * j];
         else for (int j = 0; j < n; j++) out[j] = x[(ptrdiff_t)j * stride];
     }
 }
@@ -10635,6 +10666,24 @@ static cvni_wino_strip cvni_wino_strip_at(const cvni_wino *w, int tile, int end)
     return s;
 }
 
+/* Into the cache. Inlined: gcc takes a function that does nothing else for one without effect, and
+ * its calls away. */
+static CVNI_ALWAYS_INLINE void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
+{
+    for (int i = 0; i < rows; i++, p += step)
+        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
+}
+
+/* The same of four rows of n columns from p on in each of some planes, which the strip below reads
+ * or writes: no prefetcher follows 16 planes at once. */
+static CVNI_ALWAYS_INLINE void cvni_wino_fetch_rows(const cvni_wino_image *im, const float *p,
+                                                    int planes, int n)
+{
+    const int whole = n == im->W ? 4 : 1;
+    for (int i = 0; i < 4; i += whole)
+        cvni_wino_fetch(p + (ptrdiff_t)i * im->W, planes, (ptrdiff_t)im->H * im->W, whole * n);
+}
+
 /* Rows [i, end) of a strip, n columns from `begin` of the image on, channels side by side, 0 above
  * and below the image: [row][n] lines. x: its first channel; `top`: the image's row that is the
  * strip's first. */
@@ -10680,6 +10729,10 @@ static void cvni_wino_read(const cvni_kernels *kern, const cvni_wino *w, const c
         const int begin = cvni_min(cvni_max(left, 0), im->W);
         const int n = cvni_max(0, cvni_min(left + cols, im->W) - begin);
         const int front = cvni_max(0, cvni_min(begin - left, cols));
+        const int next = 4 * s.row - im->pad_h + im->span;
+        const ptrdiff_t soon = next < im->H ? s.n * image + (ptrdiff_t)next * im->W
+                                            : (s.n + 1) * image;
+        cvni_wino_fetch_rows(im, x + soon + begin, channels, n);
         if (below)
             memcpy(scratch, scratch + 4 * n * CVNI_LINE,
                    sizeof(float) * (size_t)(shared * n * CVNI_LINE));
@@ -10741,6 +10794,10 @@ static void cvni_wino_write(const cvni_kernels *kern, const cvni_wino *w, const 
     for (int t = 0; t < tiles; t += s.tiles) {
         s = cvni_wino_strip_at(w, first + t, first + tiles);
         const int n = cvni_min(4 * s.tiles, w->out.W - 4 * s.col);
+        const int next = 4 * s.row + 4;
+        const ptrdiff_t soon = next < w->out.H ? s.n * image + (ptrdiff_t)next * w->out.W
+                                               : (s.n + 1) * image;
+        cvni_wino_fetch_rows(&w->out, y + soon + 4 * s.col, filters, n);
         for (int i = 0; i < 6; i++) {           /* [tile][4][6] lines */
             v = cvni_lines_of(s.tiles, m + i * point + t * pitch, 6 * point, pitch,
                               scratch + i * CVNI_LINE, 6 * CVNI_LINE, 24 * CVNI_LINE);
@@ -10847,18 +10904,10 @@ static void cvni_wino_pack(cvni_conv_job *j, cvni_pass pass, float *packed)
     cvni_parallel_for(j->net, j->c.G * units, 300.0 * j->c.M * j->c.CG, cvni_wino_pack_part, &w);
 }
 
-/* Into the cache. */
-static void cvni_wino_fetch(const float *p, int rows, ptrdiff_t step, int floats)
-{
-    for (int i = 0; i < rows; i++, p += step)
-        for (int k = 0; k < floats; k += CVNI_LINE) CVNI_FETCH(p + k);
-}
-
-/* Columns of a panel in tiles of the product, as even as they come. a_next, b_next: floats to what
- * the next call reads; that, and the rows that come next, are fetched meanwhile. */
+/* Columns of a panel in tiles of the product, as even as they come. next_b: floats to what the next
+ * call reads, which is fetched meanwhile; or 0. */
 static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, int cols,
-                            const float *a, const float *b, float *c, ptrdiff_t a_next,
-                            ptrdiff_t b_next)
+                            const float *a, const float *b, float *c, ptrdiff_t next_b)
 {
     const int parts = cvni_ceil_div(cols, kern->nr);
     const int units = cols / kern->unit;
@@ -10872,12 +10921,7 @@ static void cvni_wino_tiles(const cvni_kernels *kern, cvni_tile *t, int rows, in
             t->rows = cvni_min(mr, rows - i);
             t->a = a + i * t->a_line;
             t->c = c + i * t->ldc + j;
-            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : b_next - j;
-            if (p == 0 && a_next) {
-                const float *soon = i + mr < rows ? t->a + mr * t->a_line : a + a_next;
-                if (t->a_k == 1) cvni_wino_fetch(soon, mr, t->a_line, t->k);
-                else cvni_wino_fetch(soon, t->k, t->a_k, mr);
-            }
+            t->ahead = i > 0 ? 0 : p + 1 < parts ? next - j : next_b - j;
             kern->gemm_tile(t);
         }
     }
@@ -10912,7 +10956,7 @@ static void cvni_wino_products(const cvni_wino *w, const float *u, const float *
                 const int f = cvni_wino_panel(w, q);
                 t.b_k = cvni_wino_panel(w, q + 1) - f;
                 cvni_wino_tiles(w->job->net->k, &t, tiles, (int)t.b_k, v + k, b, m + f,
-                                q == 0 && k == 0 ? v_point : 0, t.k * t.b_k);
+                                t.k * t.b_k);
                 b += t.k * t.b_k;
             }
         }
@@ -11024,7 +11068,7 @@ static void cvni_wino_filter_part(void *context, int begin, int end, int worker)
             for (int i = 0; i < CVNI_WINO_POINTS; i++) {
                 t.add = c0 > 0 || (j->bias && i == CVNI_WINO_BIAS);
                 cvni_wino_tiles(j->net->k, &t, w->count, width, w->v + i * w->v_point + c0,
-                                u + i * u_point, m + i * m_point, w->v_point, u_point);
+                                u + i * u_point, m + i * m_point, u_point);
             }
         }
         for (int f = 0; f < width; f += CVNI_LINE)
@@ -11084,15 +11128,11 @@ static void cvni_wino_weight_part(void *context, int begin, int end, int worker)
         const int c1 = cvni_wino_share(w->in.channels, col + 1, w->col_tasks);
         const int filters = cvni_min(f1, w->out.channels) - f0;
         for (int i = 0; i < CVNI_WINO_POINTS; i++) {
-            if (i < filters)                    /* added to soon */
-                cvni_wino_fetch(w->job->to + (ptrdiff_t)(w->g * c->MG + f0 + i) * c->K + 9 * c0, 1,
-                                0, 9 * (c1 - c0));
             for (int k = 0; k < w->count; k += CVNI_WINO_KC) {
                 t.k = cvni_min(CVNI_WINO_KC, w->count - k);
                 t.add = k > 0;
                 cvni_wino_tiles(kern, &t, filters, c1 - c0, w->d + i * w->d_point + k * t.a_k + f0,
-                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->d_point,
-                                w->v_point);
+                                w->v + i * w->v_point + k * t.b_k + c0, u + i * point, w->v_point);
             }
         }
         for (int f = 0; f < filters; f++)
@@ -11132,7 +11172,7 @@ static void cvni_wino_add_tiles(const cvni_wino *w, int first, int tiles, int ad
         cvni_wino_read(kern, w, &w->out, w->job->small, f, first, tiles, d + f, d_point, scratch);
     for (int i = 0; i < CVNI_WINO_POINTS; i++)
         cvni_wino_tiles(kern, &t, w->out.channels, width, d + i * d_point, v + i * v_point,
-                        u + i * point, 0, 0);
+                        u + i * point, 0);
 }
 
 /* Both gradients of a convolution, or one of them, image by image. */
@@ -11237,8 +11277,8 @@ static int cvni_wino_takes(const cvn_net *net, const cvni_conv *c, cvni_pass pas
                ? CVNI_CHOSEN : CVNI_CAN;
 }
 
-/* Tiles of a task or a round at most: fewer where there are many channels, no more of a smaller
- * batch than of the one planned. */
+/* Tiles of a task or a round at most, whole rows where these are short: fewer where there are many
+ * channels, no more of a smaller batch than of the one planned. */
 static int cvni_wino_most(const cvni_wino *w)
 {
     const int made = w->by_filters && w->pass != CVNI_WEIGHTS ? 0 : w->out.pitch;
@@ -11247,7 +11287,7 @@ static int cvni_wino_most(const cvni_wino *w)
     const int fit = cache / (CVNI_WINO_POINTS * (int)sizeof(float) * (w->in.pitch + made));
     const int most = w->by_filters ? cvni_min(cvni_max(fit, 128), 512)
                                    : cvni_min(cvni_max(fit, 32), 96);
-    return cvni_min(most, w->tiles);
+    return cvni_min(most >= 4 * w->cols ? most - most % w->cols : most, w->tiles);
 }
 
 static void cvni_wino_needs(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
@@ -11313,6 +11353,7 @@ static void cvni_wino_run(cvni_conv_job *j, cvni_pass pass, double cost)
     if (!w.by_filters) groups = cvni_round_up(groups, cvni_ceil_div(j->net->threads, j->c.G));
     w.job = j;
     w.group = cvni_ceil_div(w.tiles, groups);           /* as many tiles in each */
+    if (w.group >= 4 * w.cols) w.group = cvni_round_up(w.group, w.cols);
     if (w.by_filters) cvni_wino_rounds(&w, cost);
     else cvni_parallel_for(j->net, j->c.G * cvni_ceil_div(w.tiles, w.group), cost,
                            cvni_wino_tile_part, &w);
@@ -11468,7 +11509,7 @@ CVNI_HOT
 static void cvni_take_every(int n, int stride, const float *CVNI_RESTRICT x,
                             float *CVNI_RESTRICT y)
 {
-    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    if (stride == 2) CVNI_FOR (int i = 0; i < n; i++) y[i] = x[2 * i];
     else for (int i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];
 }
 
@@ -11558,6 +11599,16 @@ static cvni_stencil cvni_stencil_of(const cvni_conv_job *j, int up)
     return s;
 }
 
+/* Small planes [m, m + planes) of an image: s has all but these. */
+static void cvni_stencil_run(const cvni_conv_job *j, cvni_stencil *s, int m, int planes)
+{
+    s->planes = planes;
+    s->w = j->weight + (ptrdiff_t)m * j->c.taps;
+    s->biases = j->bias ? j->bias + m : NULL;
+    s->bias = j->bias ? j->bias[m] : 0;
+    j->net->k->stencil(s);
+}
+
 /* Tasks are small planes of the batch. */
 static void cvni_side_down_part(void *context, int begin, int end, int worker)
 {
@@ -11565,13 +11616,13 @@ static void cvni_side_down_part(void *context, int begin, int end, int worker)
     const cvni_conv *c = &j->c;
     cvni_stencil s = cvni_stencil_of(j, 0);
     (void)worker;
-    for (int t = begin; t < end; t++) {
-        const int m = t % c->M;
-        s.x = j->big + (ptrdiff_t)(t / c->MG) * c->H * c->W;
-        s.w = j->weight + (ptrdiff_t)m * c->taps;
-        s.bias = j->bias ? j->bias[m] : 0;
-        s.y = j->to + (ptrdiff_t)t * c->OH * c->OW;
-        j->net->k->stencil(&s);
+    s.x_plane = (ptrdiff_t)c->H * c->W;
+    s.y_plane = (ptrdiff_t)c->OH * c->OW;
+    for (int t = begin, planes; t < end; t += planes) {
+        planes = c->MG > 1 ? 1 : cvni_min(end - t, c->M - t % c->M);
+        s.x = j->big + t / c->MG * s.x_plane;
+        s.y = j->to + t * s.y_plane;
+        cvni_stencil_run(j, &s, t % c->M, planes);
     }
 }
 
@@ -11765,16 +11816,16 @@ static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x,
 {
     const float *x1 = x + step;
     if (stride == 2 && !add)
-        for (int i = 0; i < n / 2; i++) {
+        CVNI_FOR (int i = 0; i < n / 2; i++) {
             to[2 * i] = x[i];
             to[2 * i + 1] = x1[i];
         }
     else if (stride == 2)
-        for (int i = 0; i < n / 2; i++) {
+        CVNI_FOR (int i = 0; i < n / 2; i++) {
             to[2 * i] += x[i];
             to[2 * i + 1] += x1[i];
         }
-    for (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
+    CVNI_FOR (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
         const float v = x[i % stride * step + i / stride];
         to[i] = add ? to[i] + v : v;
     }
@@ -11883,7 +11934,7 @@ static void cvni_plane_weight_part(void *context, int begin, int end, int worker
 CVNI_HOT
 static void cvni_by_tap_fill(float *to, int n, float value)
 {
-    for (int i = 0; i < n; i++) to[i] = value;
+    CVNI_FOR (int i = 0; i < n; i++) to[i] = value;
 }
 
 /* One small plane of a group with one channel, from its bias or (add) what stands there. */
@@ -12840,10 +12891,10 @@ static void cvni_maxpool_tap(int n, int stride, const float *CVNI_RESTRICT x, in
                              float *CVNI_RESTRICT y, int *CVNI_RESTRICT winner)
 {
     float v[CVNI_POOL_BLOCK];
-    if (stride == 2) for (int i = 0; i < n; i++) v[i] = x[2 * i];
+    if (stride == 2) CVNI_FOR (int i = 0; i < n; i++) v[i] = x[2 * i];
     else for (int i = 0; i < n && stride > 2; i++) v[i] = x[i * stride];
     if (stride != 1) x = v;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const int take = -((x[i] > y[i]) | ((x[i] != x[i]) & (y[i] == y[i])));
         int32_t old, now;
         memcpy(&old, &y[i], sizeof old);
@@ -13156,7 +13207,7 @@ static void cvni_pool_run(cvn_net *net, cvni_layer *l, cvni_job part, int backwa
         if (!j.f) j.slope = cvni_relu_slope(x);
     }
     cvni_parallel_for(net, l->shape.dim[0] * l->shape.dim[1],
-                      2 * cost + (double)cvni_elements(x->shape), part, &j);
+                      2 * cost + 4 * (double)cvni_elements(x->shape), part, &j);
 }
 
 static cvn_result cvni_maxpool_forward(cvn_net *net, cvni_layer *l)
@@ -13541,18 +13592,16 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 }
 
 /* ================================================================================================
- * >>strips   a convolution, the layer that reads it and the one behind, at once
+ * >>strips   a convolution and the layer that reads it at once
  * ==============================================================================================
  *   For predictions. Where a convolution makes planes that no cache holds and one layer alone reads
  *   them, both work on strips: some rows of some planes are made in a worker's scratch, read there
- *   and forgotten; rows that two strips read are made twice. A 1x1 convolution that alone reads
- *   what a depthwise one made so is done as well, for all planes of a strip. Each row is computed
- *   as by the layers apart, so the bits are the same.
+ *   and forgotten; rows that two strips read are made twice. Each row is computed as by the layers
+ *   apart, so the bits are the same.
  *
  *     first   1x1 by products of >>conv-gemm (expansions of inverted residuals), or straight by
  *             >>conv-direct (first layers)
  *     then    >>depthwise by the kernels that read planes, or maxima of windows of >>pool
- *     last    behind >>depthwise: 1x1 by products (projections)
  *                                                                   tested: tests/test_strips.c */
 
 #define CVNI_STRIP_FLOATS 163840        /* of the planes of a task, about: they stay in L2 */
@@ -13561,18 +13610,17 @@ cvn_node cvn_maxunpool(cvn_net *net, cvn_node x, cvn_node indices, int height, i
 
 typedef struct cvni_strips {
     const cvn_net *net;
-    cvni_conv_job first, then, last;
+    cvni_conv_job first, then;
     cvni_pool_job pool;                 /* instead of then, */
     int pools;                          /* if */
-    int projects;                       /* there is a last one */
     int by_products;
     cvni_direct direct;                 /* or so */
     int C, H, W;                        /* of the planes */
     int kernel, stride, pad;            /* of what reads them, along H */
-    int OH, OW;                         /* what it makes of a plane */
-    int channels, rows;                 /* of a task: planes at a time, rows of OH */
+    int OH;                             /* rows that it makes of a plane */
+    int channels, rows;                 /* of a task: planes, rows of OH */
     int blocks, strips;                 /* tasks of an image: by channels, by rows */
-    size_t before, planes;              /* bytes of scratch before the planes, of them */
+    size_t before;                      /* bytes of scratch before the planes */
 } cvni_strips;
 
 /* How `first` goes, if it can go in strips. */
@@ -13601,7 +13649,6 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
 {
     s->pools = l->op->forward == cvni_maxpool_forward;
     s->OH = l->shape.dim[2];
-    s->OW = l->shape.dim[3];
     if (s->pools) {
         const cvni_pool_axis h = cvni_pool_job_of((cvn_net *)net, l).h;
         s->kernel = cvni_pool_reach(&h);
@@ -13620,58 +13667,28 @@ static int cvni_strips_then(const cvn_net *net, const cvni_layer *l, cvni_strips
     return 0;
 }
 
-/* Whether `last` goes by products behind a depthwise one. */
-static int cvni_strips_last(const cvn_net *net, const cvni_layer *last, cvni_strips *s)
+/* The plan of both layers, 0 where they are better apart. */
+static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
+                            cvni_strips *s)
 {
-    cvni_conv c;
-    if (s->pools || !cvni_is_conv(last) || last->shape.rank != 4) return 0;
-    c = cvni_conv_of(net, last);
-    s->projects = 1;
-    s->before = cvni_max_size(s->before, cvni_gemm_scratch(net->k, c.M, c.OH * c.OW, c.K));
-    return c.plain && c.G == 1 && cvni_conv_way_of(net, &c, CVNI_DOWN) == &cvni_way_gemm;
-}
-
-/* Rows of a task and how many tasks. Returns 0 where too much would be made twice. */
-static int cvni_strips_divide(const cvn_net *net, cvni_strips *s)
-{
-    const int least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
-    const int made = s->projects ? s->C * s->OW : 0;        /* floats of a row that stay */
-    const int read = s->channels * s->W;
-    s->rows = (CVNI_STRIP_FLOATS - (s->kernel - s->stride) * read) / (s->stride * read + made);
+    const int mr = net->k->mr;
+    int least;                                  /* rows: else too much is made twice */
+    memset(s, 0, sizeof *s);
+    s->net = net;
+    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
+        !cvni_strips_first(net, first, s) || (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
+        return 0;
+    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
+                                 : s->C;
+    least = cvni_max(1, 4 * (s->kernel - s->stride) / s->stride);
+    s->rows = (CVNI_STRIP_FLOATS / s->channels / s->W - s->kernel) / s->stride + 1;
     s->rows = cvni_max(1, cvni_min(s->rows, s->OH));
-    s->blocks = s->projects ? 1 : cvni_ceil_div(s->C, s->channels);
+    s->blocks = cvni_ceil_div(s->C, s->channels);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     while (s->blocks * s->strips % net->threads && s->OH / (s->strips + 1) >= least) s->strips++;
     s->rows = cvni_ceil_div(s->OH, s->strips);
     s->strips = cvni_ceil_div(s->OH, s->rows);
     return s->rows >= least;
-}
-
-/* The plan of two layers or, last not NULL, of three; 0 where they are better apart. */
-static int cvni_strips_plan(const cvn_net *net, const cvni_layer *first, const cvni_layer *l,
-                            const cvni_layer *last, cvni_strips *s)
-{
-    const int mr = net->k->mr;
-    int rows;
-    memset(s, 0, sizeof *s);
-    s->net = net;
-    if (!cvni_is_conv(first) || l->shape.rank != 4 || !cvni_strips_then(net, l, s) ||
-        !cvni_strips_first(net, first, s) || (last && !cvni_strips_last(net, last, s)) ||
-        (double)s->C * s->H * s->W < CVNI_STRIP_LEAST)
-        return 0;
-    s->channels = s->by_products ? cvni_min(s->C, cvni_max(1, CVNI_STRIP_CHANNELS / mr) * mr)
-                                 : s->C;
-    if (!cvni_strips_divide(net, s)) return 0;
-    rows = cvni_min(s->H, (s->rows - 1) * s->stride + s->kernel);
-    s->planes = cvni_align((size_t)s->channels * (size_t)rows * (size_t)s->W * sizeof(float));
-    return 1;
-}
-
-/* Floats from plane to plane of what `last` reads: an odd number of cache lines, so that they fall
- * into all sets of a cache. */
-static ptrdiff_t cvni_strips_step(const cvni_strips *s, int rows)
-{
-    return cvni_round_up(rows * s->OW, 16) | 16;
 }
 
 /* Rows of the planes that the rows [row, row + rows) of the result read: from *h0 on, to *h1. */
@@ -13682,14 +13699,13 @@ static void cvni_strip_reads(const cvni_strips *s, int row, int rows, int *h0, i
     *h1 = cvni_max(*h0, cvni_min(s->H, first + (rows - 1) * s->stride + s->kernel));
 }
 
-static size_t cvni_strips_scratch(const cvn_net *net, int first, int then, int last)
+static size_t cvni_strips_scratch(const cvn_net *net, const cvni_layer *first, const cvni_layer *l)
 {
     cvni_strips s;
-    if (!cvni_strips_plan(net, &net->layers[first], &net->layers[then],
-                          last ? &net->layers[last] : NULL, &s))
-        return 0;
-    return s.before + s.planes +
-           (last ? (size_t)s.C * (size_t)cvni_strips_step(&s, s.rows) * sizeof(float) : 0);
+    int rows;
+    if (!cvni_strips_plan(net, first, l, &s)) return 0;
+    rows = cvni_min(s.H, (s.rows - 1) * s.stride + s.kernel);
+    return s.before + (size_t)s.channels * (size_t)rows * (size_t)s.W * sizeof(float);
 }
 
 /* Rows [h0, h1) of planes [m0, m0 + channels) of image n. */
@@ -13711,22 +13727,20 @@ static void cvni_strips_make(const cvni_strips *s, int n, int m0, int channels, 
                         cvni_scratch(s->net, worker));
 }
 
-/* To y, of which a plane is `step` floats from the next. */
-static void cvni_strips_convolve(const cvni_strips *s, int m0, int channels, int row, int rows,
-                                 const float *planes, int h0, int h1, float *y, ptrdiff_t step)
+static void cvni_strips_convolve(const cvni_strips *s, int n, int m0, int channels, int row,
+                                 int rows, const float *planes, int h0, int h1)
 {
     const cvni_conv_job *j = &s->then;
+    const cvni_conv *c = &j->c;
     cvni_stencil t = cvni_stencil_of(j, 0);
     t.rows = rows;
     t.H = h1 - h0;
     t.top = h0 - (row * s->stride - s->pad);
-    for (int m = m0; m < m0 + channels; m++, y += step) {
-        t.x = planes + (ptrdiff_t)(m - m0) * t.H * s->W;
-        t.w = j->weight + (ptrdiff_t)m * j->c.taps;
-        t.bias = j->bias ? j->bias[m] : 0;
-        t.y = y;
-        s->net->k->stencil(&t);
-    }
+    t.x = planes;
+    t.x_plane = (ptrdiff_t)t.H * s->W;
+    t.y = j->to + (((ptrdiff_t)n * c->M + m0) * c->OH + row) * c->OW;
+    t.y_plane = (ptrdiff_t)c->OH * c->OW;
+    cvni_stencil_run(j, &t, m0, channels);
 }
 
 static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
@@ -13742,77 +13756,37 @@ static void cvni_strips_pool(const cvni_strips *s, int n, int m0, int channels, 
     cvni_maxpool_part(&j, 0, channels, 0);
 }
 
-/* The rows [row, row + rows) of image n from those of all planes. */
-static void cvni_strips_project(const cvni_strips *s, int n, int row, int rows, const float *made,
-                                int worker)
-{
-    const cvni_conv_job *j = &s->last;
-    const cvni_patches patches = cvni_conv_patches(&j->c, made);
-    const int end = (row + rows) * s->OW;
-    cvni_gemm p = cvni_conv_product(j, n, 0, &patches);
-    p.b.k_step = cvni_strips_step(s, rows);
-    p.b.p -= row * s->OW;
-    for (int q = row * s->OW; q < end; q += CVNI_BLOCK_N)
-        cvni_gemm_block(s->net->k, &p, 0, p.m, q, cvni_min(CVNI_BLOCK_N, end - q),
-                        cvni_scratch(s->net, worker));
-}
-
-/* Rows [row, row + rows) of planes [m0, m0 + channels): made: where they go before `last`. */
-static void cvni_strips_block(const cvni_strips *s, int n, int m0, int channels, int row, int rows,
-                              float *planes, float *made, int worker)
-{
-    int h0, h1;
-    cvni_strip_reads(s, row, rows, &h0, &h1);
-    cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
-    if (s->pools) {
-        cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
-    } else {
-        const ptrdiff_t step = s->projects ? cvni_strips_step(s, rows) : (ptrdiff_t)s->OH * s->OW;
-        float *y = s->projects ? made + m0 * step
-                               : s->then.to + ((ptrdiff_t)n * s->C + m0) * step + row * s->OW;
-        cvni_strips_convolve(s, m0, channels, row, rows, planes, h0, h1, y, step);
-    }
-}
-
 /* Tasks are images, strips of rows, blocks of channels. */
 static void cvni_strips_part(void *context, int begin, int end, int worker)
 {
     const cvni_strips *s = (const cvni_strips *)context;
-    char *planes = (char *)cvni_scratch(s->net, worker) + s->before;
-    float *made = (float *)(void *)(planes + s->planes);
+    float *planes = (float *)(void *)((char *)cvni_scratch(s->net, worker) + s->before);
     for (int t = begin; t < end; t++) {
         const int n = t / s->blocks / s->strips;
+        const int m0 = t % s->blocks * s->channels;
+        const int channels = cvni_min(s->channels, s->C - m0);
         const int row = t / s->blocks % s->strips * s->rows;
         const int rows = cvni_min(s->rows, s->OH - row);
-        const int first = t % s->blocks * s->channels;
-        const int stop = s->projects ? s->C : cvni_min(s->C, first + s->channels);
-        for (int m0 = first; m0 < stop; m0 += s->channels)
-            cvni_strips_block(s, n, m0, cvni_min(s->channels, stop - m0), row, rows,
-                              (float *)(void *)planes, made, worker);
-        if (s->projects) cvni_strips_project(s, n, row, rows, made, worker);
+        int h0, h1;
+        cvni_strip_reads(s, row, rows, &h0, &h1);
+        cvni_strips_make(s, n, m0, channels, h0, h1, planes, worker);
+        if (s->pools) cvni_strips_pool(s, n, m0, channels, row, rows, planes, h0, h1);
+        else cvni_strips_convolve(s, n, m0, channels, row, rows, planes, h0, h1);
     }
 }
 
 static cvn_result cvni_strips_forward(cvn_net *net, cvni_layer *l)
 {
-    cvni_layer *before = &net->layers[l->place.takes];
-    cvni_layer *last = before->place.takes ? l : NULL;
-    cvni_layer *then = last ? before : l;
-    cvni_layer *first = &net->layers[then->place.takes];
+    cvni_layer *first = &net->layers[l->place.takes];
     cvni_strips s;
-    cvni_strips_plan(net, first, then, last, &s);
+    cvni_strips_plan(net, first, l, &s);
     s.first = cvni_conv_forward_job(net, first);
     cvni_conv_ready(&s.first, s.by_products ? &cvni_way_gemm : &cvni_way_direct, CVNI_DOWN,
                     first->work_forward);
-    if (s.pools) s.pool = cvni_pool_job_of(net, then);
-    else s.then = cvni_conv_forward_job(net, then);
-    if (last) {
-        s.last = cvni_conv_forward_job(net, last);
-        cvni_conv_ready(&s.last, &cvni_way_gemm, CVNI_DOWN, last->work_forward);
-    }
+    if (s.pools) s.pool = cvni_pool_job_of(net, l);
+    else s.then = cvni_conv_forward_job(net, l);
     cvni_parallel_for(net, s.first.c.N * s.blocks * s.strips,
-                      2 * (first->macs + then->macs + (last ? last->macs : 0)) * s.first.c.N,
-                      cvni_strips_part, &s);
+                      2 * (first->macs + l->macs) * s.first.c.N, cvni_strips_part, &s);
     return CVN_OK;
 }
 
@@ -14996,16 +14970,16 @@ CVNI_HOT
 static void cvni_gnorm_line(int n, float mean, float a, const float *w, const float *b,
                             const float *x, float *y)
 {
-    if (w && b) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i] + b[i];
-    else if (w) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i];
-    else for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a;
+    if (w && b) CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i] + b[i];
+    else if (w) CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a;
 }
 
 /* y = (x - mean) a + b: the elements of one weight. */
 CVNI_HOT
 static void cvni_gnorm_run_line(int n, float mean, float a, float b, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a + b;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a + b;
 }
 
 /* dx = scale dy + a (x - mean) + b */
@@ -15013,8 +14987,8 @@ CVNI_HOT
 static void cvni_gnorm_back_line(int n, float scale, float a, float b, float mean, const float *dy,
                                  const float *x, float *dx, int add)
 {
-    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + a * (x[i] - mean) + b;
-    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + a * (x[i] - mean) + b;
+    if (add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += scale * dy[i] + a * (x[i] - mean) + b;
+    else CVNI_FOR (int i = 0; i < n; i++) dx[i] = scale * dy[i] + a * (x[i] - mean) + b;
 }
 
 /* Sums of dy and of dy (x - mean). */
@@ -15136,7 +15110,7 @@ CVNI_HOT
 static void cvni_gnorm_add_row(int n, float mean, float s, const float *dy, const float *x,
                                double *dw, double *db)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         dw[i] += (double)(dy[i] * (x[i] - mean) * s);
         db[i] += (double)dy[i];
     }
@@ -15347,9 +15321,9 @@ CVNI_HOT
 static void cvni_axis_dot(const cvni_axis_job *j, int n, const float *a, const float *b,
                           double *sum)
 {
-    for (int i = 0; i < n; i++) sum[i] = 0;
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = 0;
     for (int c = 0; c < j->length; c++, a += j->inner, b += j->inner)
-        for (int i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
+        CVNI_FOR (int i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
 }
 
 CVNI_HOT
@@ -15364,14 +15338,14 @@ static void cvni_l2norm_part(void *context, int begin, int end, int worker)
         int n;
         const ptrdiff_t at = cvni_axis_task(j, t, &n);
         cvni_axis_dot(j, n, j->x + at, j->x + at, square);
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const double norm = sqrt(square[i]);
             scale[i] = (float)(1 / (norm < eps ? eps : norm));
         }
         for (int c = 0; c < j->length; c++) {
             const float *x = j->x + at + (ptrdiff_t)c * j->inner;
             float *y = j->l->y + at + (ptrdiff_t)c * j->inner;
-            for (int i = 0; i < n; i++) y[i] = x[i] * scale[i];
+            CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] * scale[i];
         }
     }
 }
@@ -15390,7 +15364,7 @@ static void cvni_l2norm_back_part(void *context, int begin, int end, int worker)
         const ptrdiff_t at = cvni_axis_task(j, t, &n);
         cvni_axis_dot(j, n, j->x + at, j->x + at, square);
         cvni_axis_dot(j, n, j->x + at, j->l->dy + at, dot);
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const double norm = sqrt(square[i]);
             a[i] = (float)(1 / (norm < eps ? eps : norm));
             b[i] = norm < eps ? 0 : (float)(dot[i] / (square[i] * norm));
@@ -15400,8 +15374,8 @@ static void cvni_l2norm_back_part(void *context, int begin, int end, int worker)
             const float *x = j->x + line;
             const float *dy = j->l->dy + line;
             float *dx = j->dx + line;
-            if (j->add) for (int i = 0; i < n; i++) dx[i] += dy[i] * a[i] - x[i] * b[i];
-            else for (int i = 0; i < n; i++) dx[i] = dy[i] * a[i] - x[i] * b[i];
+            if (j->add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += dy[i] * a[i] - x[i] * b[i];
+            else CVNI_FOR (int i = 0; i < n; i++) dx[i] = dy[i] * a[i] - x[i] * b[i];
         }
     }
 }
@@ -15463,16 +15437,16 @@ static void cvni_lrn_powers(const cvni_axis_job *j, int n, int c, const float *x
     const int first = cvni_max(c - d->size / 2, 0);
     const int last = (int)(c < j->length - (int64_t)((d->size - 1) / 2) ? c + (d->size - 1) / 2
                                                                         : j->length - 1);
-    for (int i = 0; i < n; i++) sum[i] = 0;
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = 0;
     for (int k = first; k <= last; k++) {
         const float *line = x + (ptrdiff_t)k * j->inner;
-        for (int i = 0; i < n; i++) sum[i] += line[i] * line[i];
+        CVNI_FOR (int i = 0; i < n; i++) sum[i] += line[i] * line[i];
     }
-    for (int i = 0; i < n; i++) sum[i] = d->k + alpha * sum[i];
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = d->k + alpha * sum[i];
     if (d->beta == 0.75f)
-        for (int i = 0; i < n; i++) power[i] = 1 / (sqrtf(sum[i]) * sqrtf(sqrtf(sum[i])));
-    else if (d->beta == 0.5f) for (int i = 0; i < n; i++) power[i] = 1 / sqrtf(sum[i]);
-    else for (int i = 0; i < n; i++) power[i] = powf(sum[i], -d->beta);
+        CVNI_FOR (int i = 0; i < n; i++) power[i] = 1 / (sqrtf(sum[i]) * sqrtf(sqrtf(sum[i])));
+    else if (d->beta == 0.5f) CVNI_FOR (int i = 0; i < n; i++) power[i] = 1 / sqrtf(sum[i]);
+    else CVNI_FOR (int i = 0; i < n; i++) power[i] = powf(sum[i], -d->beta);
 }
 
 static void cvni_lrn_part(void *context, int begin, int end, int worker)
@@ -15507,9 +15481,9 @@ static void cvni_lrn_back_block(const cvni_axis_job *j, int n, ptrdiff_t at, con
         float sum[CVNI_NORM_BLOCK] = { 0 };
         for (int k = first; k <= last; k++) {
             const float *r = ratio + (ptrdiff_t)k * CVNI_NORM_BLOCK;
-            for (int i = 0; i < n; i++) sum[i] += r[i];
+            CVNI_FOR (int i = 0; i < n; i++) sum[i] += r[i];
         }
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const float g = j->l->dy[line + i] * p[i] - factor * j->x[line + i] * sum[i];
             j->dx[line + i] = j->add ? j->dx[line + i] + g : g;
         }
@@ -15669,9 +15643,9 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
     (void)kern;
     (void)p;
     if (add)
-        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
     else
-        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -15687,7 +15661,7 @@ static void cvni_elu_blocks(const cvni_kernels *kern, int n, float scale, float 
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         kern->scale_shift(count, 0.5f / beta, 0, x + at, t);
         kern->tanh(count, t, t);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             t[i] = alpha * (2 * t[i] / (1 - t[i]));
             y[at + i] = scale * (v > 0 ? v : t[i]);
@@ -15719,7 +15693,7 @@ CVNI_HOT
 static void cvni_elu_slopes(int n, float high, float slope, float shift, const float *y,
                             const float *dy, float *dx, int add)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float low = y[i] * slope + shift;
         const float g = dy[i] * (y[i] > 0 ? high : low);
         dx[i] = add ? dx[i] + g : g;
@@ -15800,9 +15774,9 @@ static void cvni_logistic_block(const cvni_kernels *kern, int n, const float *x,
 {
     float e[CVNI_ACT_BLOCK];
     e[0] = 0;
-    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    CVNI_FOR (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float large = 1 / (1 + e[i]);
         const float small = e[i] * large;
         s[i] = x[i] < 0 ? small : large;
@@ -15814,7 +15788,7 @@ static void cvni_logistic_block(const cvni_kernels *kern, int n, const float *x,
 CVNI_HOT
 static void cvni_end_slopes(int n, float limit, const float *x, float *g)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = x[i] > limit ? 1 : g[i];
         g[i] = x[i] < -limit ? 0 : v;
     }
@@ -15831,7 +15805,7 @@ static void cvni_slope_blocks(const cvni_kernels *kern, int n, cvni_slopes slope
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         slopes(kern, count, x + at, g);
-        for (int i = 0; i < count; i++) g[i] *= dy[at + i];
+        CVNI_FOR (int i = 0; i < count; i++) g[i] *= dy[at + i];
         if (add) kern->add(count, dx + at, g, dx + at);
         else memcpy(dx + at, g, (size_t)count * sizeof(float));
     }
@@ -15847,8 +15821,8 @@ static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, fl
                              float *e)
 {
     float rest[CVNI_ACT_BLOCK];
-    for (int i = 0; i < n; i++) below[i] = fabsf(x[i]) > 15 ? copysignf(15, x[i]) : x[i];
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) below[i] = fabsf(x[i]) > 15 ? copysignf(15, x[i]) : x[i];
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = below[i];
         uint32_t bits;
         float h, high, low;
@@ -15861,7 +15835,7 @@ static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, fl
         rest[i] = (high - e[i]) - low;
     }
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float t = 1 / (1 + 0.28284271f * fabsf(below[i]));
         float r = 0.190824451f - 0.0282668413f * t;
         r = 0.525054153f + t * (-0.481963525f + t * r);
@@ -15883,9 +15857,9 @@ static void cvni_erf_blocks(const cvni_kernels *kern, int n, const float *x, flo
     below[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) below[i] = -1.41421356237f * fabsf(x[at + i]);
+        CVNI_FOR (int i = 0; i < count; i++) below[i] = -1.41421356237f * fabsf(x[at + i]);
         cvni_gauss_block(kern, count, below, below, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             const float q = u * u;
             const float end = copysignf(1 - 2 * below[i], u);
@@ -15906,7 +15880,7 @@ static void cvni_gelu_forward(const cvni_kernels *kern, int n, const float *p, c
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         cvni_gauss_block(kern, count, x + at, below, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             y[at + i] = (v < -15 ? 0 : v) * below[i];
         }
@@ -15918,7 +15892,7 @@ static void cvni_gelu_slopes(const cvni_kernels *kern, int n, const float *x, fl
 {
     float e[CVNI_ACT_BLOCK];
     cvni_gauss_block(kern, n, x, slope, e);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * 0.39894228040143268f * e[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * 0.39894228040143268f * e[i];
     cvni_end_slopes(n, 15, x, slope);
 }
 
@@ -15937,12 +15911,12 @@ static void cvni_swish_blocks(const cvni_kernels *kern, int n, float factor, flo
     float v[CVNI_ACT_BLOCK];
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             v[i] = factor * (u + cube * u * u * u);
         }
         kern->sigmoid(count, cube != 0 ? v : x + at, v);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             y[at + i] = (u < -limit ? 0 : u) * v[i];
         }
@@ -15962,10 +15936,10 @@ static void cvni_gelu_tanh_slopes(const cvni_kernels *kern, int n, const float *
 {
     float v[CVNI_ACT_BLOCK], other[CVNI_ACT_BLOCK];
     v[0] = 0;
-    for (int i = 0; i < n; i++)
+    CVNI_FOR (int i = 0; i < n; i++)
         v[i] = 1.5957691216057308f * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
     cvni_logistic_block(kern, n, v, slope, other);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float dv = 1.5957691216057308f * (1 + 3 * 0.044715f * x[i] * x[i]);
         slope[i] += x[i] * slope[i] * other[i] * dv;
     }
@@ -15991,7 +15965,7 @@ static void cvni_silu_slopes(const cvni_kernels *kern, int n, const float *x, fl
 {
     float other[CVNI_ACT_BLOCK];
     cvni_logistic_block(kern, n, x, slope, other);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * slope[i] * other[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * slope[i] * other[i];
     cvni_end_slopes(n, 110, x, slope);
 }
 
@@ -16010,9 +15984,9 @@ static void cvni_mish_block(const cvni_kernels *kern, int n, const float *x, flo
 {
     float e[CVNI_ACT_BLOCK];
     e[0] = 0;
-    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    CVNI_FOR (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float a = x[i] > 0 ? 1 : e[i];
         const float b = x[i] > 0 ? e[i] : 1;
         const float top = 2 * e[i] + a * a;
@@ -16031,7 +16005,7 @@ static void cvni_mish_forward(const cvni_kernels *kern, int n, const float *p, c
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         cvni_mish_block(kern, count, x + at, t, other);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             y[at + i] = (v < -110 ? 0 : v) * t[i];
         }
@@ -16044,7 +16018,7 @@ static void cvni_mish_slopes(const cvni_kernels *kern, int n, const float *x, fl
     float other[CVNI_ACT_BLOCK], s[CVNI_ACT_BLOCK];
     cvni_mish_block(kern, n, x, slope, other);
     kern->sigmoid(n, x, s);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * other[i] * (1 + slope[i]) * s[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * other[i] * (1 + slope[i]) * s[i];
     cvni_end_slopes(n, 110, x, slope);
 }
 
@@ -16061,7 +16035,7 @@ static void cvni_hardswish_forward(const cvni_kernels *kern, int n, const float 
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         float v = (x[i] + 3) * (1.0f / 6);
         v = v > 1 ? 1 : v;
         v = v < 0 ? 0 : v;
@@ -16075,7 +16049,7 @@ static void cvni_hardswish_backward(const cvni_kernels *kern, int n, const float
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float slope = x[i] <= -3 ? 0 : x[i] >= 3 ? 1 : x[i] * (1.0f / 3) + 0.5f;
         const float g = dy[i] * slope;
         dx[i] = add ? dx[i] + g : g;
@@ -16088,7 +16062,7 @@ static void cvni_hardsigmoid_forward(const cvni_kernels *kern, int n, const floa
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         float v = (x[i] + 3) * (1.0f / 6);
         v = v > 1 ? 1 : v;
         y[i] = v < 0 ? 0 : v;
@@ -16101,7 +16075,7 @@ static void cvni_hardsigmoid_backward(const cvni_kernels *kern, int n, const flo
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float g = x[i] > -3 && x[i] < 3 ? dy[i] * (1.0f / 6) : 0;
         dx[i] = add ? dx[i] + g : g;
     }
@@ -16118,9 +16092,9 @@ static void cvni_softplus_forward(const cvni_kernels *kern, int n, const float *
     e[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
+        CVNI_FOR (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
         kern->exp(count, 0, e, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = beta * x[at + i];
             const float t = e[i] / (2 + e[i]);
             const float q = t * t;
@@ -16141,9 +16115,9 @@ static void cvni_softplus_backward(const cvni_kernels *kern, int n, const float 
     s[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) s[i] = beta * x[at + i];
+        CVNI_FOR (int i = 0; i < count; i++) s[i] = beta * x[at + i];
         kern->sigmoid(count, s, s);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float g = dy[at + i] * (beta * x[at + i] > most ? 1 : s[i]);
             dx[at + i] = add ? dx[at + i] + g : g;
         }
@@ -17072,7 +17046,7 @@ CVNI_HOT
 static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
                               float scale)
 {
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float v = dropped ? 0 : j->in[i] * scale;
         j->out[i] = j->add ? j->out[i] + v : v;
     }
@@ -19547,6 +19521,7 @@ typedef struct cvni_factor { const float *at; int which, turn; } cvni_factor;
 static void cvni_matmul_run(cvn_net *net, const cvni_matmul *axes, int m, int n, int k,
                             cvni_factor a, cvni_factor b, float *c, int which, int add)
 {
+    cvni_operand operand;
     cvni_matmul_job j;
     j.net = net;
     j.axes = axes;
@@ -19566,7 +19541,8 @@ static void cvni_matmul_run(cvn_net *net, const cvni_matmul *axes, int m, int n,
     j.b_step[1] = b.turn ? 1 : n;
     j.c = c;
     j.add = add;
-    j.blocks = cvni_make_blocks(net->k, m, n, cvni_ceil_div(2 * net->threads, j.count));
+    operand = cvni_matrix(b.at, j.b_step[0], j.b_step[1]);
+    j.blocks = cvni_make_blocks(net->k, m, n, &operand, cvni_ceil_div(2 * net->threads, j.count));
     cvni_parallel_for(net, j.count * j.blocks.rows * j.blocks.cols,
                       2.0 * j.count * j.sums * m * n * k, cvni_matmul_part, &j);
 }
@@ -19812,9 +19788,9 @@ static void cvni_add_rows_part(void *context, int begin, int end, int worker)
         double sum[CVNI_ROWS_BLOCK] = { 0 };
         for (int r = 0; r < j->rows; r++) {
             const float *row = j->from + (ptrdiff_t)r * j->width + first;
-            for (int i = 0; i < n; i++) sum[i] += (double)row[i];
+            CVNI_FOR (int i = 0; i < n; i++) sum[i] += (double)row[i];
         }
-        for (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
+        CVNI_FOR (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
     }
 }
 
@@ -20154,7 +20130,7 @@ static int cvni_keys_seen(const cvni_heads *a, int n, int t)
 static void cvni_head_product(const cvni_heads *a, int m, int n, int k, cvni_operand left,
                               cvni_operand right, float *c, ptrdiff_t ldc, int add, void *scratch)
 {
-    const cvni_blocks b = cvni_make_blocks(a->net->k, m, n, 1);
+    const cvni_blocks b = cvni_make_blocks(a->net->k, m, n, &right, 1);
     cvni_gemm g;
     memset(&g, 0, sizeof g);
     g.m = m;
@@ -20213,7 +20189,7 @@ static void cvni_attention_mask(const cvni_heads *a, int n, int head, int t, int
 CVNI_HOT
 static void cvni_times(int n, const float *a, float *x)
 {
-    for (int i = 0; i < n; i++) x[i] *= a[i];
+    CVNI_FOR (int i = 0; i < n; i++) x[i] *= a[i];
 }
 
 static void cvni_attention_part(void *context, int begin, int end, int worker)
@@ -20246,10 +20222,10 @@ CVNI_HOT
 static void cvni_attention_row_back(int n, float scale, const float *mask, float *p, float *g)
 {
     double sum = 0;
-    if (mask) for (int i = 0; i < n; i++) g[i] *= mask[i];
+    if (mask) CVNI_FOR (int i = 0; i < n; i++) g[i] *= mask[i];
     for (int i = 0; i < n; i++) sum += (double)(p[i] * g[i]);
-    for (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
-    if (mask) for (int i = 0; i < n; i++) p[i] *= mask[i];
+    CVNI_FOR (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
+    if (mask) CVNI_FOR (int i = 0; i < n; i++) p[i] *= mask[i];
 }
 
 /* The queries [t, t + rows) of one head add to dQ, dK, dV. */
@@ -20976,13 +20952,13 @@ static void cvni_lstm_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT
                            const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
                            float *CVNI_RESTRICT c, float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < 4 * h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < 4 * h; k++) a[k] += u[k];
     kern->sigmoid(2 * h, a, a);
     kern->tanh(h, a + 2 * h, a + 2 * h);
     kern->sigmoid(h, a + 3 * h, a + 3 * h);
-    for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
+    CVNI_FOR (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
     kern->tanh(h, c, y);
-    for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
+    CVNI_FOR (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
 }
 
 CVNI_HOT
@@ -20990,13 +20966,13 @@ static void cvni_gru_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT 
                           const float *CVNI_RESTRICT u, const float *CVNI_RESTRICT bias,
                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < 2 * h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < 2 * h; k++) a[k] += u[k];
     kern->sigmoid(2 * h, a, a);
     cvni_copy(a + 3 * h, u + 2 * h, (size_t)h);
     for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
-    for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
+    CVNI_FOR (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
     kern->tanh(h, a + 2 * h, a + 2 * h);
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float n = a[2 * h + k];
         state[k] = y[k] = n + a[h + k] * (state[k] - n);
     }
@@ -21007,9 +20983,9 @@ static void cvni_rnn_step(const cvni_kernels *kern, int h, int relu, float *CVNI
                           const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
                           float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < h; k++) a[k] += u[k];
     if (!relu) kern->tanh(h, a, a);
-    for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
+    CVNI_FOR (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
 }
 
 static void cvni_rnn_cell(const cvni_rnn_job *j, int n, int t, const float *u)
@@ -21040,7 +21016,7 @@ static void cvni_lstm_step_back(const cvni_kernels *kern, int h, const float *CV
 {
     float *const top = d + 3 * h;
     kern->tanh(h, c, top);
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float i = a[k];
         const float f = a[h + k];
         const float g = a[2 * h + k];
@@ -21060,7 +21036,7 @@ static void cvni_gru_step_back(int h, const float *CVNI_RESTRICT a,
                                const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
                                float *CVNI_RESTRICT dh)
 {
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float r = a[k];
         const float z = a[h + k];
         const float n = a[2 * h + k];
@@ -21077,7 +21053,7 @@ CVNI_HOT
 static void cvni_rnn_step_back(int h, int relu, const float *CVNI_RESTRICT y,
                                float *CVNI_RESTRICT d, float *CVNI_RESTRICT dh)
 {
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         d[k] = relu ? (y[k] > 0 ? dh[k] : 0) : dh[k] * (1 - y[k] * y[k]);
         dh[k] = 0;
     }
@@ -28234,7 +28210,7 @@ static CVNI_ALWAYS_INLINE float cvni_normalized(float value, float mean, float s
 CVNI_HOT
 static void cvni_normalize(size_t n, float mean, float std, float *y)
 {
-    for (size_t i = 0; i < n; i++) y[i] = cvni_normalized(y[i], mean, std);
+    CVNI_FOR (size_t i = 0; i < n; i++) y[i] = cvni_normalized(y[i], mean, std);
 }
 
 /* table[b] = (b/255 - mean)/std */
@@ -28975,11 +28951,11 @@ CVNI_HOT
 static void cvni_copy_pixels(const cvni_image *in, size_t at, int n, int mirrored, float *y)
 {
     if (in->bytes && mirrored) {
-        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at - (size_t)i] / 255.0f;
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = (float)in->bytes[at - (size_t)i] / 255.0f;
     } else if (in->bytes) {
-        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at + (size_t)i] / 255.0f;
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = (float)in->bytes[at + (size_t)i] / 255.0f;
     } else if (mirrored) {
-        for (int i = 0; i < n; i++) y[i] = in->floats[at - (size_t)i];
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = in->floats[at - (size_t)i];
     } else {
         memcpy(y, in->floats + at, (size_t)n * sizeof *y);
     }
@@ -29290,7 +29266,7 @@ static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
 CVNI_HOT
 static void cvni_scale_pixels(size_t n, float factor, float *y)
 {
-    for (size_t i = 0; i < n; i++) y[i] *= factor;
+    CVNI_FOR (size_t i = 0; i < n; i++) y[i] *= factor;
 }
 
 /* The geometry of a draw, by the one bilinear warp. */
@@ -29507,7 +29483,7 @@ static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
     const float *CVNI_RESTRICT grad = u->g;
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT v = u->s[0];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         v[i] += g * g;
         w[i] -= lr * g / (sqrtf(v[i]) + eps);
@@ -29522,7 +29498,7 @@ static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         float d;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29543,7 +29519,7 @@ static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT v = u->s[0];
     float *CVNI_RESTRICT m = momentum != 0 ? u->s[1] : NULL;
     float *CVNI_RESTRICT mean = u->o->centered ? u->s[2] : NULL;
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         float square, d;
         square = v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29567,7 +29543,7 @@ static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         const float size = fabsf(g) + eps;
         m[i] = b1 * m[i] + (1 - b1) * g;
@@ -29585,7 +29561,7 @@ static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29605,7 +29581,7 @@ static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float
     const float *w = u->w + i;
     const float *m = u->s[0] + i;
     const float *v = u->s[1] + i;
-    for (size_t k = 0; k < n; k++)
+    CVNI_FOR (size_t k = 0; k < n; k++)
         d[k] = m[k] * correct1 / (sqrtf(v[k] * correct2) + eps) + decay * w[k];
 }
 
@@ -29627,7 +29603,7 @@ static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
     const float *CVNI_RESTRICT g = u->g;
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float c = b1 * m[i] + (1 - b1) * g[i];
         const float sign = (float)((c > 0) - (c < 0));
         w[i] -= lr * (c != c ? c : sign + decay * w[i]);    /* a NaN shows */
@@ -29847,7 +29823,8 @@ static void cvni_ema_part(void *context, int begin, int end, int worker)
     const float *CVNI_RESTRICT w = net->weights;
     float *CVNI_RESTRICT ema = net->ema;
     (void)worker;
-    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) ema[i] += part * (w[i] - ema[i]);
+    CVNI_FOR (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++)
+        ema[i] += part * (w[i] - ema[i]);
 }
 
 static void cvni_update_ema(cvn_net *net)
@@ -29918,7 +29895,7 @@ static void cvni_clip_part(void *context, int begin, int end, int worker)
     const float limit = j->limit;
     float *g = j->g;
     (void)worker;
-    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
+    CVNI_FOR (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
         const float high = g[i] > limit ? limit : g[i];
         g[i] = high < -limit ? -limit : high;
     }
@@ -29969,7 +29946,7 @@ static void cvni_lamb_moments(const cvni_update *u, size_t begin, size_t n)
     const float *CVNI_RESTRICT g = u->g + begin;
     float *CVNI_RESTRICT m = u->s[0] + begin;
     float *CVNI_RESTRICT v = u->s[1] + begin;
-    for (size_t i = 0; i < n; i++) {
+    CVNI_FOR (size_t i = 0; i < n; i++) {
         m[i] = b1 * m[i] + (1 - b1) * g[i];
         v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
     }
@@ -46206,10 +46183,11 @@ static void cvni_store_rows_c(const cvni_store *s)
     for (int i = 0; i < s->rows; i++) {
         const float *p = s->p + i * s->p_step;
         float *y = s->y + i * s->y_step;
-        if (s->add) for (int j = 0; j < n; j++) y[j] += p[j] + bias;
-        else for (int j = 0; j < n; j++) y[j] = p[j] + bias;
-        if (slope == 0) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
-        else if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
+        if (s->add) CVNI_FOR (int j = 0; j < n; j++) y[j] += p[j] + bias;
+        else CVNI_FOR (int j = 0; j < n; j++) y[j] = p[j] + bias;
+        if (slope == 0) CVNI_FOR (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
+        else if (slope != 1)
+            CVNI_FOR (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
     }
 }
 
@@ -46226,7 +46204,7 @@ static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step
                                 float *out)
 {
     for (; k > 0; k--, p += step, out += width)
-        for (int i = 0; i < lines; i++) out[i] = p[i];
+        CVNI_FOR (int i = 0; i < lines; i++) out[i] = p[i];
 }
 
 /* The rows of the five matrices of >>winograd, lane by lane. */
@@ -46448,35 +46426,35 @@ static float cvni_dot_diff_c(int n, const float *a, const float *x, float mean)
 CVNI_HOT
 static void cvni_axpy_c(int n, float alpha, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] += alpha * x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] += alpha * x[i];
 }
 
 CVNI_HOT
 static void cvni_scale_shift_c(int n, float scale, float shift, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
 }
 
 CVNI_HOT
 static void cvni_add_c(int n, const float *a, const float *b, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
 /* NaN stays NaN: it is not <= 0. A slope of 0 times -Inf would be one. */
 CVNI_HOT
 static void cvni_relu_c(int n, float slope, const float *x, float *y)
 {
-    if (slope == 0) for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
-    else for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
+    if (slope == 0) CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
 }
 
 CVNI_HOT
 static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx,
                              int add)
 {
-    if (add) for (int i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = (y[i] > 0 ? 1 : slope) * dy[i];
+    if (add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
+    else CVNI_FOR (int i = 0; i < n; i++) dx[i] = (y[i] > 0 ? 1 : slope) * dy[i];
 }
 
 /* x = k log 2 + r, |r| <= log(2)/2, k whole. Returns e^r - 1 from its series to r^7 (the rest is
@@ -46509,16 +46487,16 @@ static inline float cvni_power2(uint32_t k)
 CVNI_HOT
 static void cvni_clamp_c(int n, float limit, float *x)
 {
-    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
+    CVNI_FOR (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
 }
 
 /* 2^k in two factors, for neither overflows nor is subnormal. */
 CVNI_HOT
 static void cvni_exp_c(int n, float shift, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = x[i] - shift;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] - shift;
     cvni_clamp_c(n, 104, y);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         uint32_t k;
         const float p = 1 + cvni_exp_parts(y[i], &k);
         y[i] = p * cvni_power2(k / 2) * cvni_power2(k - k / 2);
@@ -46528,9 +46506,9 @@ static void cvni_exp_c(int n, float shift, const float *x, float *y)
 CVNI_HOT
 static void cvni_sigmoid_c(int n, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = -x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = -x[i];
     cvni_exp_c(n, 0, y, y);
-    for (int i = 0; i < n; i++) y[i] = 1 / (1 + y[i]);
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = 1 / (1 + y[i]);
 }
 
 /* e/(e + 2), e = e^2x - 1 = 2^k (e^r - 1) + (2^k - 1): small x keep their digits. From 10 on it is
@@ -46538,9 +46516,9 @@ static void cvni_sigmoid_c(int n, const float *x, float *y)
 CVNI_HOT
 static void cvni_tanh_c(int n, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = 2 * x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = 2 * x[i];
     cvni_clamp_c(n, 20, y);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         uint32_t k;
         const float p = cvni_exp_parts(y[i], &k);
         const float e = cvni_power2(k - 256) * p + (cvni_power2(k - 256) - 1);
@@ -46552,10 +46530,10 @@ CVNI_HOT
 static void cvni_norm_act_c(int n, const float f[4], const float *x, const float *more, float *y)
 {
     const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
-    if (more) for (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
-    else for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    if (more) CVNI_FOR (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
     if (slope != 1) cvni_relu_c(n, slope, y, y);
-    for (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
 }
 
 CVNI_HOT
@@ -46569,7 +46547,7 @@ static void cvni_norm_sums_c(int n, const float f[4], float mean, const float *x
         float part[CVNI_LANES] = { 0 };
         float part_x[CVNI_LANES] = { 0 };
         const int count = n - i < CVNI_LANES ? n - i : CVNI_LANES;
-        for (int j = 0; j < count; j++) {
+        CVNI_FOR (int j = 0; j < count; j++) {
             const float v = y ? y[i + j] : scale * x[i + j] + shift;
             part[j] = (((v > 0) & (v < most)) ? 1 : slope) * dy[i + j];
             part_x[j] = x[i + j] - mean;
@@ -46587,8 +46565,10 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
                              int add)
 {
     const float scale = f[0], slope = f[1], mean = f[2], shift = f[3];
-    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + slope * (x[i] - mean) + shift;
-    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
+    if (add)
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] += scale * dy[i] + slope * (x[i] - mean) + shift;
+    else
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
 CVNI_HOT_SQRT
@@ -46597,7 +46577,7 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
 {
     const float b1 = f[0], b2 = f[1], eps = f[2], lr = f[3];
     const float correct1 = f[4], correct2 = f[5], decay = f[6], shrink = f[7];
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float d = g[i] + decay * w[i];
         float second;
         m[i] = b1 * m[i] + (1 - b1) * d;
@@ -46635,7 +46615,7 @@ CVNI_HOT
 static void cvni_avgpool2_c(int rows, int cols, const float *x, int W, float *y)
 {
     for (int r = 0; r < rows; r++, x += 2 * (ptrdiff_t)W, y += cols)
-        for (int c = 0; c < cols; c++)
+        CVNI_FOR (int c = 0; c < cols; c++)
             y[c] = 0.25f * ((x[2 * c] + x[W + 2 * c]) + (x[2 * c + 1] + x[W + 2 * c + 1]));
 }
 
@@ -46646,7 +46626,7 @@ static void cvni_avgpool2_grad_c(int rows, int cols, const float *x, const float
     const float a = x ? f[0] : 0, b = x ? f[1] : 0, c = x ? f[2] : 0;
     for (int r = 0; r < 2 * rows; r++, dx += 2 * cols) {
         const float *from = dy + (ptrdiff_t)(r / 2) * cols;
-        for (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
+        CVNI_FOR (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
         for (int i = 0; x && i < 2 * cols; i++) dx[i] *= a + x[i] * (b + c * x[i]);
         if (x) x += 2 * cols;
     }
@@ -46668,7 +46648,7 @@ CVNI_HOT
 static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
                              float *CVNI_RESTRICT y)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = x[(ptrdiff_t)i * stride];
         const int take = -((v > y[i]) | (v != v));
         int32_t old, now;
@@ -46765,12 +46745,25 @@ static void cvni_sgd_c(int n, const float f[5], const float *g, float *w, float 
     cvni_sgd_body(n, f, g, w, v);
 }
 
+/* The next plane of a stencil with a side; 0 behind the last one. */
+static CVNI_ALWAYS_INLINE int cvni_next_plane(cvni_stencil *s)
+{
+    if (--s->planes <= 0) return 0;
+    s->x += s->x_plane;
+    s->y += s->y_plane;
+    s->w += s->taps;
+    if (s->biases) s->bias = *++s->biases;
+    return 1;
+}
+
 /* Eight columns at a time: c + 8 may be more than cols. */
 CVNI_HOT
 static void cvni_stencil_c(const cvni_stencil *s)
 {
     if (s->side) {
-        cvni_stencil_side_c(s);
+        cvni_stencil own = *s;
+        do cvni_stencil_side_c(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     for (int r = 0; r < s->rows; r++)
@@ -46872,6 +46865,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
 /* ================================================================================================
  * >>kernels-avx2   256-bit vectors with FMA
  * ============================================================================================== */
+
+CVNI_INTRINSICS_BEGIN
 
 /* v of lanes below n into c, the rest stays as it is. */
 CVNI_TARGET("avx2,fma")
@@ -47820,10 +47815,8 @@ static CVNI_ALWAYS_INLINE cvni_three_avx2 cvni_axpy3_avx2(__m256 d, cvni_three_a
 
 /* 3 x 3: four rows of y from six of x, each read once. */
 CVNI_TARGET("avx2,fma")
-static void cvni_stencil3_avx2(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_avx2(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx2 w0 = cvni_set3_avx2(s->w);
     const cvni_three_avx2 w1 = cvni_set3_avx2(s->w + 3);
     const cvni_three_avx2 w2 = cvni_set3_avx2(s->w + 6);
@@ -47876,7 +47869,9 @@ static void cvni_stencil_avx2(const cvni_stencil *s)
     const __m256i lanes = s->fold > 1 ? cvni_fold_lanes_avx2(s, 0) : _mm256_setzero_si256();
     int r = 0, c = 0;
     if (s->side == 3) {
-        cvni_stencil3_avx2(s);
+        cvni_stencil own = *s;          /* no store of a float can change it */
+        do cvni_stencil3_avx2(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     while (r < s->rows) {
@@ -48048,6 +48043,8 @@ static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], u
     }
 }
 
+CVNI_INTRINSICS_END
+
 CVNI_TARGET("avx2,fma")
 CVNI_HOT
 static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
@@ -48110,6 +48107,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
+
+CVNI_INTRINSICS_BEGIN
 
 #if defined(__GNUC__) && !defined(__clang__)    /* gcc's own bug 105593: __Y of its intrinsics */
     #pragma GCC diagnostic push
@@ -49515,10 +49514,8 @@ static CVNI_ALWAYS_INLINE void cvni_stencil3_rows_avx512(const cvni_stencil *s, 
 }
 
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_nine_avx512 w = { cvni_set3_avx512(s->w), cvni_set3_avx512(s->w + 3),
                                  cvni_set3_avx512(s->w + 6) };
     const ptrdiff_t W = s->W;
@@ -49536,48 +49533,44 @@ static void cvni_stencil3_avx512(const cvni_stencil *from)
     }
 }
 
-typedef struct cvni_inside4_avx512 { __mmask16 a, b, c, d; } cvni_inside4_avx512;
-
-/* The lanes that lie inside of the four loads of cvni_load3_step2_avx512. */
+/* The lanes that lie inside of the loads of cvni_load3_step2_avx512. */
 CVNI_TARGET("avx512f")
-static CVNI_ALWAYS_INLINE cvni_inside4_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
+static CVNI_ALWAYS_INLINE cvni_inside3_avx512 cvni_edges3_step2_avx512(const cvni_stencil *s, int c)
 {
-    cvni_inside4_avx512 m;
+    cvni_inside3_avx512 m;
     m.a = cvni_inside_avx512(s, 2 * c - s->left);
     m.b = cvni_inside_avx512(s, 2 * c - s->left + 16);
-    m.c = cvni_inside_avx512(s, 2 * c - s->left + 2);
-    m.d = cvni_inside_avx512(s, 2 * c - s->left + 18);
+    m.c = 2 * c - s->left + 32 < s->W;
     return m;
 }
 
 /* What the three taps of a row read at step 2: every other float from x, x + 1, x + 2. */
 CVNI_TARGET("avx512f")
 static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_step2_avx512(const float *x,
-                                                                   cvni_inside4_avx512 m)
+                                                                   cvni_inside3_avx512 m)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
     const __m512 low = _mm512_maskz_loadu_ps(m.a, x), high = _mm512_maskz_loadu_ps(m.b, x + 16);
+    const __m512 last = _mm512_castps128_ps512(_mm_maskz_load_ss((__mmask8)m.c, x + 32));
     cvni_three_avx512 v;
     v.a = _mm512_permutex2var_ps(low, even, high);
     v.b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
-    v.c = _mm512_permutex2var_ps(_mm512_maskz_loadu_ps(m.c, x + 2), even,
-                                 _mm512_maskz_loadu_ps(m.d, x + 18));
+    v.c = _mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(last),
+                                                  _mm512_castps_si512(v.a), 1));
     return v;
 }
 
 /* 3 x 3 at step 2: two rows of y from five of x. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_step2_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_step2_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
     const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
     const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
     const ptrdiff_t W = s->W;
     for (int c = 0; c < s->cols; c += 16) {
-        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const cvni_inside3_avx512 m = cvni_edges3_step2_avx512(s, c);
         const int n = cvni_min(16, s->cols - c);
         const float *x = s->x - s->top * W + (2 * c - s->left);
         float *y = s->y + c;
@@ -49622,10 +49615,8 @@ static CVNI_ALWAYS_INLINE void cvni_store_pairs_avx512(const cvni_stencil *s, fl
 /* 3 x 3 up at step 2, pads of 1: rows 2i and 2i + 1 of y from rows i and i + 1 of x. Even rows and
  * columns meet the middle taps, odd ones those beside it: the first in what comes next. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil3_up2_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil3_up2_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_three_avx512 w0 = cvni_set3_avx512(s->w);
     const cvni_three_avx512 w1 = cvni_set3_avx512(s->w + 3);
     const cvni_three_avx512 w2 = cvni_set3_avx512(s->w + 6);
@@ -49719,10 +49710,8 @@ static CVNI_ALWAYS_INLINE cvni_five_avx512 cvni_axpy5_avx512(__m512 d, cvni_five
 
 /* 5 x 5: two rows of y from six of x; 25 registers hold the weights. */
 CVNI_TARGET("avx512f")
-static void cvni_stencil5_avx512(const cvni_stencil *from)
+static CVNI_ALWAYS_INLINE void cvni_stencil5_avx512(const cvni_stencil *s)
 {
-    const cvni_stencil own = *from;     /* no store of a float can change it */
-    const cvni_stencil *const s = &own;
     const cvni_five_avx512 w0 = cvni_set5_avx512(s->w);
     const cvni_five_avx512 w1 = cvni_set5_avx512(s->w + 5);
     const cvni_five_avx512 w2 = cvni_set5_avx512(s->w + 10);
@@ -49765,6 +49754,15 @@ static void cvni_stencil5_avx512(const cvni_stencil *from)
         }
 }
 
+CVNI_TARGET("avx512f")
+static CVNI_ALWAYS_INLINE void cvni_stencil_plane_avx512(const cvni_stencil *s)
+{
+    if (s->side == 5) cvni_stencil5_avx512(s);
+    else if (s->step == 1) cvni_stencil3_avx512(s);
+    else if (s->step == 2) cvni_stencil3_step2_avx512(s);
+    else cvni_stencil3_up2_avx512(s);
+}
+
 /* Any taps: four vectors of y at a time, row after row; behind the last one, some with no lanes to
  * store. */
 CVNI_TARGET("avx512f")
@@ -49772,14 +49770,10 @@ static void cvni_stencil_avx512(const cvni_stencil *s)
 {
     const __m512i lanes = s->fold > 1 ? cvni_fold_lanes_avx512(s, 0) : _mm512_setzero_si512();
     int r = 0, c = 0;
-    if (s->side == 3) {
-        if (s->step == 1) cvni_stencil3_avx512(s);
-        else if (s->step == 2) cvni_stencil3_step2_avx512(s);
-        else cvni_stencil3_up2_avx512(s);
-        return;
-    }
-    if (s->side == 5) {
-        cvni_stencil5_avx512(s);
+    if (s->side) {
+        cvni_stencil own = *s;          /* no store of a float can change it */
+        do cvni_stencil_plane_avx512(&own);
+        while (cvni_next_plane(&own));
         return;
     }
     while (r < s->rows) {
@@ -49879,7 +49873,7 @@ static void cvni_stencil_sums3_step2_avx512(const cvni_stencil *from, float *sum
     const ptrdiff_t W = s->W;
     cvni_three_avx512 a0 = none, a1 = none, a2 = none;
     for (int c = 0; c < s->cols; c += 16) {
-        const cvni_inside4_avx512 m = cvni_edges3_step2_avx512(s, c);
+        const cvni_inside3_avx512 m = cvni_edges3_step2_avx512(s, c);
         const __mmask16 n = cvni_tail_avx512(cvni_min(16, s->cols - c));
         const float *x = s->x - s->top * W + (2 * c - s->left);
         const float *y = s->y + c;
@@ -50038,6 +50032,8 @@ static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2],
     cvni_philox_store_avx512(c, word);
     cvni_philox_store_avx512(d, word + 32);
 }
+
+CVNI_INTRINSICS_END
 
 CVNI_TARGET("avx512f")
 CVNI_HOT

@@ -64,17 +64,20 @@
  * where, dropout, concat of channels and resizing behind them. All arithmetic is float32, and so
  * are parameters, their gradients, statistics, the optimizer's state, all other layers and what the
  * host reads and writes; copies convert. Such nets take about half the memory for values, and move
- * half the bytes; convolutions are then not on matrix units. What is stored is the nearest number,
- * of two the even one; fp16 has infinity beyond 65504. As fp16 has no small numbers, gradients are
- * stored times a scale, which the kernels put in and take out: nothing that the host sees is
- * scaled. It begins as cvncl_desc.gradient_scale. A step whose gradients of parameters are not
- * finite is left out - parameters and state stay, gradients go to zero, the step counts - and
- * halves it; 2000 others in a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale
- * tells). The device decides, nothing waits. A net that is built anew begins anew. bf16 has the
+ * half the bytes. Where cvncl_desc.precision allows it (fp16: CVNCL_TF32 or CVNCL_BF16, bf16:
+ * CVNCL_BF16), convolutions read their weights rounded to the images' type, and multiply on matrix
+ * units without rounding more. What is stored is the nearest number, of two the even one; fp16 has
+ * infinity beyond 65504. As fp16 has no small numbers, gradients are stored times a scale, which
+ * the kernels put in and take out: nothing that the host sees is scaled. It begins as
+ * cvncl_desc.gradient_scale. A step whose gradients of parameters are not finite is left out -
+ * parameters and state stay, gradients go to zero, the step counts - and halves it; 2000 others in
+ * a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale tells). The device decides,
+ * nothing waits. A net that is built anew begins anew. bf16 has the
  * range of floats and needs none.
- * Memory. The device takes what cvn_memory_needed tells (less with 16-bit images, for which the
- * host takes more), the weights of convolutions once for each pass in an order of their own, and
- * workspace; cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
+ * Memory. The device takes what cvn_memory_needed tells, which is less than on the CPU, as its
+ * kernels' work is left out (less still with 16-bit images, for which the host takes more), the
+ * weights of convolutions once for each pass in an order of their own, and workspace;
+ * cvncl_memory_needed tells it all beforehand. The host's arena stays. On the device
  * images are channels last (>>cl-memory); what the host reads and writes is not.
  * Data. While cvn_fit runs, its sets lie on the device, if they find room there (else a warning,
  * and the host gathers). Batches are gathered, normalised, augmented and mixed there; a step moves
@@ -123,7 +126,8 @@ typedef struct cvncl_desc {
     size_t piece;               /* bytes of a piece of memory, at most; 0: what the device allows */
     int precision;              /* CVNCL_FP32; CVNCL_TF32 (10 bits behind the point) or CVNCL_BF16
                                  * (7 bits): dense layers and convolutions on matrix units, where
-                                 * there are such and, but on Hopper, channels are multiples of 4 */
+                                 * there are such and, but on Hopper, channels are multiples of 4,
+                                 * of 16-bit images of 8: see "Storage" above */
     int tune;                   /* CVNCL_TUNE_... */
     int storage;                /* CVNCL_STORE_FP32; CVNCL_STORE_FP16 (10 bits behind the point, at
                                  * most 65504) or CVNCL_STORE_BF16 (7 bits): see "Storage" above */
@@ -931,8 +935,8 @@ static const char cvncl_text_common[] =
     "#define NUMBER(p) (HAS(p) ? (p)[p##_at] : 1)     /* without AT */\n"
     "\n"
     "/* Values and gradients of images, which may be narrow: STORED 0 float, 1 fp16, 2 bf16 (the\n"
-    " * upper half of a float). GET, SET: an element; GET4, SET4: four, the first one of which\n"
-    " * is a multiple of four. */\n"
+    " * upper half of a float). GET, SET: an element; GET4, SET4, SET2: four or two, the first\n"
+    " * one of which is a multiple of that. */\n"
     "#if STORED\n"
     "#define STORED_TYPE ushort\n"
     "#else\n"
@@ -951,6 +955,8 @@ static const char cvncl_text_common[] =
     "#define GET(p, i) as_float((uint)(p)[i] << 16)\n"
     "#define SET(p, i, v) ((p)[i] = upper_half(v))\n"
     "#define GET4(p) as_float4(convert_uint4(*(global const ushort4 *)(p)) << 16)\n"
+    "#define SET2(p, v) \\\n"
+    "    (*(global ushort2 *)(p) = (ushort2)(upper_half((v).x), upper_half((v).y)))\n"
     "#define SET4(p, v) \\\n"
     "    (*(global ushort4 *)(p) = (ushort4)(upper_half((v).x), upper_half((v).y), \\\n"
     "                                        upper_half((v).z), upper_half((v).w)))\n"
@@ -958,11 +964,13 @@ static const char cvncl_text_common[] =
     "#define GET(p, i) vload_half(i, (global const half *)(p))\n"
     "#define SET(p, i, v) vstore_half_rte(v, i, (global half *)(p))\n"
     "#define GET4(p) vloada_half4(0, (global const half *)(p))\n"
+    "#define SET2(p, v) vstorea_half2_rte(v, 0, (global half *)(p))\n"
     "#define SET4(p, v) vstorea_half4_rte(v, 0, (global half *)(p))\n"
     "#else\n"
     "#define GET(p, i) (p)[i]\n"
     "#define SET(p, i, v) ((p)[i] = (v))\n"
     "#define GET4(p) (*(global const float4 *)(p))\n"
+    "#define SET2(p, v) (*(global float2 *)(p) = (v))\n"
     "#define SET4(p, v) (*(global float4 *)(p) = (v))\n"
     "#endif\n"
     "\n"
@@ -1215,15 +1223,20 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
                      (int)status, name);
 }
 
+static int cvncl_packs_narrow(const cvncl_backend *b);  /* >>cl-gemm */
+
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int variant, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int program, int variant, char *text, size_t room)
 {
     const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
-    snprintf(text, room,
-             "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d "
-             "-DSTORED=%d",
-             b->group, b->is_cpu, b->local, t->m, t->n, t->k, t->item_m, t->item_n,
-             variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage);
+    const int length = snprintf(text, room, "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DSTORED=%d -DPACKED=%d",
+                                b->group, b->is_cpu,
+                                variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage,
+                                cvncl_packs_narrow(b));
+    if (cvncl_program_at(program)->tiled)
+        snprintf(text + length, room - (size_t)length,
+                 " -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->local, t->m, t->n, t->k,
+                 t->item_m, t->item_n);
 }
 
 /* The same of a kernel: with its program and macros. */
@@ -1231,7 +1244,7 @@ static cvn_result cvncl_kernel_failed(cvn_net *net, int kernel, int variant, int
 {
     const cvncl_kernel *k = &cvncl_kernels[kernel];
     char options[128], text[256];
-    cvncl_options(cvncl_of(net), variant, options, sizeof options);
+    cvncl_options(cvncl_of(net), k->program, variant, options, sizeof options);
     snprintf(text, sizeof text, "kernel %s of program %s (%s)", k->name,
              cvncl_program_at(k->program)->name, options);
     return cvncl_fail(net, text, status);
@@ -1318,7 +1331,7 @@ static cvn_result cvncl_build(cvn_net *net, int number, int variant)
         texts[count] = p->text[count];
         count++;
     }
-    cvncl_options(b, variant, options, sizeof options);
+    cvncl_options(b, number, variant, options, sizeof options);
 #ifndef CONVNET_NO_STDIO
     program = cvncl_kept_program(b, texts, count, options, 0);
     if (program && cvncl_make_kernels(net, number, variant, program) == CVN_OK) return CVN_OK;
@@ -1600,7 +1613,7 @@ static int cvncl_program_of(int number);
 static int cvncl_follows(const cvn_net *net, const cvni_layer *l);
 
 /* >>cl-conv */
-static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up);
+static size_t cvncl_packed_count(const cvn_net *net, const cvni_layer *l, int up);
 static void cvncl_pack_row(const cvncl_net *d, int number, int *row);
 enum { CVNCL_PACK_INTS = 4 };   /* of a row */
 
@@ -1925,18 +1938,18 @@ static cvn_result cvncl_make_orders(cvn_net *net, const cvni_plan *plan, cvncl_n
         return cvni_fail(net, CVN_ERROR_MEMORY, "out of memory for OpenCL's orders");
     memset(d->packed_at, 0, ((size_t)entries + 1) * sizeof *d->packed_at);
     for (int i = 2; i < entries; i++) {
-        const size_t floats = cvncl_packs(net, plan, i / 2, i % 2)
-                                  ? cvncl_packed_floats(net, &net->layers[i / 2], i % 2) : 0;
-        packed = cvni_add_size(packed, floats);
+        const size_t count = cvncl_packs(net, plan, i / 2, i % 2)
+                                 ? cvncl_packed_count(net, &net->layers[i / 2], i % 2) : 0;
+        packed = cvni_add_size(packed, count);
         packed += (0 - packed) % 16;            /* vectors are read */
         d->packed_at[i + 1].at = (int)cvni_min_size(packed, INT_MAX);
-        d->packs += floats > 0;
+        d->packs += count > 0;
     }
     if (packed > INT_MAX)
-        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu floats",
+        return cvni_fail(net, CVN_ERROR_MEMORY, "OpenCL: the weights need %lu numbers",
                          (unsigned long)packed);
     d->spare_bytes = cvncl_spare_bytes(d, plan);
-    d->packed_bytes = packed * sizeof(float);
+    d->packed_bytes = packed * sizeof(float) >> cvncl_packs_narrow(d->b);
     return CVN_OK;
 }
 
@@ -2403,7 +2416,7 @@ static const char cvncl_text_product[] =
     " * be c. a lies [M, K] (FAST_A) or [K, M], b [N, K] (FAST_B) or [K, N]; ld: elements from a\n"
     " * line to the next. length < K: z counts slices of k, each with a c. A tile is TM x TN, of\n"
     " * it WM x WN an item's or a warp's. VEC 4: lines of a and b begin at 16 bytes and have a\n"
-    " * multiple of 4 elements. */\n"
+    " * multiple of 4 elements; 8 the same of narrow images. */\n"
     "#if !CONV\n"
     "#define PARAMS \\\n"
     "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), const int M, const int N, const int K, \\\n"
@@ -2427,12 +2440,19 @@ static const char cvncl_text_product[] =
     "#if CONV == 2\n"
     "#define OUT_TYPE float\n"
     "#define OUT_SET(p, i, v) ((p)[i] = (v))\n"
+    "#define OUT_SET2(p, v) (*(global float2 *)(p) = (v))\n"
     "#define OUT_SET4(p, v) (*(global float4 *)(p) = (v))\n"
     "#else\n"
     "#define OUT_TYPE STORED_TYPE\n"
     "#define OUT_SET(p, i, v) SET(p, i, v)\n"
+    "#define OUT_SET2(p, v) SET2(p, v)\n"
     "#define OUT_SET4(p, v) SET4(p, v)\n"
     "#endif\n"
+    "/* On matrix units. FACTORS 1: tf32, 2: bf16, 3: fp16; HALVES: of 16 bits. Loaded are 16\n"
+    " * bytes, PIECE elements. */\n"
+    "#define HALVES (FACTORS > 1)\n"
+    "#define PIECE (STORED ? 8 : 4)\n"
+    "#define PIECES (TK / PIECE)\n"
     "#define IX (TN / WN)\n"
     "#define IY (TM / WM)\n"
     "/* Tiles lie along the first axis, those of the same rows together: some devices have few\n"
@@ -2543,6 +2563,7 @@ static const char cvncl_text_product_sum[] =
     "}\n";
 
 static const char cvncl_text_tiled_layout[] =
+    "#define RAW 0\n"
     "#define ITEMS (IX * IY)\n"
     "#define A4 (TM * TK / 4 / ITEMS)\n"
     "#define B4 (TN * TK / 4 / ITEMS)\n"
@@ -2570,14 +2591,27 @@ static const char cvncl_text_tiled_layout[] =
     "}\n";
 
 static const char cvncl_text_tiled_load[] =
+    "/* What is loaded: floats, or, RAW, narrow images as they are. */\n"
+    "#if RAW\n"
+    "#define ONE ushort\n"
+    "#define FOUR ushort4\n"
+    "#define LOAD1(p) *(p)\n"
+    "#define LOAD4(p) *(global const ushort4 *)(p)\n"
+    "#else\n"
+    "#define ONE float\n"
+    "#define FOUR float4\n"
+    "#define LOAD1(p) GET(p, 0)\n"
+    "#define LOAD4(p) GET4(p)\n"
+    "#endif\n"
+    "\n"
     "/* Of 4 elements at p those that there are. */\n"
-    "float4 four(global const STORED_TYPE *p, const int left)\n"
+    "FOUR four(global const STORED_TYPE *p, const int left)\n"
     "{\n"
     "#if VEC == 4\n"
-    "    return left > 0 ? GET4(p) : (float4)(0);\n"
+    "    return left > 0 ? LOAD4(p) : (FOUR)(0);\n"
     "#else\n"
-    "    return (float4)(left > 0 ? GET(p, 0) : 0, left > 1 ? GET(p, 1) : 0,\n"
-    "                    left > 2 ? GET(p, 2) : 0, left > 3 ? GET(p, 3) : 0);\n"
+    "    return (FOUR)(left > 0 ? LOAD1(p) : 0, left > 1 ? LOAD1(p + 1) : 0,\n"
+    "                  left > 2 ? LOAD1(p + 2) : 0, left > 3 ? LOAD1(p + 3) : 0);\n"
     "#endif\n"
     "}\n"
     "\n"
@@ -2693,8 +2727,9 @@ enum {
 };
 
 /* wide: elements of DOTS' vectors, stages of the others; registers: at most that many an item,
- * where the compiler takes such an option. WGMMA: item_m 64; item_n 64, 128 or 256; m * k and n * k
- * are 16 elements an item, or a multiple. */
+ * where the compiler takes such an option. MMA: tile.k is in 4 bytes, a float or two narrow
+ * numbers. WGMMA: item_m 64; item_n 64, 128 or 256; m * k and n * k are 16 elements an item, or a
+ * multiple. */
 typedef struct cvncl_way {
     cvncl_kind kind;
     cvncl_tile tile;
@@ -2743,6 +2778,7 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 2, 0 },
     { CVNCL_BY_WGMMA, { 128, 256, 32, 64, 256 }, 3, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
+    { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 128 },
     { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
     { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }
@@ -2777,7 +2813,7 @@ static const cvncl_vendor cvncl_any_plain = {
     0, 0, { CVNCL_ROWS_64X64, CVNCL_ROWS_32X32, CVNCL_ROWS_16X16 }, CVNCL_DOTS_32X32
 };
 
-/* A kernel that has been built; NULL: it cannot be. vector: 4 or 1, see VEC. */
+/* A kernel that has been built; NULL: it cannot be. vector: 8, 4 or 1, see VEC. */
 typedef struct cvncl_built {
     struct cvncl_built *next;
     int way, layout, vector;
@@ -2807,45 +2843,88 @@ static int cvncl_way_local(const cvncl_way *w)
                                  : w->wide * w->tile.k * (w->tile.m + w->tile.n + pad) * 4;
 }
 
-/* Whether a way can be tried: of matrix units' local memory the device tells too little; their
- * loaders copy floats, not narrow images. WGMMA: a line of a tile has 128 bytes at most. */
+enum { CVNCL_FP16 = CVNCL_BF16 + 1 };    /* factors, behind what cvncl_desc.precision can be */
+
+/* The numbers that a product multiplies on matrix units; CVNCL_FP32: it may not. Narrow images
+ * stay as they are, and their convolutions' weights get their type, if the precision lets them:
+ * fp16 has as many bits as tf32. */
+static int cvncl_factors(const cvncl_backend *b, int layout)
+{
+    if (layout < 4 || b->storage == CVNCL_STORE_FP32 || b->precision == CVNCL_FP32)
+        return b->precision;
+    if (b->storage == CVNCL_STORE_FP16) return CVNCL_FP16;
+    return b->precision == CVNCL_BF16 ? CVNCL_BF16 : CVNCL_FP32;
+}
+
+/* Operands of a product that are images are narrow. */
+static int cvncl_has_narrow(const cvncl_backend *b, int layout)
+{
+    return layout > 3 && b->storage != CVNCL_STORE_FP32;
+}
+
+/* Weights in the order of a gather are numbers as of narrow images, whatever way reads them. */
+static int cvncl_packs_narrow(const cvncl_backend *b)
+{
+    return cvncl_has_narrow(b, CVNCL_LAYOUT_GATHER) &&
+           cvncl_factors(b, CVNCL_LAYOUT_GATHER) != CVNCL_FP32;
+}
+
+/* Whether a way brings narrow factors to matrix units as they are, 16 bytes at a time. */
+static int cvncl_way_copies(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
+{
+    return w->kind >= CVNCL_BY_MMA && cvncl_has_narrow(b, layout) && vector == 8;
+}
+
+/* Whether a way can be tried: of matrix units' local memory the device tells too little. WGMMA: a
+ * line of a tile has 128 bytes at most. */
 static int cvncl_way_fits(const cvncl_backend *b, const cvncl_way *w, int layout, int vector)
 {
+    const int factors = cvncl_factors(b, layout);
     if ((uint64_t)cvncl_items(w) > b->max_group) return 0;
     if (w->kind == CVNCL_BY_DOTS) return layout == CVNCL_GEMM_KK && !b->local;
     if (w->kind == CVNCL_BY_ROWS) return !b->local;
     if (w->kind == CVNCL_BY_WGMMA &&
-        (b->no_wgmma || w->tile.k * (b->precision == CVNCL_BF16 ? 2 : 4) > 128))
+        (b->no_wgmma || w->tile.k * (factors > CVNCL_TF32 ? 2 : 4) > 128))
         return 0;
     if (w->kind >= CVNCL_BY_MMA)
-        return (vector == 4 || w->kind == CVNCL_BY_WGMMA) && b->precision != CVNCL_FP32 &&
-               (layout < 4 || b->storage == CVNCL_STORE_FP32) &&
+        return factors != CVNCL_FP32 &&
+               (w->kind == CVNCL_BY_WGMMA || vector == (cvncl_has_narrow(b, layout) ? 8 : 4)) &&
                (!b->emulate || (uint64_t)cvncl_way_local(w) + 4096 <= b->local_bytes);
     return b->local && (uint64_t)cvncl_way_local(w) <= b->local_bytes;
+}
+
+/* The vectors that a way's loaders know. */
+static int cvncl_way_vector(const cvncl_way *w, int vector)
+{
+    if (w->kind < CVNCL_BY_TILED) return 1;
+    return w->kind >= CVNCL_BY_MMA ? vector : cvni_min(vector, 4);
 }
 
 static void cvncl_way_options(const cvncl_backend *b, const cvncl_way *w, int layout, int vector,
                               char *text, size_t room)
 {
     const int wide = w->kind == CVNCL_BY_DOTS ? w->wide : w->tile.item_n;
+    const int narrow = cvncl_has_narrow(b, layout);
     const int length = snprintf(text, room,
         "-cl-std=CL1.2 -cl-mad-enable -DWG=64 -DFAST_A=%d -DFAST_B=%d -DVEC=%d -DTM=%d -DTN=%d "
-        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d -DSTORED=%d ", layout % 4 / 2, layout % 2,
-        vector, w->tile.m, w->tile.n, w->tile.k, w->tile.item_m, w->tile.item_n,
-        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4, layout > 3 ? b->storage : 0);
+        "-DTK=%d -DWM=%d -DWN=%d -DUNROLL=%d -DCONV=%d -DSTORED=%d -DPACKED=%d ", layout % 4 / 2,
+        layout % 2, cvncl_way_vector(w, vector), w->tile.m, w->tile.n,
+        w->tile.k << (w->kind == CVNCL_BY_MMA && narrow), w->tile.item_m, w->tile.item_n,
+        !b->is_cpu || w->kind < CVNCL_BY_TILED, layout / 4, narrow ? b->storage : 0,
+        cvncl_packs_narrow(b));
     char *end = text + length;
     room -= (size_t)length;
     if (w->kind < CVNCL_BY_TILED)
         snprintf(end, room, "-DDOTS=%d -DWIDE=%d -DVECTOR=float%d -DVLOAD=vload%d "
                  "-DVSTORE=vstore%d", w->kind == CVNCL_BY_DOTS, wide, wide, wide, wide);
     else
-        snprintf(end, room, "-DSTAGES=%d -DBF16=%d -DEMULATE=%d%s", w->wide,
-                 b->precision == CVNCL_BF16, b->emulate,
+        snprintf(end, room, "-DSTAGES=%d -DFACTORS=%d -DEMULATE=%d%s", w->wide,
+                 cvncl_factors(b, layout), b->emulate,
                  w->registers && b->register_option ? " -cl-nv-maxrregcount=128" : "");
 }
 
-static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
-                                const char **texts);                        /* >>cl-conv */
+static uint32_t cvncl_way_texts(const cvncl_backend *b, const cvncl_way *w, int layout,
+                                int vector, const char **texts);            /* >>cl-conv */
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built);
 static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *options,
                                    int32_t *status);                        /* >>cl-wgmma */
@@ -2864,7 +2943,7 @@ static void *cvncl_way_program(cvncl_backend *b, int way, int layout, int vector
 {
     const int spliced = cvncl_ways[way].kind == CVNCL_BY_WGMMA && !b->emulate;
     const char *texts[CVNCL_MAX_TEXTS];
-    const uint32_t count = cvncl_way_texts(b, cvncl_ways[way].kind, layout, texts);
+    const uint32_t count = cvncl_way_texts(b, &cvncl_ways[way], layout, vector, texts);
     char options[400];
     void *kernel = NULL;
     cvncl_way_options(b, &cvncl_ways[way], layout, vector, options, sizeof options);
@@ -2897,7 +2976,7 @@ static cvncl_built *cvncl_get_built(cvncl_backend *b, int way, int layout, int v
 {
     cvncl_built *built;
     int32_t status = 0;
-    vector = cvncl_ways[way].kind < CVNCL_BY_TILED ? 1 : vector;
+    vector = cvncl_way_vector(&cvncl_ways[way], vector);
     built = cvncl_find_built(b, way, layout, vector);
     if (built) return built;
     built = (cvncl_built *)CONVNET_MALLOC(sizeof *built);
@@ -3272,23 +3351,27 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
 /* ================================================================================================
  * >>cl-mma   products and convolutions on NVIDIA's matrix units, by inline PTX
  * ==============================================================================================
- *   mma.sync m16n8k8 (tf32) and m16n8k16 (bf16), with copies to local memory that go by themselves
- *   (cp.async): PTX ISA, "Warp-level matrix instructions" and "Data movement". The driver's OpenCL
- *   has no other way to them. Whether it works is tried: each kernel multiplies once and is
- *   compared with the plain one. Built with EMULATE the same kernel runs anywhere, slowly. */
+ *   mma.sync m16n8k8 (tf32) and m16n8k16 (bf16, fp16), with copies to local memory that go by
+ *   themselves (cp.async): PTX ISA, "Warp-level matrix instructions" and "Data movement". The
+ *   driver's OpenCL has no other way to them. Floats are rounded on their way to registers; narrow
+ *   images, and weights packed so, are copied and multiplied as they are. Whether it works is
+ *   tried: each kernel multiplies once and is compared with the plain one. Built with EMULATE the
+ *   same kernel runs anywhere, slowly. */
 
 static const char cvncl_text_mma_layout[] =
     "#define ITEMS (32 * IX * IY)\n"
-    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction */\n"
+    "#define DEPTH (HALVES ? 16 : 8)     /* of one instruction */\n"
     "#define ROW(i, l) (16 * (i) + (l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
     "#define BLOCKS (WM / 16)            /* of 16 lines, of a warp */\n"
     "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
-    " * reads at once lies in all banks: along k eight lines, else eight lines for four k. */\n"
+    " * reads at once lies in all banks: along k eight lines, else eight lines for four k, of\n"
+    " * narrow images for eight. */\n"
     "#define ALONG_K(line, k) \\\n"
-    "    ((line) * TK + (((k) / 4 ^ (line) * (TK / 4) / 8) & (TK / 4 - 1)) * 4 + (k) % 4)\n"
-    "#define ALONG_LINES(T, line, k) \\\n"
-    "    ((k) * (T) + ((line) ^ ((BF16 ? (k) / (TK / 4) : (k)) & 3) * 8))\n";
+    "    ((line) * TK + (k) % PIECE + \\\n"
+    "     (((k) / PIECE ^ (line) * PIECES / 8) & (PIECES - 1)) * PIECE)\n"
+    "#define TURN(k) (STORED ? (k) & 7 : (HALVES ? (k) / (TK / 4) : (k)) & 3)\n"
+    "#define ALONG_LINES(T, line, k) ((k) * (T) + ((line) ^ TURN(k) * 8))\n";
 
 static const char cvncl_text_mma_plain[] =
     "/* The instructions in plain C, through local memory, each lane with what the PTX ISA\n"
@@ -3296,30 +3379,46 @@ static const char cvncl_text_mma_plain[] =
     "#define SCRATCH , local uint *swap\n"
     "#define SWAP , swap\n"
     "#define COMMIT()\n"
-    "#define WAIT() barrier(CLK_LOCAL_MEM_FENCE)\n"
+    "#define WAIT_FOR(n)\n"
     "\n"
-    "void copy16(local float *to, global const float *from, const int there)\n"
+    "void copy16(local STORED_TYPE *to, global const STORED_TYPE *from, const int there)\n"
     "{\n"
-    "    EACH(i, 4) to[i] = there ? from[i] : 0;\n"
+    "    EACH(i, PIECE) to[i] = there ? from[i] : 0;\n"
     "}\n"
     "\n"
-    "void matrices(uint *r, local float *mem, const int at SCRATCH)\n"
+    "void matrices(uint *r, local STORED_TYPE *mem, const int at, const int turned SCRATCH)\n"
     "{\n"
-    "    const int t = get_local_id(0);\n"
+    "    const int t = get_local_id(0), g = t % 32 / 4, k = t % 4;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
     "    swap[t] = at;\n"
     "    barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "    EACH(i, 4)\n"
-    "        r[i] = as_uint(mem[swap[t / 32 * 32 + 8 * i + t % 32 / 4] + t % 4]);\n"
+    "    EACH(i, 4) {\n"
+    "        local const uint *row = swap + t / 32 * 32 + 8 * i;\n"
+    "#if STORED\n"
+    "        r[i] = turned ? mem[row[2 * k] + g] | (uint)mem[row[2 * k + 1] + g] << 16\n"
+    "                      : mem[row[g] + 2 * k] | (uint)mem[row[g] + 2 * k + 1] << 16;\n"
+    "#else\n"
+    "        r[i] = as_uint(mem[row[g] + k]);\n"
+    "#endif\n"
+    "    }\n"
+    "}\n"
+    "\n"
+    "float widened(const ushort h)\n"
+    "{\n"
+    "#if FACTORS == 3\n"
+    "    return vload_half(0, (const half *)&h);\n"
+    "#else\n"
+    "    return as_float((uint)h << 16);\n"
+    "#endif\n"
     "}\n"
     "\n"
     "/* Element k of a line of a fragment, which the registers of four lanes hold. */\n"
     "float held(local const uint *regs, const int lane, const int count, const int reg,\n"
     "           const int k)\n"
     "{\n"
-    "#if BF16\n"
+    "#if HALVES\n"
     "    const uint two = regs[(lane + k % 8 / 2) * count + reg + k / 8 * (count / 2)];\n"
-    "    return as_float(k % 2 ? two & 0xFFFF0000u : two << 16);\n"
+    "    return widened(k % 2 ? two >> 16 : two);\n"
     "#else\n"
     "    return as_float(regs[(lane + k % 4) * count + reg + k / 4 * (count / 2)]);\n"
     "#endif\n"
@@ -3354,31 +3453,38 @@ static const char cvncl_text_mma_ptx[] =
     "#define SWAP\n"
     "#define COMMIT() asm volatile(\"cp.async.commit_group;\" ::: \"memory\")\n"
     "#define WAIT_FOR(n) asm volatile(\"cp.async.wait_group %0;\" :: \"n\"(n) : \"memory\")\n"
-    "#define WAIT() WAIT_FOR(STAGES - 2); barrier(CLK_LOCAL_MEM_FENCE)\n"
     "\n"
-    "void copy16(local float *to, global const float *from, const int there)\n"
+    "void copy16(local STORED_TYPE *to, global const STORED_TYPE *from, const int there)\n"
     "{\n"
     "    asm volatile(\"cp.async.cg.shared.global [%0], [%1], 16, %2;\"\n"
     "                 :: \"r\"((uint)(size_t)to), \"l\"(from), \"r\"(there ? 16 : 0)\n"
     "                 : \"memory\");\n"
     "}\n"
     "\n"
-    "void matrices(uint *r, local float *mem, const int at)\n"
+    "#define MATRICES(turned) \\\n"
+    "    asm volatile(\"ldmatrix.sync.aligned.m8n8.x4\" turned \".shared.b16 \" \\\n"
+    "                 \"{%0, %1, %2, %3}, [%4];\" \\\n"
+    "                 : \"=r\"(r[0]), \"=r\"(r[1]), \"=r\"(r[2]), \"=r\"(r[3]) \\\n"
+    "                 : \"r\"((uint)(size_t)(mem + at)) : \"memory\")\n"
+    "\n"
+    "void matrices(uint *r, local STORED_TYPE *mem, const int at, const int turned)\n"
     "{\n"
-    "    asm volatile(\"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];\"\n"
-    "                 : \"=r\"(r[0]), \"=r\"(r[1]), \"=r\"(r[2]), \"=r\"(r[3])\n"
-    "                 : \"r\"((uint)(size_t)(mem + at)) : \"memory\");\n"
+    "    if (turned) MATRICES(\".trans\");\n"
+    "    else MATRICES(\"\");\n"
     "}\n"
+    "\n"
+    "#if FACTORS == 3\n"
+    "#define TYPES \"m16n8k16.row.col.f32.f16.f16.f32\"\n"
+    "#elif FACTORS == 2\n"
+    "#define TYPES \"m16n8k16.row.col.f32.bf16.bf16.f32\"\n"
+    "#else\n"
+    "#define TYPES \"m16n8k8.row.col.f32.tf32.tf32.f32\"\n"
+    "#endif\n"
     "\n"
     "void mma(float *d, const uint *a, const uint *b)\n"
     "{\n"
-    "#if BF16\n"
-    "    asm(\"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 \"\n"
+    "    asm(\"mma.sync.aligned.\" TYPES \" \"\n"
     "        \"{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\"\n"
-    "#else\n"
-    "    asm(\"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 \"\n"
-    "        \"{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\"\n"
-    "#endif\n"
     "        : \"+f\"(d[0]), \"+f\"(d[1]), \"+f\"(d[2]), \"+f\"(d[3])\n"
     "        : \"r\"(a[0]), \"r\"(a[2]), \"r\"(a[1]), \"r\"(a[3]), \"r\"(b[0]), \"r\"(b[1]));\n"
     "}\n"
@@ -3393,19 +3499,33 @@ static const char cvncl_text_mma_ptx[] =
     "uint pair(const float low, const float high)\n"
     "{\n"
     "    uint y;\n"
+    "#if FACTORS == 3\n"
+    "    asm(\"cvt.rn.f16x2.f32 %0, %1, %2;\" : \"=r\"(y) : \"f\"(high), \"f\"(low));\n"
+    "#else\n"
     "    asm(\"cvt.rn.bf16x2.f32 %0, %1, %2;\" : \"=r\"(y) : \"f\"(high), \"f\"(low));\n"
+    "#endif\n"
     "    return y;\n"
-    "}\n";
+    "}\n"
+    "\n"
+    "#if STORED\n"
+    "#undef SET\n"
+    "#undef SET2\n"
+    "#define SET(p, i, v) ((p)[i] = (ushort)pair(v, 0))\n"
+    "#define SET2(p, v) (*(global uint *)(p) = pair((v).x, (v).y))\n"
+    "#endif\n";
 
 static const char cvncl_text_mma_fragment[] =
     "/* Registers of 16 lines, two for line + g, two for line + 8 + g (lane = 4 g + t): elements\n"
-    " * k + t and k + 4 + t; BF16: pairs of four elements of k side by side. Which four does not\n"
-    " * matter, as a and b agree. */\n"
-    "void fragment(uint *r, local float *tile, const int fast, const int T, const int line,\n"
+    " * k + t and k + 4 + t; HALVES: pairs of four elements of k side by side. Which four does\n"
+    " * not matter, as a and b agree. */\n"
+    "void fragment(uint *r, local STORED_TYPE *tile, const int fast, const int T, const int line,\n"
     "              const int k SCRATCH)\n"
     "{\n"
     "    const int lane = get_local_id(0) % 32, g = lane / 4, t = lane % 4;\n"
-    "#if BF16\n"
+    "#if STORED\n"
+    "    const int l = line + lane / 16 * 8, own = k + lane / 8 % 2 * 8, i = lane % 8;\n"
+    "    matrices(r, tile, fast ? ALONG_K(l + i, own) : ALONG_LINES(T, l, own + i), !fast SWAP);\n"
+    "#elif HALVES\n"
     "    const int own = (t * (TK / 16) + k / 16) * 4;\n"
     "    EACH(i, 2) {\n"
     "        const int l = line + g + i * 8;\n"
@@ -3422,24 +3542,26 @@ static const char cvncl_text_mma_fragment[] =
     "#else\n"
     "    if (fast) {\n"
     "        const int l = line + lane % 8 + lane / 16 * 8;\n"
-    "        matrices(r, tile, ALONG_K(l, k + lane / 8 % 2 * 4) SWAP);\n"
+    "        matrices(r, tile, ALONG_K(l, k + lane / 8 % 2 * 4), 0 SWAP);\n"
     "    } else {\n"
     "        EACH(i, 4)\n"
     "            r[i] = as_uint(tile[ALONG_LINES(T, line + g + i / 2 * 8, k + t + i % 2 * 4)]);\n"
     "    }\n"
     "    EACH(i, 4) r[i] = rounded(r[i]);\n"
     "#endif\n"
-    "}\n"
-    "\n"
+    "}\n";
+
+static const char cvncl_text_mma_copy[] =
     "/* A tile of lines from line0 on, from k0 on, sets off for local memory. Whether line or k\n"
     " * lies beyond the edge is known for 16 bytes at a time: they are zero then. */\n"
-    "void copy_tile(local float *to, global const float *from, const int ld, const int fast,\n"
-    "               const int T, const int line0, const int lines, const int k0, const int K)\n"
+    "void copy_tile(local STORED_TYPE *to, global const STORED_TYPE *from, const int ld,\n"
+    "               const int fast, const int T, const int line0, const int lines, const int k0,\n"
+    "               const int K)\n"
     "{\n"
-    "    EACH(l, T * TK / 4 / ITEMS) {\n"
+    "    EACH(l, T * PIECES / ITEMS) {\n"
     "        const int f = (int)get_local_id(0) + l * ITEMS;\n"
-    "        const int line = fast ? f / (TK / 4) : f % (T / 4) * 4;\n"
-    "        const int k = fast ? f % (TK / 4) * 4 : f / (T / 4);\n"
+    "        const int line = fast ? f / PIECES : f % (T / PIECE) * PIECE;\n"
+    "        const int k = fast ? f % PIECES * PIECE : f / (T / PIECE);\n"
     "        const int in = line0 + line < lines && k0 + k < K;\n"
     "        const size_t at = fast ? (size_t)(line0 + line) * ld + k0 + k\n"
     "                               : (size_t)(k0 + k) * ld + line0 + line;\n"
@@ -3455,19 +3577,19 @@ static const char cvncl_text_mma_fragment[] =
     "#endif\n";
 
 static const char cvncl_text_mma_conv[] =
-    "/* The loaders of a convolution (>>cl-conv), whose channels are whole fours. */\n"
-    "#define SPOTS (TM * TK / 4 / ITEMS)\n"
+    "/* The loaders of a convolution (>>cl-conv), whose channels are whole pieces. */\n"
+    "#define SPOTS (TM * PIECES / ITEMS)\n"
     "#if CONV == 1\n"
     "/* Along k: channels of the taps of a phase, each line a window, which an item keeps. */\n"
     "__attribute__((always_inline))\n"
-    "void copy_gather(local float *to, global const float *x, global const int *g,\n"
+    "void copy_gather(local STORED_TYPE *to, global const STORED_TYPE *x, global const int *g,\n"
     "                 global const int *f, const int4 *windows, const int k0, const int last)\n"
     "{\n"
-    "    const int t = get_local_id(0), k = t % (TK / 4) * 4;\n"
+    "    const int t = get_local_id(0), k = t % PIECES * PIECE;\n"
     "    const int tap = max(min(k0 + k, last - 1), 0) / CI, c = k0 + k - tap * CI;\n"
     "    const int4 place = vload4(min(f[7] + tap, TAPS - 1), TAP(0));\n"
     "    EACH(l, SPOTS) {\n"
-    "        const int line = (t + l * ITEMS) / (TK / 4), at = within(g, windows[l], place);\n"
+    "        const int line = (t + l * ITEMS) / PIECES, at = within(g, windows[l], place);\n"
     "        const int in = at >= 0 && k0 + k < last;\n"
     "        copy16(to + ALONG_K(line, k), x + (in ? (size_t)at * X_ALL + c : 0), in);\n"
     "    }\n"
@@ -3476,21 +3598,21 @@ static const char cvncl_text_mma_conv[] =
     "#define BEGIN_A \\\n"
     "    int4 spot[SPOTS]; \\\n"
     "    EACH(l, SPOTS) \\\n"
-    "        spot[l] = window_of(g, grid_point(f, min(m0 + (t + l * ITEMS) / (TK / 4), M - 1)));\n"
+    "        spot[l] = window_of(g, grid_point(f, min(m0 + (t + l * ITEMS) / PIECES, M - 1)));\n"
     "#define COPY_A(to, k) copy_gather(to, x, g, f, spot, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, w, PITCH, 0, TN, n0, PITCH, k, last)\n"
     "#elif CONV == 2\n"
     "/* Along the lines: channels of the taps, at the positions k, which an item keeps. */\n"
     "__attribute__((always_inline))\n"
-    "void copy_windows(local float *to, global const float *x, global const int *g,\n"
+    "void copy_windows(local STORED_TYPE *to, global const STORED_TYPE *x, global const int *g,\n"
     "                  int4 *points, const int4 step, const int line0, const int lines,\n"
     "                  const int k0, const int last)\n"
     "{\n"
-    "    const int t = get_local_id(0), line = t % (TM / 4) * 4;\n"
-    "    const int m = min(line0 + line, lines - 4), tap = m / CI;\n"
+    "    const int t = get_local_id(0), line = t % (TM / PIECE) * PIECE;\n"
+    "    const int m = min(line0 + line, lines - PIECE), tap = m / CI;\n"
     "    const int4 place = vload4(tap, TAP(0));\n"
     "    EACH(l, SPOTS) {\n"
-    "        const int k = (t + l * ITEMS) / (TM / 4);\n"
+    "        const int k = (t + l * ITEMS) / (TM / PIECE);\n"
     "        const int at = within(g, window_of(g, points[l]), place);\n"
     "        const int in = at >= 0 && k0 + k < last;\n"
     "        copy16(to + ALONG_LINES(TM, line, k),\n"
@@ -3502,7 +3624,7 @@ static const char cvncl_text_mma_conv[] =
     "#define BEGIN_A \\\n"
     "    int4 spot[SPOTS]; \\\n"
     "    EACH(l, SPOTS) \\\n"
-    "        spot[l] = grid_point(PHASE(0), first + (t + l * ITEMS) / (TM / 4));\n"
+    "        spot[l] = grid_point(PHASE(0), first + (t + l * ITEMS) / (TM / PIECE));\n"
     "#define COPY_A(to, k) copy_windows(to, x, g, spot, tile_k, m0, M, k, last)\n"
     "#define COPY_B(to, k) copy_tile(to, y, Y_ALL, 0, TN, n0, N, k, last)\n"
     "#endif\n";
@@ -3512,11 +3634,11 @@ static const char cvncl_text_mma[] =
     "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
     "void product(PARAMS)\n"
     "{\n"
-    "    local float4 memory[STAGES * (TM + TN) * TK / 4];\n"
+    "    local float4 memory[STAGES * (TM + TN) * PIECES];\n"
     "#if EMULATE\n"
     "    local uint swap[ITEMS / 32 * 192];\n"
     "#endif\n"
-    "    local float *la = (local float *)memory, *lb = la + STAGES * TM * TK;\n"
+    "    local STORED_TYPE *la = (local STORED_TYPE *)memory, *lb = la + STAGES * TM * TK;\n"
     "    const int t = get_local_id(0);\n"
     "    const int wm = t / 32 / IX * WM, wn = t / 32 % IX * WN;\n"
     "    float sum[WM / 16][WN / 8][4];\n"
@@ -3532,7 +3654,8 @@ static const char cvncl_text_mma[] =
     "    }\n"
     "    for (int k0 = first; k0 < last; k0 += TK) {\n"
     "        const int to = stage ? stage - 1 : STAGES - 1, ahead = k0 + (STAGES - 1) * TK;\n"
-    "        WAIT();\n"
+    "        WAIT_FOR(STAGES - 2);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
     "        COPY_A(la + to * TM * TK, ahead);\n"
     "        COPY_B(lb + to * TN * TK, ahead);\n"
     "        COMMIT();\n"
@@ -3562,18 +3685,18 @@ static const char cvncl_text_mma_store[] =
     "    EACH(i, BLOCKS)\n"
     "        EACH(h, 2) {\n"
     "            const int m = m0 + ROW(i, 2 * h);\n"
-    "            global const float *old = ADDED(min(m, M - 1));\n"
-    "            global float *to = TARGET(min(m, M - 1));\n"
+    "            global const OUT_TYPE *old = ADDED(min(m, M - 1));\n"
+    "            global OUT_TYPE *to = TARGET(min(m, M - 1));\n"
     "            EACH(j, WN / 8) {\n"
     "                const int n = n0 + COLUMN(j, 0);\n"
     "                float2 v = (float2)(sum[i][j][2 * h], sum[i][j][2 * h + 1]);\n"
     "                if (old && m < M)\n"
-    "                    v += (float2)(n < N ? old[n] : 0, n + 1 < N ? old[n + 1] : 0);\n"
+    "                    v += (float2)(n < N ? GET(old, n) : 0, n + 1 < N ? GET(old, n + 1) : 0);\n"
     "                v = (float2)(LAST(v.s0), LAST(v.s1));\n"
-    "                if (WHOLE(2) && m < M && n < N) *(global float2 *)(to + n) = v;\n"
+    "                if (WHOLE(2) && m < M && n < N) OUT_SET2(to + n, v);\n"
     "                else if (m < M && n < N) {\n"
-    "                    to[n] = v.s0;\n"
-    "                    if (n + 1 < N) to[n + 1] = v.s1;\n"
+    "                    OUT_SET(to, n, v.s0);\n"
+    "                    if (n + 1 < N) OUT_SET(to, n + 1, v.s1);\n"
     "                }\n"
     "            }\n"
     "        }\n"
@@ -3582,23 +3705,26 @@ static const char cvncl_text_mma_store[] =
 /* ================================================================================================
  * >>cl-wgmma   the same on Hopper's matrix units: instructions of four warps, spliced into PTX
  * ==============================================================================================
- *   wgmma.mma_async m64nNk8 (tf32), m64nNk16 (bf16): PTX ISA, "Asynchronous Warpgroup Level Matrix
- *   Instructions". It takes both factors from local memory, by descriptors, and asks for sm_90a,
- *   while the driver's OpenCL compiles for sm_90. So all that needs sm_90a is a comment there,
+ *   wgmma.mma_async m64nNk8 (tf32), m64nNk16 (bf16, fp16): PTX ISA, "Asynchronous Warpgroup Level
+ *   Matrix Instructions". It takes both factors from local memory, by descriptors, and asks for
+ *   sm_90a, while the driver's OpenCL compiles for sm_90. So all that needs sm_90a is a comment,
  *   "//wgmma:" before the instruction, in inline assembly, which names the operands; the program's
  *   PTX is read, made one for sm_90a by taking these marks away, and built. Sums are in registers
  *   that the PTX declares so too: the compiler does not know them and never moves them between two
  *   instructions. PTX that is not as expected is refused (cvncl_backend.no_wgmma): its comments
  *   would multiply nothing. What is built is tried as in >>cl-mma.
- *   Factors go through registers, where they are rounded, and turned where they do not lie along
- *   k: wgmma cuts tf32 off and takes it along k alone, and cp.async cannot make bf16. The loaders
- *   are those of the tiled kernels. Two tiles are on their way.
+ *   Floats go through registers, where they are rounded, and turned where they do not lie along k:
+ *   wgmma cuts tf32 off and takes it along k alone, and cp.async cannot make bf16. The loaders are
+ *   those of the tiled kernels. Two tiles are on their way. Narrow factors go the same way as they
+ *   are, and where their channels are whole eights they are copied as in >>cl-mma: wgmma takes 16
+ *   bits either way.
  *   Built with EMULATE the instruction is plain C, which finds the factors by their descriptors.
  *   It has not run on a GPU yet.                      tested: tests/test_cl.c, tests/ptx_cl.sh */
 
 static const char cvncl_text_wgmma_layout[] =
     "#define ITEMS (128 * IX * IY)\n"
-    "#define DEPTH (BF16 ? 16 : 8)       /* of one instruction: 32 bytes */\n"
+    "#define DEPTH (HALVES ? 16 : 8)     /* of one instruction: 32 bytes */\n"
+    "#define RAW STORED\n"
     "#define ROW(i, l) ((l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
     "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
@@ -3606,14 +3732,14 @@ static const char cvncl_text_wgmma_layout[] =
     "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
     " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
     " * along the lines and NEAR along k: turned, their 16 bytes lie in all banks. */\n"
-    "#define NEAR (BF16 ? 8 : 4)\n"
+    "#define NEAR (HALVES ? 8 : 4)\n"
     "#define SQUARE(l) (t + (l) / 4 * ITEMS)\n"
     "#define SQUARE_K(l, T) (SQUARE(l) / 2 % NEAR + SQUARE(l) / (2 * NEAR) / ((T) / 8) * NEAR)\n"
     "#define LINE(FAST, l, T) \\\n"
     "    (FAST ? (t + (l) * ITEMS) / (TK / 4) \\\n"
     "          : (SQUARE(l) % 2 + SQUARE(l) / (2 * NEAR) % ((T) / 8) * 2) * 4)\n"
     "#define DEEP(FAST, l, T) (FAST ? t % (TK / 4) * 4 : SQUARE_K(l, T) * 4 + (l) % 4)\n"
-    "#define LINE_BYTES (TK * (BF16 ? 2 : 4))\n"
+    "#define LINE_BYTES (TK * (HALVES ? 2 : 4))\n"
     "#define STAGE_BYTES ((TM + TN) * LINE_BYTES)\n"
     "/* In local memory lines along k follow each other, their 16 bytes exchanged as the swizzle\n"
     " * of LINE_BYTES has it. Descriptor: PTX ISA, \"Matrix Descriptor Format\"; the stride is\n"
@@ -3621,9 +3747,19 @@ static const char cvncl_text_wgmma_layout[] =
     " * of 1024 bytes. */\n"
     "#define SWIZZLED(at) ((at) ^ ((at) >> 7 & (LINE_BYTES / 16 - 1)) * 16)\n"
     "#define MODE (LINE_BYTES == 128 ? 1 : LINE_BYTES == 64 ? 2 : 3)\n"
-    "#define DESCRIBED(at) \\\n"
-    "    ((ulong)((at) >> 4 & 0x3FFF) | (ulong)1 << 16 | (ulong)(8 * LINE_BYTES / 16) << 32 | \\\n"
-    "     (ulong)MODE << 62)\n";
+    "#define DESCRIBED(at, leading, stride, mode) \\\n"
+    "    ((ulong)((at) >> 4 & 0x3FFF) | (ulong)((leading) / 16) << 16 | \\\n"
+    "     (ulong)((stride) / 16) << 32 | (ulong)(mode) << 62)\n"
+    "#define DEEP_FACTOR(tile, part) DESCRIBED((tile) + (part) * 32, 16, 8 * LINE_BYTES, MODE)\n"
+    "/* Narrow factors that are copied stay along k or along the lines: these in blocks of 64,\n"
+    " * for each k 128 bytes, their 16 bytes exchanged in eight k; the stride is that of eight k,\n"
+    " * the leading dimension that of blocks. */\n"
+    "#define ALONG_K(line, k) (SWIZZLED((line) * LINE_BYTES + (k) * 2) / 2)\n"
+    "#define ALONG_LINES(T, line, k) \\\n"
+    "    (((line) / 64 * TK + (k)) * 64 + ((line) % 64 ^ ((k) & 7) * 8))\n"
+    "#define FACTOR(FAST, tile, part) \\\n"
+    "    (FAST ? DEEP_FACTOR(tile, part) \\\n"
+    "          : DESCRIBED((tile) + (part) * 2048, 64 * LINE_BYTES, 1024, 1))\n";
 
 static const char cvncl_text_wgmma_plain[] =
     "/* The instruction in plain C. Nothing is multiplied before COMPLETE has to have it done:\n"
@@ -3639,19 +3775,25 @@ static const char cvncl_text_wgmma_plain[] =
     "        for (int part = 0; part < TK / DEPTH; part++) \\\n"
     "            multiply(sum[0], (local const char *)memory, waiting[done % STAGES][part][0], \\\n"
     "                     waiting[done % STAGES][part][1])\n"
+    "#define TURNED(FAST) (STORED && VEC == 8 && !FAST)\n"
     "#define COLLECT()\n"
     "#define PUBLISH() barrier(CLK_LOCAL_MEM_FENCE)\n"
     "#define ADDRESS 0\n"
     "\n"
     "/* Element (line, k) of a factor, where its descriptor says. */\n"
-    "float described(local const char *memory, const ulong d, const int line, const int k)\n"
+    "float described(local const char *memory, const ulong d, const int line, const int k,\n"
+    "                const int turned)\n"
     "{\n"
-    "    const uint width = 256u >> (uint)(d >> 62), begin = (uint)(d & 0x3FFF) * 16;\n"
-    "    uint at = begin + line / 8 * ((uint)(d >> 32) & 0x3FFF) * 16 + line % 8 * width;\n"
-    "    at += k * 32 / DEPTH;\n"
+    "    const uint width = 256u >> (uint)(d >> 62), stride = ((uint)(d >> 32) & 0x3FFF) * 16;\n"
+    "    uint at = (uint)(d & 0x3FFF) * 16;\n"
+    "    if (turned)\n"
+    "        at += line / 64 * ((uint)(d >> 16) & 0x3FFF) * 16 + k / 8 * stride + k % 8 * width +\n"
+    "              line % 64 * 2;\n"
+    "    else\n"
+    "        at += line / 8 * stride + line % 8 * width + k * 32 / DEPTH;\n"
     "    at ^= (at >> 7 & (width / 16 - 1)) * 16;\n"
-    "#if BF16\n"
-    "    return as_float((uint)*(local const ushort *)(memory + at) << 16);\n"
+    "#if HALVES\n"
+    "    return widened(*(local const ushort *)(memory + at));\n"
     "#else\n"
     "    return as_float(*(local const uint *)(memory + at) & 0xFFFFE000u);\n"
     "#endif\n"
@@ -3663,14 +3805,15 @@ static const char cvncl_text_wgmma_plain[] =
     "    for (int j = 0; j < WN / 8; j++)\n"
     "        for (int l = 0; l < 4; l++)\n"
     "            for (int k = 0; k < DEPTH; k++)\n"
-    "                d[j][l] += described(memory, a, line + ROW(0, l), k) *\n"
-    "                           described(memory, b, t % 4 * 2 + COLUMN(j, l), k);\n"
+    "                d[j][l] += described(memory, a, line + ROW(0, l), k, TURNED(FAST_A)) *\n"
+    "                           described(memory, b, t % 4 * 2 + COLUMN(j, l), k,\n"
+    "                                     TURNED(FAST_B));\n"
     "}\n";
 
 static const char cvncl_text_wgmma_ptx[] =
     "#define MARKED(text) \"//wgmma:\" text \"\\n\"\n"
     "#define TEXT(x) #x\n"
-    "#define NUMBER(x) TEXT(x)\n"
+    "#define SPELT(x) TEXT(x)\n"
     "/* f for each eight sums: their names but for the last digit, their number, what parts them\n"
     " * from those before. */\n"
     "#define EACH_32(f) f(\"\", 0, \"\") f(\"1\", 1, \",\") f(\"2\", 2, \",\") f(\"3\", 3, \",\")\n"
@@ -3701,11 +3844,20 @@ static const char cvncl_text_wgmma_ptx[] =
     "                   \"=f\"(sum[0][2 * i][2]), \"=f\"(sum[0][2 * i][3]), \\\n"
     "                   \"=f\"(sum[0][2 * i + 1][0]), \"=f\"(sum[0][2 * i + 1][1]), \\\n"
     "                   \"=f\"(sum[0][2 * i + 1][2]), \"=f\"(sum[0][2 * i + 1][3]));\n"
-    "#if BF16\n"
-    "#define TYPES \"k16.f32.bf16.bf16\"\n"
+    "#if FACTORS == 3\n"
+    "#define TYPED \"k16.f32.f16.f16\"\n"
+    "#elif FACTORS == 2\n"
+    "#define TYPED \"k16.f32.bf16.bf16\"\n"
+    "#else\n"
+    "#define TYPED \"k8.f32.tf32.tf32\"\n"
+    "#endif\n"
+    "#if STORED && VEC == 8 && FAST_A\n"
+    "#define ORDERS \", 0, 1\"\n"
+    "#elif STORED && VEC == 8\n"
+    "#define ORDERS \", 1, 1\"\n"
+    "#elif HALVES\n"
     "#define ORDERS \", 0, 0\"\n"
     "#else\n"
-    "#define TYPES \"k8.f32.tf32.tf32\"\n"
     "#define ORDERS \"\"\n"
     "#endif\n"
     "#define BEGIN() \\\n"
@@ -3713,7 +3865,7 @@ static const char cvncl_text_wgmma_ptx[] =
     "                 MARKED(\"setp.eq.u32 cvn_add, 0, 0;\") EACH_8(ZEROS) ::: \"memory\")\n"
     "#define FENCE() asm volatile(MARKED(\"wgmma.fence.sync.aligned;\") ::: \"memory\")\n"
     "#define MULTIPLY(a, b) \\\n"
-    "    asm volatile(MARKED(\"wgmma.mma_async.sync.aligned.m64n\" NUMBER(WN) TYPES \\\n"
+    "    asm volatile(MARKED(\"wgmma.mma_async.sync.aligned.m64n\" SPELT(WN) TYPED \\\n"
     "                        \" {\" EACH_8(NAMES) \"}, %0, %1, cvn_add, 1, 1\" ORDERS \";\") \\\n"
     "                 :: \"l\"(a), \"l\"(b) : \"memory\")\n"
     "#define FINISH() asm volatile(MARKED(\"wgmma.commit_group.sync.aligned;\") ::: \"memory\")\n"
@@ -3728,10 +3880,12 @@ static const char cvncl_text_wgmma_ptx[] =
 
 static const char cvncl_text_wgmma[] =
     "/* Four elements along k, rounded, to a tile in local memory. */\n"
-    "void put(local char *tile, const int line, const int k, const float4 v)\n"
+    "void put(local char *tile, const int line, const int k, const FOUR v)\n"
     "{\n"
-    "    const int at = line * LINE_BYTES + k * (BF16 ? 2 : 4);\n"
-    "#if BF16\n"
+    "    const int at = line * LINE_BYTES + k * (HALVES ? 2 : 4);\n"
+    "#if RAW\n"
+    "    *(local ushort4 *)(tile + SWIZZLED(at)) = v;\n"
+    "#elif HALVES\n"
     "    *(local uint2 *)(tile + SWIZZLED(at)) = (uint2)(pair(v.s0, v.s1), pair(v.s2, v.s3));\n"
     "#else\n"
     "    *(local uint4 *)(tile + SWIZZLED(at)) =\n"
@@ -3741,12 +3895,12 @@ static const char cvncl_text_wgmma[] =
     "}\n"
     "\n"
     "/* A square of 4 x 4, turned. */\n"
-    "void put_square(local char *tile, const int line, const int k, const float4 *v)\n"
+    "void put_square(local char *tile, const int line, const int k, const FOUR *v)\n"
     "{\n"
-    "    put(tile, line, k, (float4)(v[0].s0, v[1].s0, v[2].s0, v[3].s0));\n"
-    "    put(tile, line + 1, k, (float4)(v[0].s1, v[1].s1, v[2].s1, v[3].s1));\n"
-    "    put(tile, line + 2, k, (float4)(v[0].s2, v[1].s2, v[2].s2, v[3].s2));\n"
-    "    put(tile, line + 3, k, (float4)(v[0].s3, v[1].s3, v[2].s3, v[3].s3));\n"
+    "    put(tile, line, k, (FOUR)(v[0].s0, v[1].s0, v[2].s0, v[3].s0));\n"
+    "    put(tile, line + 1, k, (FOUR)(v[0].s1, v[1].s1, v[2].s1, v[3].s1));\n"
+    "    put(tile, line + 2, k, (FOUR)(v[0].s2, v[1].s2, v[2].s2, v[3].s2));\n"
+    "    put(tile, line + 3, k, (FOUR)(v[0].s3, v[1].s3, v[2].s3, v[3].s3));\n"
     "}\n"
     "\n"
     "#define PUT_TILE(tile, v, FAST, T) \\\n"
@@ -3773,7 +3927,7 @@ static const char cvncl_text_wgmma[] =
     "    const int t = get_local_id(0);\n"
     "    const int wm = t / 128 / IX * 64, wn = t / 128 % IX * WN;\n"
     "    float sum[1][WN / 8][4];\n"
-    "    float4 fa[QUADS(TM)], fb[QUADS(TN)];\n"
+    "    FOUR fa[QUADS(TM)], fb[QUADS(TN)];\n"
     "    SPOT spot_a[QUADS(TM)];\n"
     "    int spot_b[QUADS(TN)], stage = 0;\n"
     "    SETUP\n"
@@ -3793,13 +3947,58 @@ static const char cvncl_text_wgmma[] =
     "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "        FENCE();\n"
     "        EACH(part, TK / DEPTH) {\n"
-    "            MULTIPLY(DESCRIBED(tile_a + part * 32), DESCRIBED(tile_b + part * 32));\n"
+    "            MULTIPLY(DEEP_FACTOR(tile_a, part), DEEP_FACTOR(tile_b, part));\n"
     "        }\n"
     "        FINISH();\n"
     "        PUT(stage)\n"
     "        LOAD(k0 + 2 * TK)\n"
     "        COMPLETE(STAGES - 2);\n"
     "        PUBLISH();\n"
+    "    }\n"
+    "    COMPLETE(0);\n"
+    "    COLLECT();\n"
+    "    m0 += wm + t % 128 / 32 * 16 + t % 32 / 4;\n"
+    "    n0 += wn + t % 4 * 2;\n";
+
+static const char cvncl_text_wgmma_copied[] =
+    "/* Narrow factors come to local memory by themselves, as in >>cl-mma, STAGES - 1 ahead: they\n"
+    " * set off while a tile is multiplied, when all have done with the one before. */\n"
+    "kernel __attribute__((reqd_work_group_size(ITEMS, 1, 1)))\n"
+    "void product(PARAMS)\n"
+    "{\n"
+    "    local float4 memory[STAGES * STAGE_BYTES / 16] __attribute__((aligned(1024)));\n"
+    "    local STORED_TYPE *la = (local STORED_TYPE *)memory, *lb = la + TM * TK;\n"
+    "    const int t = get_local_id(0);\n"
+    "    const int wm = t / 128 / IX * 64, wn = t / 128 % IX * WN;\n"
+    "    float sum[1][WN / 8][4];\n"
+    "    int stage = 0;\n"
+    "    SETUP\n"
+    "    int m0 = FIRST_M, n0 = FIRST_N;\n"
+    "    BEGIN_A\n"
+    "    EACH(j, WN / 8) EACH(l, 4) sum[0][j][l] = 0;\n"
+    "    BEGIN();\n"
+    "    EACH(s, STAGES - 1) {\n"
+    "        COPY_A(la + s * (STAGE_BYTES / 2), first + s * TK);\n"
+    "        COPY_B(lb + s * (STAGE_BYTES / 2), first + s * TK);\n"
+    "        COMMIT();\n"
+    "    }\n"
+    "    for (int k0 = first; k0 < last; k0 += TK) {\n"
+    "        const uint tile_a = ADDRESS + stage * STAGE_BYTES + wm * LINE_BYTES;\n"
+    "        const uint tile_b = ADDRESS + stage * STAGE_BYTES + (TM + wn) * LINE_BYTES;\n"
+    "        const int to = stage ? stage - 1 : STAGES - 1, ahead = k0 + (STAGES - 1) * TK;\n"
+    "        WAIT_FOR(STAGES - 2);\n"
+    "        PUBLISH();\n"
+    "        FENCE();\n"
+    "        EACH(part, TK / DEPTH) {\n"
+    "            MULTIPLY(FACTOR(FAST_A, tile_a, part), FACTOR(FAST_B, tile_b, part));\n"
+    "        }\n"
+    "        FINISH();\n"
+    "        COMPLETE(1);\n"
+    "        barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "        COPY_A(la + to * (STAGE_BYTES / 2), ahead);\n"
+    "        COPY_B(lb + to * (STAGE_BYTES / 2), ahead);\n"
+    "        COMMIT();\n"
+    "        stage = stage + 1 == STAGES ? 0 : stage + 1;\n"
     "    }\n"
     "    COMPLETE(0);\n"
     "    COLLECT();\n"
@@ -3890,8 +4089,7 @@ static void *cvncl_spliced_program(cvncl_backend *b, void *program, const char *
  *   For each class of products (layout, alignment, powers of two of the sizes) that a net needs,
  *   before its first step: the ways that fit multiply random matrices; those that differ from the
  *   plain kernel are dropped, the fastest stays. Fast tuning ends after 3 s in all, full tuning
- *   tries everything. What is found is kept (>>cl-cache). Convolutions of narrow images are not
- *   tried: they take what floats have found, or the table. */
+ *   tries everything. What is found is kept (>>cl-cache). */
 
 /* A tuned class: powers of two in place of sizes. */
 typedef struct cvncl_choice {
@@ -3910,11 +4108,39 @@ typedef struct cvncl_trial {
     size_t count;               /* of so many elements */
 } cvncl_trial;
 
-/* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 and bf16. */
-static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind)
+/* Largest distances from the plain kernel: 2^-11 and 2^-8 are the units of tf32 or fp16 and of
+ * bf16. */
+static double cvncl_bound(const cvncl_backend *b, cvncl_kind kind, int layout)
 {
+    if (layout == CVNCL_LAYOUT_GATHER && b->storage != CVNCL_STORE_FP32)
+        return b->storage == CVNCL_STORE_FP16 ? 1e-3 : 8e-3;
     if (kind < CVNCL_BY_MMA) return 1e-5;
-    return b->precision == CVNCL_TF32 ? 1e-3 : 8e-3;
+    return cvncl_factors(b, layout) == CVNCL_BF16 ? 8e-3 : 1e-3;
+}
+
+/* Memory i of a trial holds narrow numbers: x, y, and packed weights if they are. */
+static int cvncl_trial_narrow(const cvncl_backend *b, const cvncl_class *c, int i)
+{
+    if (!cvncl_has_narrow(b, c->layout)) return 0;
+    if (c->layout == CVNCL_LAYOUT_WEIGHTS) return i < 2;
+    return i == 0 || i == 3 || (i == 1 && cvncl_packs_narrow(b));
+}
+
+/* A narrow number; a bf16 is the upper half of a float. */
+static float cvncl_widened(const cvncl_backend *b, uint16_t h)
+{
+    return b->storage == CVNCL_STORE_FP16 ? cvni_half_to_float(h)
+                                          : cvni_word_to_float((uint32_t)h << 16);
+}
+
+/* n narrow numbers at the beginning of x become floats. */
+static void cvncl_widen(const cvncl_backend *b, float *x, size_t n)
+{
+    uint16_t h;
+    while (n-- > 0) {
+        memcpy(&h, (const char *)x + n * sizeof h, sizeof h);
+        x[n] = cvncl_widened(b, h);
+    }
 }
 
 static int cvncl_power(int n)
@@ -3974,15 +4200,22 @@ static void *cvncl_filled_buffer(cvncl_backend *b, const void *from, size_t byte
     return memory;
 }
 
-/* A buffer of n elements: random numbers in -1..1, made in `room`, and `zeros` at the end. */
+/* A buffer of n elements, made in `room`: random numbers in -1..1, or narrow ones whose magnitudes
+ * are in 1/8..1/2, and `zeros` at the end. */
 static void *cvncl_random_buffer(cvncl_backend *b, float *room, size_t n, size_t zeros,
-                                 uint32_t seed)
+                                 uint32_t seed, int narrow)
 {
+    const int fp16 = b->storage == CVNCL_STORE_FP16;
     for (size_t i = 0; i < n; i++) {
+        const int zero = i + zeros >= n;
+        uint16_t h;
         seed = seed * 1664525u + 1013904223u;
-        room[i] = i + zeros < n ? (float)(seed >> 8) / 8388608.0f - 1 : 0;
+        h = (uint16_t)(fp16 ? (seed >> 16 & 0x87FF) | 0x3000 : (seed >> 16 & 0x80FF) | 0x3E00);
+        if (zero) h = 0;
+        if (narrow) memcpy((char *)room + i * sizeof h, &h, sizeof h);
+        else room[i] = zero ? 0 : (float)(seed >> 8) / 8388608.0f - 1;
     }
-    return cvncl_filled_buffer(b, room, n * sizeof(float));
+    return cvncl_filled_buffer(b, room, n * (narrow ? sizeof(uint16_t) : sizeof(float)));
 }
 
 static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built)
@@ -4016,12 +4249,16 @@ static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvn
 static int cvncl_result_of_trial(cvncl_backend *b, const cvncl_trial *t, const cvncl_built *built,
                                  float *to)
 {
-    const size_t bytes = t->count * sizeof(float);
+    const int narrow = cvncl_trial_narrow(b, &t->of, t->out);
+    const size_t bytes = t->count * sizeof(float) >> narrow;
     void *out = t->memory[t->out];
-    for (size_t i = 0; i < t->count; i++) to[i] = NAN;
-    return b->api.EnqueueWriteBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
-           cvncl_run_trial(b, t, built) == 0 &&
-           b->api.EnqueueReadBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0;
+    int ok;
+    memset(to, 0xFF, bytes);    /* NaN in all types */
+    ok = b->api.EnqueueWriteBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0 &&
+         cvncl_run_trial(b, t, built) == 0 &&
+         b->api.EnqueueReadBuffer(b->queue, out, 1, 0, bytes, to, 0, NULL, NULL) == 0;
+    if (narrow) cvncl_widen(b, to, t->count);
+    return ok;
 }
 
 /* Elements of a trial's memories. */
@@ -4063,7 +4300,8 @@ static int cvncl_begin_trial(cvncl_backend *b, const cvncl_class *c, cvncl_trial
         if (sizes[i] == 0 && !is_table) continue;
         t->memory[i] = is_table ? cvncl_filled_buffer(b, table, ints * sizeof(int))
                                 : cvncl_random_buffer(b, room, sizes[i], (size_t)zeros,
-                                                      (uint32_t)i + 1);
+                                                      (uint32_t)i + 1,
+                                                      cvncl_trial_narrow(b, c, i));
         ok = t->memory[i] != NULL;
     }
     CONVNET_FREE(table);
@@ -4110,7 +4348,7 @@ static double cvncl_trial_seconds(cvncl_backend *b, const cvncl_trial *t, const 
 static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
 {
     static const cvncl_class shapes[3] = {
-        { 0, 4, 2, 140, 132, 244, 0 }, { 0, 4, 2, 140, 132, 252, 9 }, { 0, 4, 2, 144, 132, 244, 9 }
+        { 0, 4, 2, 140, 132, 244, 0 }, { 0, 8, 2, 140, 136, 360, 9 }, { 0, 8, 2, 144, 136, 244, 9 }
     };
     cvncl_class c = shapes[built->layout / 4];
     cvncl_trial t;
@@ -4121,7 +4359,7 @@ static int cvncl_mma_works(cvncl_backend *b, cvncl_built *built)
     if (!cvncl_begin_trial(b, &c, &t)) return 0;
     error = cvncl_trial_error(b, &t, built);
     cvncl_end_trial(b, &t);
-    return error < cvncl_bound(b, CVNCL_BY_MMA);
+    return error < cvncl_bound(b, CVNCL_BY_MMA, c.layout);
 }
 
 /* Nothing that cannot be: of a convolution's channels and taps, one side is the product. */
@@ -4187,7 +4425,9 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
         if (found >= 0 && cvni_seconds() > until) break;
         built = cvncl_get_built(b, way, c->layout, c->vector);
         if (!built || !built->kernel) continue;
-        if (!(cvncl_trial_error(b, &t, built) < cvncl_bound(b, cvncl_ways[way].kind))) continue;
+        if (!(cvncl_trial_error(b, &t, built) <
+              cvncl_bound(b, cvncl_ways[way].kind, c->layout)))
+            continue;
         seconds = cvncl_trial_seconds(b, &t, built);
         if (seconds < best) {
             best = seconds;
@@ -4202,8 +4442,11 @@ static int cvncl_fastest(cvncl_backend *b, const cvncl_class *c, double until)
 static void cvncl_choices_key(const cvncl_backend *b, char key[CVNCL_KEY])
 {
     static const char *const precisions[] = { "fp32", "tf32", "bf16" };
-    snprintf(key, CVNCL_KEY, "convnet_cl.h " CONVNET_VERSION " ways 2\n%s\n%s\n%s\n%s, local %d\n",
-             b->platform_name, b->name, b->driver, precisions[b->precision], b->local);
+    static const char *const images[] = { "fp32", "fp16", "bf16" };
+    snprintf(key, CVNCL_KEY,
+             "convnet_cl.h " CONVNET_VERSION " ways 3\n%s\n%s\n%s\n%s, images %s, local %d\n",
+             b->platform_name, b->name, b->driver, precisions[b->precision], images[b->storage],
+             b->local);
 }
 
 /* A line: class, then the way in full, for another version's table may have another order. */
@@ -4274,7 +4517,6 @@ static void cvncl_tune(cvncl_backend *b, const cvncl_class *c)
     if (!b->choices_read) cvncl_read_choices(b);
     b->choices_read = 1;
     if (cvncl_tuned(b, c) >= 0 || (b->tune == CVNCL_TUNE_FAST && b->tune_left <= 0)) return;
-    if (c->layout > 3 && b->storage != CVNCL_STORE_FP32) return;
     way = cvncl_fastest(b, c, b->tune == CVNCL_TUNE_FAST ? begin + b->tune_left : HUGE_VAL);
     b->tune_left -= cvni_seconds() - begin;
     if (way >= 0 && cvncl_keep_choice(b, &coarse, way)) cvncl_write_choices(b);
@@ -4333,6 +4575,14 @@ static void cvncl_close_products(cvncl_backend *b)
  *                                                                      tested: tests/test_cl.c */
 
 static const char cvncl_text_conv_common[] =
+    "/* Weights in the order of a gather: floats, or, PACKED, numbers as of images. */\n"
+    "#if PACKED\n"
+    "#define WEIGHT STORED_TYPE\n"
+    "#define SET_WEIGHT(p, i, v) SET(p, i, v)\n"
+    "#else\n"
+    "#define WEIGHT float\n"
+    "#define SET_WEIGHT(p, i, v) ((p)[i] = (v))\n"
+    "#endif\n"
     "/* g: channels of source and target in all, of a group; pitch of the weights; taps, phases,\n"
     " * groups; sizes; source positions from one grid position to the next; target positions;\n"
     " * cvn_pad_mode. Phase: its grid, where it begins in the target, its taps, the first one.\n"
@@ -4443,8 +4693,8 @@ static const char cvncl_text_conv_gather[] =
     " * z: group and phase */\n"
     "#if CONV == 1\n"
     "#define PARAMS \\\n"
-    "    IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int images, const int add, \\\n"
-    "    const float slope, const float most\n"
+    "    IN_X(x), global const WEIGHT *restrict w, const ulong w_at, IN(bias), MEM_X(y), \\\n"
+    "    INTS(g), const int images, const int add, const float slope, const float most\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2); \\\n"
     "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
@@ -4489,26 +4739,25 @@ static const char cvncl_text_tiled_conv[] =
     "/* The loaders of a convolution: channels of a tap at a place of the source. VEC 4: of each\n"
     " * group there are whole fours. */\n"
     "#if CONV\n"
-    "float4 channels(global const STORED_TYPE *x, global const int *g, const int at,\n"
-    "                const int c)\n"
+    "FOUR channels(global const STORED_TYPE *x, global const int *g, const int at, const int c)\n"
     "{\n"
-    "    return at < 0 ? (float4)(0) : GET4(x + (size_t)at * X_ALL + c);\n"
+    "    return at < 0 ? (FOUR)(0) : LOAD4(x + (size_t)at * X_ALL + c);\n"
     "}\n"
     "#endif\n"
     "#if CONV == 1\n"
     "/* From k on, of a window. */\n"
-    "float4 gather_four(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
-    "                   const int4 window, const int k, const int last)\n"
+    "FOUR gather_four(global const STORED_TYPE *x, global const int *g, global const int *f,\n"
+    "                 const int4 window, const int k, const int last)\n"
     "{\n"
     "    int t = max(min(k, last - 1), 0) / CI, c = k - t * CI;\n"
     "#if VEC == 4\n"
     "    const int at = within(g, window, vload4(min(f[7] + t, TAPS - 1), TAP(0)));\n"
     "    return channels(x, g, k < last ? at : -1, c);\n"
     "#else\n"
-    "    float v[4];\n"
+    "    ONE v[4];\n"
     "    for (int i = 0; i < 4; i++) {\n"
     "        const int at = k + i < last ? within(g, window, vload4(f[7] + t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + c);\n"
+    "        v[i] = at < 0 ? 0 : LOAD1(x + (size_t)at * X_ALL + c);\n"
     "        if (++c == CI) {\n"
     "            c = 0;\n"
     "            t++;\n"
@@ -4522,13 +4771,18 @@ static const char cvncl_text_tiled_conv[] =
     "#define SPOT_A(m, k) window_of(g, grid_point(f, min(m, M - 1)))\n"
     "#define QUAD_A(spot, m, k) gather_four(x, g, f, spot, k, last)\n"
     "#define NEXT_A(spot)\n"
+    "#if PACKED\n"
+    "#define WEIGHT4(p) LOAD4(p)\n"
+    "#else\n"
+    "#define WEIGHT4(p) *(global const float4 *)(p)\n"
+    "#endif\n"
     "#define SPOT_B(n) min(n, PITCH - 4)\n"
     "#define QUAD_B(spot, k) \\\n"
-    "    ((k) < last ? *(global const float4 *)(w + (size_t)(k) * PITCH + spot) : (float4)(0))\n"
+    "    ((k) < last ? WEIGHT4(w + (size_t)(k) * PITCH + spot) : (FOUR)(0))\n"
     "#elif CONV == 2\n"
     "/* Rows from m on, at a grid position, if it is `in` the slice. */\n"
-    "float4 weights_four(global const STORED_TYPE *x, global const int *g, const int4 point,\n"
-    "                    const int m, const int M, const int in)\n"
+    "FOUR weights_four(global const STORED_TYPE *x, global const int *g, const int4 point,\n"
+    "                  const int m, const int M, const int in)\n"
     "{\n"
     "    const int4 window = window_of(g, point);\n"
     "#if VEC == 4\n"
@@ -4536,11 +4790,11 @@ static const char cvncl_text_tiled_conv[] =
     "    const int at = within(g, window, vload4(t, TAP(0)));\n"
     "    return channels(x, g, in ? at : -1, row - t * CI);\n"
     "#else\n"
-    "    float v[4];\n"
+    "    ONE v[4];\n"
     "    EACH(i, 4) {\n"
     "        const int row = min(m + i, M - 1), t = row / CI;\n"
     "        const int at = in ? within(g, window, vload4(t, TAP(0))) : -1;\n"
-    "        v[i] = at < 0 ? 0 : GET(x, (size_t)at * X_ALL + row - t * CI);\n"
+    "        v[i] = at < 0 ? 0 : LOAD1(x + (size_t)at * X_ALL + row - t * CI);\n"
     "    }\n"
     "    return vload4(0, v);\n"
     "#endif\n"
@@ -4555,6 +4809,21 @@ static const char cvncl_text_tiled_conv[] =
     "#endif\n";
 
 static const char cvncl_text_conv_plain[] =
+    "#define GLUE_(a, b) a##b\n"
+    "#define GLUE(a, b) GLUE_(a, b)\n"
+    "#if STORED == 2\n"
+    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(VLOAD(0, p)) << 16)\n"
+    "#elif STORED == 1\n"
+    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
+    "#else\n"
+    "#define GET_WIDE(p) VLOAD(0, p)\n"
+    "#endif\n"
+    "#if PACKED\n"
+    "#define WEIGHTS_WIDE(p) GET_WIDE(p)\n"
+    "#else\n"
+    "#define WEIGHTS_WIDE(p) VLOAD(0, p)\n"
+    "#endif\n"
+    "\n"
     "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
     " * NULL */\n"
     "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias, int left,\n"
@@ -4587,7 +4856,7 @@ static const char cvncl_text_conv_plain[] =
     "    int4 window[WM];\n"
     "    SETUP\n"
     "    const int m0 = FIRST_M + get_local_id(1) * WM, n0 = FIRST_N + get_local_id(0) * WN;\n"
-    "    global const float *zeros = w + (size_t)(((GROUPS - group) * TAPS - f[7]) * CI) * PITCH;\n"
+    "    global const WEIGHT *zeros = w + (size_t)((GROUPS - group) * TAPS - f[7]) * CI * PITCH;\n"
     "    w += min(n0, PITCH - WN);\n"
     "    for (int i = 0; i < WM; i++) {\n"
     "        sum[i] = (VECTOR)(0);\n"
@@ -4602,7 +4871,7 @@ static const char cvncl_text_conv_plain[] =
     "                              : x + (size_t)from * X_ALL;\n"
     "        }\n"
     "        for (int c = 0; c < CI; c++) {\n"
-    "            const VECTOR b = VLOAD(0, w + (size_t)c * PITCH);\n"
+    "            const VECTOR b = WEIGHTS_WIDE(w + (size_t)c * PITCH);\n"
     "            for (int i = 0; i < WM; i++) sum[i] += GET(row[i], c) * b;\n"
     "        }\n"
     "    }\n"
@@ -4620,18 +4889,9 @@ static const char cvncl_text_conv_plain[] =
 
 static const char cvncl_text_conv_plain_weights[] =
     "#if CONV == 2\n"
-    "#define GLUE_(a, b) a##b\n"
-    "#define GLUE(a, b) GLUE_(a, b)\n"
     "#define INTS_WM GLUE(int, WM)\n"
     "#define ROWS GLUE(vload, WM)\n"
     "#define PUT_ROWS GLUE(vstore, WM)\n"
-    "#if STORED == 2\n"
-    "#define GET_WIDE(p) GLUE(as_float, WN)(GLUE(convert_uint, WN)(VLOAD(0, p)) << 16)\n"
-    "#elif STORED == 1\n"
-    "#define GET_WIDE(p) GLUE(vload_half, WN)(0, (global const half *)(p))\n"
-    "#else\n"
-    "#define GET_WIDE(p) VLOAD(0, p)\n"
-    "#endif\n"
     "\n"
     "/* source_of for WM rows at d, h, w; at: without the tap */\n"
     "INTS_WM sources_of(global const int *g, INTS_WM at, INTS_WM d, INTS_WM h, INTS_WM w,\n"
@@ -4720,8 +4980,9 @@ static const char cvncl_text_conv_order[] =
     " * element of [first, first + n). row: where the weights of a gather begin in p and, but for\n"
     " * `own`, which has those of a single layer, in w; its table in g; whether it is \"up\". The\n"
     " * parameter is [filter, channel of the group, tap]. */\n"
-    "kernel void conv_pack(IN(w), OUT(p), INTS(row), INTS(g), const int rows, const int first,\n"
-    "                      const int n, const int own)\n"
+    "kernel void conv_pack(IN(w), global WEIGHT *restrict p, const ulong p_at, INTS(row),\n"
+    "                      INTS(g), const int rows, const int first, const int n,\n"
+    "                      const int own)\n"
     "{\n"
     "    const int at = first + (int)get_global_id(0);\n"
     "    int low = 0;\n"
@@ -4739,7 +5000,7 @@ static const char cvncl_text_conv_order[] =
     "    const int group = slot / TAPS, t = TAP(slot % TAPS)[3];\n"
     "    const int filter = group * (up ? CI : CO) + (up ? c : o), channel = up ? o : c;\n"
     "    const int from = (own ? 0 : row[1]) + (filter * (up ? CO : CI) + channel) * TAPS + t;\n"
-    "    p[at] = group < GROUPS && o < CO ? w[from] : 0;\n"
+    "    SET_WEIGHT(p, at, group < GROUPS && o < CO ? w[from] : 0);\n"
     "}\n"
     "\n"
     "/* dw [filter, channel of the group, tap] += the sums of the parts [slice, group, tap,\n"
@@ -4823,9 +5084,11 @@ static const char cvncl_text_depthwise[] =
     "}\n";
 
 /* The texts of a way to multiply, >>cl-gemm, >>cl-mma and >>cl-wgmma; how many. */
-static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int layout,
-                                const char **texts)
+static uint32_t cvncl_way_texts(const cvncl_backend *b, const cvncl_way *w, int layout,
+                                int vector, const char **texts)
 {
+    const cvncl_kind kind = w->kind;
+    const int copies = cvncl_way_copies(b, w, layout, vector);
     uint32_t n = 0;
     texts[n++] = cvncl_text_common;
     texts[n++] = cvncl_text_product;
@@ -4838,6 +5101,7 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
         texts[n++] = cvncl_text_mma_layout;
         texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
         texts[n++] = cvncl_text_mma_fragment;
+        texts[n++] = cvncl_text_mma_copy;
         texts[n++] = cvncl_text_mma_conv;
         texts[n++] = cvncl_text_mma;
         texts[n++] = cvncl_text_mma_store;
@@ -4845,9 +5109,9 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, cvncl_kind kind, int lay
         texts[n++] = cvncl_text_wgmma_layout;
         texts[n++] = b->emulate ? cvncl_text_mma_plain : cvncl_text_mma_ptx;
         texts[n++] = b->emulate ? cvncl_text_wgmma_plain : cvncl_text_wgmma_ptx;
-        texts[n++] = cvncl_text_tiled_load;
-        texts[n++] = cvncl_text_tiled_conv;
-        texts[n++] = cvncl_text_wgmma;
+        texts[n++] = copies ? cvncl_text_mma_copy : cvncl_text_tiled_load;
+        texts[n++] = copies ? cvncl_text_mma_conv : cvncl_text_tiled_conv;
+        texts[n++] = copies ? cvncl_text_wgmma_copied : cvncl_text_wgmma;
         texts[n++] = cvncl_text_mma_store;
     } else if (kind == CVNCL_BY_TILED) {
         texts[n++] = cvncl_text_tiled_layout;
@@ -5002,8 +5266,8 @@ static size_t cvncl_conv_work(cvn_net *net, const cvni_layer *l)
     return cvni_max_size(sums, cvncl_is_pointwise(b, &c) ? cvncl_products_work(b, &d) : image);
 }
 
-/* Floats of the weights in the order of a gather; 0: it reads the parameter itself. */
-static size_t cvncl_packed_floats(const cvn_net *net, const cvni_layer *l, int up)
+/* Elements of the weights in the order of a gather; 0: it reads the parameter itself. */
+static size_t cvncl_packed_count(const cvn_net *net, const cvni_layer *l, int up)
 {
     cvni_conv c;
     int from, to;
@@ -5054,14 +5318,21 @@ static cvn_result cvncl_conv_pack(cvn_net *net, const cvni_layer *l, int up, con
                       0, d->pack_rows, 0, d->packs, *at, p[end].at - *at, own);
 }
 
+/* The vector that numbers of channels, or'ed, allow: 16 bytes at most. */
+static int cvncl_channels_vector(const cvncl_backend *b, int channels)
+{
+    if (channels & 3) return 1;
+    return channels & 7 || b->storage == CVNCL_STORE_FP32 ? 4 : 8;
+}
+
 /* A pass, "down" or "up", and the weights' gradient as products. The class has the mean of the
  * phases' taps. */
-static cvncl_class cvncl_pass_class(const cvni_conv *c, int up)
+static cvncl_class cvncl_pass_class(const cvncl_backend *b, const cvni_conv *c, int up)
 {
     cvncl_class of;
     int phases = 1;
     of.layout = CVNCL_LAYOUT_GATHER;
-    of.vector = (up ? c->M | c->MG : c->C | c->CG) & 3 ? 1 : 4;
+    of.vector = cvncl_channels_vector(b, up ? c->M | c->MG : c->C | c->CG);
     of.M = c->N;
     of.N = up ? c->CG : c->MG;
     for (int i = 0; i < 3; i++) {
@@ -5080,7 +5351,7 @@ static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *
     const int slices = cvncl_conv_slices(b, c);
     cvncl_class of;
     of.layout = CVNCL_LAYOUT_WEIGHTS;
-    of.vector = (c->C | c->CG | c->M | c->MG) & 3 ? 1 : 4;
+    of.vector = cvncl_channels_vector(b, c->C | c->CG | c->M | c->MG);
     of.batch = c->G * slices;
     of.M = c->K;
     of.N = c->MG;
@@ -5092,7 +5363,7 @@ static cvncl_class cvncl_weights_class(const cvncl_backend *b, const cvni_conv *
 static cvn_result cvncl_need_pass(cvn_net *net, const cvni_layer *l, const cvni_conv *c, int up)
 {
     const cvni_dense d = cvncl_pointwise(c);
-    const cvncl_class of = cvncl_pass_class(c, up);
+    const cvncl_class of = cvncl_pass_class(cvncl_of(net), c, up);
     if (!cvncl_reads_parameter(cvncl_of(net), c, up)) return cvncl_need_class(net, &of);
     return cvncl_need_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK,
                             net->params[l->param[0]].offset);
@@ -5172,12 +5443,13 @@ static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count)
     return table;
 }
 
-/* The kernel for operands that begin at a and b. */
+/* The kernel for operands that begin at a and b; narrow ones have half the offsets. */
 static const cvncl_built *cvncl_conv_built(cvn_net *net, cvncl_class *of, const float *a,
                                            const float *b)
 {
     const uintptr_t base = (uintptr_t)net->arena;
-    if ((((uintptr_t)a - base) | ((uintptr_t)b - base)) & 15) of->vector = 1;
+    const uintptr_t ends = ((uintptr_t)a - base) | ((uintptr_t)b - base);
+    if (ends & 31) of->vector = ends & 15 ? 1 : cvni_min(of->vector, 4);
     return cvncl_choose_built(cvncl_of(net), of);
 }
 
@@ -5190,7 +5462,7 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     const cvni_dense d = cvncl_pointwise(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       (up ? cvncl_conv_places(&c, 0, NULL) : 0);
-    cvncl_class of = cvncl_pass_class(&c, up);
+    cvncl_class of = cvncl_pass_class(cvncl_of(net), &c, up);
     const cvncl_built *built;
     int packed;
     float slope, most;

@@ -13,8 +13,8 @@
  *   roof      the time that the peak and the copy rate of this run allow (the longer of the two,
  *             layer by layer in a step) over the time taken
  *   launches  kernels of one call
- * bench_cl small: small sizes alone, for a CPU. The device: environment CONVNET_CL; images of 16
- * bits: CONVNET_CL_STORAGE.
+ * bench_cl [small] [tf32|bf16]: small sizes alone, for a CPU; factors of products, for matrix
+ * units. The device: environment CONVNET_CL; images of 16 bits: CONVNET_CL_STORAGE.
  * tests/bench_cl_torch.py prints the same rows for PyTorch. */
 #define CONVNET_IMPLEMENTATION
 #include "../convnet.h"
@@ -519,8 +519,12 @@ int main(int argc, char **argv)
     cvn_backend *backend;
     char text[8000];
     d.any_kind = 1;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "small")) small_only = 1;
+        else if (!strcmp(argv[i], "tf32")) d.precision = CVNCL_TF32;
+        else if (!strcmp(argv[i], "bf16")) d.precision = CVNCL_BF16;
+    }
     backend = cvncl_open(&d);
-    small_only = argc > 1 && !strcmp(argv[1], "small");
     cvncl_info(backend, text, sizeof text);
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) printf("# %s\n", line);
     if (!backend || backend->unusable) return 0;

@@ -1,5 +1,6 @@
 /* probe_cl.c - what this OpenCL device can beyond OpenCL 1.2, and how fast each way to multiply is:
- * make build/probe_cl, build/probe_cl [SIZE] [tf32|bf16] [ways]. The first minutes on a new GPU.
+ * make build/probe_cl, build/probe_cl [SIZE] [tf32|bf16] [ways]; images of 16 bits:
+ * CONVNET_CL_STORAGE. The first minutes on a new GPU.
  *   launch    microseconds of an empty kernel, one after the other and waited for
  *   asm       NVIDIA's PTX inside OpenCL C, rung by rung: builds, runs, is right; "wgmma plain" is
  *             not expected to build
@@ -109,6 +110,13 @@ static const rung rungs[] = {
                   " asm volatile(\"ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];\" :"
                   " \"=r\"(r) : \"r\"((uint)(size_t)(local void *)(m + t % 8 * 4)) : \"memory\");"
                   " x[t] = as_float(r); }" },
+    { "ldmatrix.trans", "kernel void f(global float *x) { local uint4 m[8];"
+                        " uint t = get_local_id(0), r;"
+                        " ((local ushort *)m)[t] = t % 8 * 4; barrier(CLK_LOCAL_MEM_FENCE);"
+                        " asm volatile(\"ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%0},"
+                        " [%1];\" : \"=r\"(r) : \"r\"((uint)(size_t)(local void *)(m + t % 8)) :"
+                        " \"memory\");"
+                        " x[t] = (r & 0xFFFF) + (r >> 16) - t % 32 / 4 * 8 + t % 32; }" },
     { "mma tf32", "kernel void f(global float *x) { float d[4] = { 0, 0, 0, 0 };"
                   " uint a = as_uint(1.0f), t = get_local_id(0);"
                   " asm volatile(\"mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"
@@ -118,6 +126,12 @@ static const rung rungs[] = {
     { "mma bf16", "kernel void f(global float *x) { float d[4] = { 0, 0, 0, 0 };"
                   " uint a = 0x3F803F80u, t = get_local_id(0);"
                   " asm volatile(\"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
+                  " {%0, %1, %2, %3}, {%4, %4, %4, %4}, {%4, %4}, {%0, %1, %2, %3};\" :"
+                  " \"+f\"(d[0]), \"+f\"(d[1]), \"+f\"(d[2]), \"+f\"(d[3]) : \"r\"(a));"
+                  " x[t] = d[0] + d[3] - 32 + t % 32; }" },
+    { "mma fp16", "kernel void f(global float *x) { float d[4] = { 0, 0, 0, 0 };"
+                  " uint a = 0x3C003C00u, t = get_local_id(0);"
+                  " asm volatile(\"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"
                   " {%0, %1, %2, %3}, {%4, %4, %4, %4}, {%4, %4}, {%0, %1, %2, %3};\" :"
                   " \"+f\"(d[0]), \"+f\"(d[1]), \"+f\"(d[2]), \"+f\"(d[3]) : \"r\"(a));"
                   " x[t] = d[0] + d[3] - 32 + t % 32; }" },
@@ -224,12 +238,17 @@ static void warp_groups(cvncl_desc d, int size)
 
 static void ways(cvncl_backend *b, int size)
 {
-    for (int layout = 0; layout < 4; layout++) {
+    static const int layouts[] = { CVNCL_GEMM_MN, CVNCL_GEMM_KN, CVNCL_GEMM_KK,
+                                   CVNCL_LAYOUT_GATHER, CVNCL_LAYOUT_WEIGHTS };
+    for (int i = 0; i < 5; i++) {
         cvncl_class c = { 0, 4, 1, 0, 0, 0, 0 };
         cvncl_trial t;
-        c.layout = layout;
+        c.layout = layouts[i];
+        c.vector = cvncl_has_narrow(b, c.layout) ? 8 : 4;
+        c.taps = i < 3 ? 0 : 9;
         c.M = c.N = c.K = size;
-        if (layout == CVNCL_GEMM_MK || !cvncl_begin_trial(b, &c, &t)) continue;
+        cvncl_whole_taps(&c);
+        if (!cvncl_begin_trial(b, &c, &t)) continue;
         for (int way = 0; way < CVNCL_WAYS; way++) one_way(b, &t, way);
         cvncl_end_trial(b, &t);
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # ptx_cl.sh - do the kernels for NVIDIA's matrix units assemble? Without a GPU: clang makes PTX of a way (>>cl-mma,
-# >>cl-wgmma) in each layout and precision, the library splices it, ptxas assembles it for sm_90 or sm_90a. Prints what
+# >>cl-wgmma) in each layout, precision and storage, the library splices it, ptxas assembles it for sm_90 or sm_90a. Prints what
 # ptxas tells: registers, spills; fails on an error and where it adds waits for wgmma. Not part of make test.
 #   sh tests/ptx_cl.sh           ways for large and small products: about a minute
 #   sh tests/ptx_cl.sh WAY...    rows of cvncl_ways
@@ -22,9 +22,9 @@ fi
 mkdir -p "$out"
 $CC -O0 -o "$out/test_cl" tests/test_cl.c -lm -ldl || exit 1
 
-# assembled WAY LAYOUT PRECISION: a line of what ptxas tells; an error: what went wrong
+# assembled WAY LAYOUT PRECISION STORAGE: a line of what ptxas tells; an error: what went wrong
 assembled() {
-    options=$("$out/test_cl" way "$1" "$2" "$3" "$out/k.cl") || return 2          # does not fit
+    options=$("$out/test_cl" way "$1" "$2" "$3" "$4" "$out/k.cl") || return 2          # does not fit
     # shellcheck disable=SC2086
     "$CLANG" -x cl -target nvptx64-nvidia-nvcl -Xclang -target-cpu -Xclang sm_86 -Xclang -target-feature -Xclang +ptx75 \
         -Xclang -finclude-default-header -Xclang -mlink-builtin-bitcode -Xclang "$LIBCLC" -Dasm=__asm__ -O3 -S \
@@ -43,11 +43,14 @@ assembled() {
 
 for way in ${@:-$("$out/test_cl" way)}; do
     for layout in 0 2 3 6 8; do
-        for precision in 1 2; do
-            told=$(assembled "$way" $layout $precision)
-            case $? in
-                0) passed=$((passed + 1)); echo "way $way, layout $layout, precision $precision: $told" ;;
-                1) failed=$((failed + 1)); echo "way $way, layout $layout, precision $precision: FAILED"; head -20 "$out/log" ;;
+        for numbers in "1 0" "2 0" "2 1" "2 2"; do
+            # shellcheck disable=SC2086
+            told=$(assembled "$way" $layout $numbers)
+            status=$?
+            name="way $way, layout $layout, precision and storage $numbers"
+            case $status in
+                0) passed=$((passed + 1)); echo "$name: $told" ;;
+                1) failed=$((failed + 1)); echo "$name: FAILED"; head -20 "$out/log" ;;
             esac
         done
     done

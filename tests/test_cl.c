@@ -17,8 +17,9 @@
 
 static int local_memory;                /* cvncl_desc of the device under test */
 static size_t piece;
-static int storage;
+static int storage, precision;
 static float gradient_scale;
+static int watched;                     /* by oclgrind, which is slow: no pass more than once */
 static char **words;                    /* cases of a test begin with one of them; none: all */
 
 static int wanted(const char *name)
@@ -37,6 +38,7 @@ static cvn_backend *open_device(int host_layers)
     d.local_memory = local_memory;
     d.piece = piece;
     d.storage = storage;
+    d.precision = precision;
     d.gradient_scale = gradient_scale;
     return cvncl_open(&d);
 }
@@ -172,13 +174,14 @@ static void compare_params(cvn_net *a, cvn_net *b, double tolerance)
     }
 }
 
-/* Both passes with all values kept, for a full and a smaller batch; then prediction. */
+/* Both passes with all values kept, for a full and a smaller batch (watched: this one); then
+ * prediction. */
 static void check_layers(build_fn build, cvn_backend *backend)
 {
     const int batches[2] = { 5, 3 };
     cvn_net *cpu = make_net(build, NULL, NULL, 5, 1);
     cvn_net *dev = make_net(build, backend, NULL, 5, 1);
-    for (int i = 0; cpu && dev && i < 2; i++) {
+    for (int i = watched; cpu && dev && i < 2; i++) {
         fill_inputs(cpu, batches[i], 3);
         fill_inputs(dev, batches[i], 3);
         CHECKF(cvn_forward(cpu) == CVN_OK, "%s", cvn_error(cpu));
@@ -214,23 +217,24 @@ static void train(cvn_net *net, int steps, int batch)
     }
 }
 
-/* As far from the CPU as `tolerance` after some steps, and the same bits a second time. */
+/* As far from the CPU as `tolerance` after some steps, and the same bits a second time; watched:
+ * one step, once. */
 static void check_steps(build_fn build, cvn_backend *backend, const cvn_optimizer *o, int steps,
                         int batch, double tolerance)
 {
-    cvn_net *net[3];
+    cvn_net *net[3] = { NULL, NULL, NULL };
     size_t count = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3 - watched; i++) {
         net[i] = make_net(build, i ? backend : NULL, o, batch, 0);
-        train(net[i], steps, batch);
+        train(net[i], watched ? 1 : steps, batch);
     }
-    if (net[0] && net[1] && net[2]) {
+    if (net[0] && net[1] && (net[2] || watched)) {
         CHECK_NEAR(cvn_loss(net[1]), cvn_loss(net[0]),
                    tolerance * (1 + fabs((double)cvn_loss(net[0]))));
         compare_params(net[1], net[0], tolerance);
         cvn_flat_parameters(net[1], &count);
-        CHECK(!memcmp(cvn_flat_parameters(net[1], NULL), cvn_flat_parameters(net[2], NULL),
-                      count * sizeof(float)));
+        CHECK(watched || !memcmp(cvn_flat_parameters(net[1], NULL),
+                                 cvn_flat_parameters(net[2], NULL), count * sizeof(float)));
     }
     for (int i = 0; i < 3; i++) cvn_destroy(net[i]);
 }
@@ -1713,11 +1717,11 @@ static void program_cache(void)
 }
 
 /* The way that tuning takes for a class; *left: seconds that it still had. */
-static int tuned_way(const cvncl_class *c, int precision, double *left)
+static int tuned_way(const cvncl_class *c, int factors, double *left)
 {
     cvncl_backend *b = (cvncl_backend *)open_device(0);
     int way;
-    b->precision = precision;
+    b->precision = factors;
     b->tune_left = 0.5;
     cvncl_tune(b, c);
     way = cvncl_tuned(b, c);
@@ -1732,6 +1736,7 @@ static void tuning(void)
 {
     const cvncl_class c = { CVNCL_GEMM_KN, 4, 1, 48, 40, 100, 0 };
     const cvncl_class like = { CVNCL_GEMM_KN, 4, 1, 64, 64, 128, 0 };
+    const cvncl_class conv = { CVNCL_LAYOUT_GATHER, 8, 1, 64, 40, 72, 9 };
     char folder[] = "/tmp/convnet_cl_XXXXXX";
     double left;
     int way;
@@ -1746,6 +1751,15 @@ static void tuning(void)
     CHECK(left < 0.5);
     change_files(folder, 0);
     CHECK(tuned_way(&c, CVNCL_FP32, &left) >= 0 && left < 0.5);
+    test_case("of images that are narrow, apart");
+    tuned_way(&conv, CVNCL_FP32, &left);
+    CHECK(left < 0.5);
+    for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++) {
+        way = tuned_way(&conv, CVNCL_FP32, &left);
+        CHECK(way >= 0 && left < 0.5);
+        CHECK(tuned_way(&conv, CVNCL_FP32, &left) == way && left == 0.5);
+    }
+    storage = CVNCL_STORE_FP32;
     test_case("off");
     setenv("CONVNET_CL_TUNE", "off", 1);
     CHECK(tuned_way(&c, CVNCL_FP32, &left) == -1 && left == 0.5);
@@ -1955,6 +1969,14 @@ static void through_local_memory(void)
     local_memory = 0;
 }
 
+/* For oclgrind: the same layers, each kernel about once. */
+static void layers_watched(void)
+{
+    watched = local_memory = 1;
+    layers();
+    watched = local_memory = 0;
+}
+
 /* ---- products: all ways, layouts and precisions against double ---- */
 
 /* The trial's product in double. */
@@ -2009,11 +2031,13 @@ static int read_trial(cvncl_backend *b, const cvncl_trial *t, float **m)
     if (t->of.layout > 3) cvncl_conv_trial_sizes(&t->of, sizes);
     else cvncl_trial_sizes(&t->of, sizes);
     for (int i = 0; i < 4; i++) {
+        const int narrow = cvncl_trial_narrow(b, &t->of, i);
         m[i] = (float *)malloc((sizes[i] + 1) * sizeof(float));
         if (!sizes[i]) continue;
         ok = ok && m[i] && b->api.EnqueueReadBuffer(b->queue, t->memory[i], 1, 0,
-                                                    sizes[i] * sizeof(float), m[i], 0, NULL,
-                                                    NULL) == 0;
+                                                    sizes[i] * sizeof(float) >> narrow, m[i], 0,
+                                                    NULL, NULL) == 0;
+        if (ok && narrow) cvncl_widen(b, m[i], sizes[i]);
     }
     return ok;
 }
@@ -2026,6 +2050,14 @@ static double from_double(const float *got, const double *want, size_t n)
         s += want[i] * want[i];
     }
     return d <= s ? sqrt(d / s) : HUGE_VAL;
+}
+
+/* How far a way may be from double. Narrow images and weights are not rounded, only stored so. */
+static double way_bound(const cvncl_backend *b, cvncl_kind kind, int layout)
+{
+    const int exact = kind < CVNCL_BY_MMA || cvncl_has_narrow(b, layout);
+    const int stored = cvncl_has_narrow(b, layout) && layout == CVNCL_LAYOUT_GATHER;
+    return exact && !stored ? 2e-6 : cvncl_bound(b, kind, layout);
 }
 
 /* All ways that the device can run, or `only` one, for one class. */
@@ -2042,7 +2074,8 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
     else product_reference(c, m, want);
     for (int way = cvni_max(0, only); way < (only < 0 ? CVNCL_WAYS : only + 1); way++) {
         const cvncl_way *w = &cvncl_ways[way];
-        const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
+        const int few = way < CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16 &&
+                        (b->precision == CVNCL_FP32 || w->kind >= CVNCL_BY_MMA);
         const cvncl_built *built;
         char name[64];
         double d;
@@ -2055,8 +2088,8 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
         if (!CHECKF(built && built->kernel, "%s: not built", name)) continue;
         CHECK(cvncl_result_of_trial(b, &t, built, t.got));
         d = from_double(t.got, want, t.count);
-        CHECKF(d < (w->kind >= CVNCL_BY_MMA ? cvncl_bound(b, w->kind) : 2e-6),
-               "%s, layout %d, vector %d: %g", name, c->layout, c->vector, d);
+        CHECKF(d < way_bound(b, w->kind, c->layout), "%s, layout %d, vector %d: %g", name,
+               c->layout, c->vector, d);
     }
     for (int i = 0; i < 4; i++) free(m[i]);
     free(want);
@@ -2094,6 +2127,39 @@ static void products(void)
     local_memory = 0;
 }
 
+/* Convolutions of 16-bit images whose weights are packed so: without local memory, through it, and
+ * on matrix units by plain C. Ways by name, as above; without names one of each kind. */
+static void narrow_products(void)
+{
+    static const char *const names[] = { "", "fp16", "bf16" };
+    static const cvncl_class classes[] = {
+        { CVNCL_LAYOUT_GATHER, 1, 2, 70, 45, 27, 9 }, { CVNCL_LAYOUT_WEIGHTS, 1, 2, 27, 45, 37, 9 },
+        { CVNCL_LAYOUT_GATHER, 4, 2, 70, 45, 36, 3 }, { CVNCL_LAYOUT_WEIGHTS, 4, 2, 36, 44, 37, 3 },
+        { CVNCL_LAYOUT_GATHER, 8, 2, 150, 40, 72, 9 },
+        { CVNCL_LAYOUT_GATHER, 8, 1, 140, 70, 200, 1 },
+        { CVNCL_LAYOUT_WEIGHTS, 8, 2, 144, 72, 300, 3 }
+    };
+    static const int ways[] = { CVNCL_ROWS_8X16, CVNCL_TILED_32X64, CVNCL_MMA_64X64,
+                                CVNCL_WGMMA_64X64 };
+    for (storage = CVNCL_STORE_FP16; storage <= CVNCL_STORE_BF16; storage++)
+        for (int local = 0; local < 2; local++) {
+            cvncl_backend *b;
+            local_memory = local ? 1 : -1;
+            precision = CVNCL_BF16;
+            b = (cvncl_backend *)(void *)open_device(0);
+            b->emulate = 1;
+            test_case("%s%s", names[storage], local ? ", local memory" : "");
+            for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+                if (words && *words) check_ways(b, &classes[i], -1);
+                else
+                    for (int way = local; way < (local ? 4 : 1); way++)
+                        check_ways(b, &classes[i], ways[way]);
+            }
+            cvncl_close(&b->base);
+        }
+    local_memory = precision = storage = 0;
+}
+
 /* One tile, not full, of each way through local memory: so little work that oclgrind can watch it.
  * Ways by name, as above. */
 static void tiles(void)
@@ -2129,32 +2195,38 @@ static void build_matrix(cvn_net *net)
     regress(net, cvn_dense(net, x, 40));
 }
 
+/* Ways of a kind that have been built, a bit each layout. */
+static int layouts_of(const cvncl_backend *b, cvncl_kind kind)
+{
+    int used = 0;
+    for (const cvncl_built *built = b->built; built; built = built->next)
+        used |= built->kernel && cvncl_ways[built->way].kind == kind ? 1 << built->layout : 0;
+    return used;
+}
+
 /* Layers on matrix units, by plain C: they are used, and as near as their precision lets them. */
 static void matrix_layers(void)
 {
     static const char *const names[] = { "tf32", "bf16", "tf32, wgmma", "bf16, wgmma" };
     for (int i = 0; i < 4; i++) {
-        const int precision = i % 2 ? CVNCL_BF16 : CVNCL_TF32;
         const cvncl_kind kind = i < 2 ? CVNCL_BY_MMA : CVNCL_BY_WGMMA;
         cvncl_backend *b;
-        int used = 0;
+        int used;
+        precision = i % 2 ? CVNCL_BF16 : CVNCL_TF32;
         local_memory = 1;
         b = (cvncl_backend *)open_device(0);
-        b->precision = precision;
         b->emulate = 1;
         b->no_wgmma = i < 2 ? "not wanted" : NULL;
         coarser = precision == CVNCL_TF32 ? 60 : 500;
         test_case("%s", names[i]);
         check_layers(build_matrix, &b->base);
-        for (const cvncl_built *built = b->built; built; built = built->next)
-            used |= built->kernel && cvncl_ways[built->way].kind == kind ? 1 << built->layout
-                                                                           : 0;
+        used = layouts_of(b, kind);
         CHECKF(used >> CVNCL_LAYOUT_GATHER & 1 && used >> CVNCL_LAYOUT_WEIGHTS & 1 && used & 15,
                "used: %x", (unsigned)used);
         cvncl_close(&b->base);
     }
     coarser = 1;
-    local_memory = 0;
+    local_memory = precision = 0;
 }
 
 /* ---- the splice of >>cl-wgmma, without a device ---- */
@@ -2307,18 +2379,18 @@ static void spliced_programs(void)
 }
 
 /* For ptx_cl.sh. test_cl way: numbers of the ways on matrix units that go without tuning. test_cl
- * way WAY LAYOUT PRECISION FILE: a way's text, its options to standard output; 1: it does not
- * fit. */
+ * way WAY LAYOUT PRECISION STORAGE FILE: a way's text, its options to standard output; 1: it does
+ * not fit, or is that of another storage. */
 static int print_way(int argc, char **argv)
 {
     static cvncl_backend b;
     const char *texts[CVNCL_MAX_TEXTS];
     char options[400];
     const cvncl_way *w;
-    int layout;
+    int layout, vector;
     uint32_t count;
     FILE *file;
-    if (argc < 6) {
+    if (argc < 7) {
         for (int i = 0; i < CVNCL_STARTS; i++)
             if (cvncl_ways[i].kind >= CVNCL_BY_MMA) printf("%d\n", i);
         return 0;
@@ -2326,11 +2398,13 @@ static int print_way(int argc, char **argv)
     w = &cvncl_ways[atoi(argv[2])];
     layout = atoi(argv[3]);
     b.precision = atoi(argv[4]);
+    b.storage = atoi(argv[5]);
     b.max_group = 1024;
-    if (!cvncl_way_fits(&b, w, layout, 4)) return 1;
-    count = cvncl_way_texts(&b, w->kind, layout, texts);
-    cvncl_way_options(&b, w, layout, 4, options, sizeof options);
-    file = fopen(argv[5], "w");
+    vector = b.storage == CVNCL_STORE_FP32 ? 4 : 8;
+    if ((b.storage && layout < 4) || !cvncl_way_fits(&b, w, layout, vector)) return 1;
+    count = cvncl_way_texts(&b, w, layout, vector, texts);
+    cvncl_way_options(&b, w, layout, vector, options, sizeof options);
+    file = fopen(argv[6], "w");
     if (!file) return 1;
     for (uint32_t i = 0; i < count; i++) fputs(texts[i], file);
     fclose(file);
@@ -2445,21 +2519,51 @@ static void build_between(cvn_net *net);        /* below: what a step does not d
 typedef struct narrow_layers_case {
     const char *name;
     build_fn build;
-    int local;
+    int local, packed;          /* weights of convolutions as narrow as their images */
 } narrow_layers_case;
 
 static const narrow_layers_case narrow_cases[] = {
-    { "conv2d", build_conv, 0 }, { "depthwise", build_depthwise, 0 },
-    { "1 and 3 axes", build_conv_axes, 0 }, { "transposed", build_transposed, 0 },
-    { "strides", build_strides, 0 }, { "pools", build_pools, 0 }, { "norms", build_norms, 0 },
-    { "functions", build_image_maps, 0 }, { "arithmetic", build_arithmetic, 0 },
-    { "joins", build_joins, 0 }, { "images", build_images, 0 }, { "axes", build_axes, 0 },
-    { "orders", build_orders, 0 }, { "dropout", build_dropout, 0 }, { "between", build_between, 0 },
-    { "large", build_large, 0 }, { "spectral norm", build_spectral, 0 },
-    { "layers on the CPU", build_foreign, 0 }, { "local memory, conv2d", build_conv, 1 },
-    { "local memory, transposed", build_transposed, 1 }, { "local memory, large", build_large, 1 }
+    { "conv2d", build_conv, 0, 0 }, { "depthwise", build_depthwise, 0, 0 },
+    { "1 and 3 axes", build_conv_axes, 0, 0 }, { "transposed", build_transposed, 0, 0 },
+    { "strides", build_strides, 0, 0 }, { "pools", build_pools, 0, 0 },
+    { "norms", build_norms, 0, 0 },
+    { "functions", build_image_maps, 0, 0 }, { "arithmetic", build_arithmetic, 0, 0 },
+    { "joins", build_joins, 0, 0 }, { "images", build_images, 0, 0 }, { "axes", build_axes, 0, 0 },
+    { "orders", build_orders, 0, 0 }, { "dropout", build_dropout, 0, 0 },
+    { "between", build_between, 0, 0 },
+    { "large", build_large, 0, 0 }, { "spectral norm", build_spectral, 0, 0 },
+    { "layers on the CPU", build_foreign, 0, 0 }, { "local memory, conv2d", build_conv, 1, 0 },
+    { "local memory, transposed", build_transposed, 1, 0 },
+    { "local memory, large", build_large, 1, 0 }, { "packed, conv2d", build_conv, 0, 1 },
+    { "packed, padded", build_padded, 0, 1 }, { "packed, spectral norm", build_spectral, 0, 1 },
+    { "packed, local memory, transposed", build_transposed, 1, 1 }
 };
 enum { NARROW_CASES = sizeof narrow_cases / sizeof narrow_cases[0] };
+
+/* The same on matrix units, by plain C: a net whose channels are whole eights, but at its ends; its
+ * weights are rounded once more than its images. */
+static void narrow_matrix_layers(void)
+{
+    static const char *const names[] = { "fp16", "bf16", "fp16, wgmma", "bf16, wgmma" };
+    for (int i = 0; i < 4; i++) {
+        const cvncl_kind kind = i < 2 ? CVNCL_BY_MMA : CVNCL_BY_WGMMA;
+        cvncl_backend *b;
+        int used;
+        storage = i % 2 ? CVNCL_STORE_BF16 : CVNCL_STORE_FP16;
+        precision = i % 2 ? CVNCL_BF16 : CVNCL_TF32;
+        local_memory = 1;
+        b = (cvncl_backend *)open_device(0);
+        b->emulate = 1;
+        b->no_wgmma = i < 2 ? "not wanted" : NULL;
+        test_case("%s", names[i]);
+        check_each_layer(build_matrix, &b->base);
+        used = layouts_of(b, kind);
+        CHECKF(used >> CVNCL_LAYOUT_GATHER & 1 && used >> CVNCL_LAYOUT_WEIGHTS & 1, "used: %x",
+               (unsigned)used);
+        cvncl_close(&b->base);
+    }
+    local_memory = storage = precision = 0;
+}
 
 static void narrow_layers(void)
 {
@@ -2471,13 +2575,14 @@ static void narrow_layers(void)
             if (!wanted(c->name)) continue;
             test_case("%s, %s", c->name, names[storage]);
             local_memory = c->local;
+            precision = c->packed ? CVNCL_BF16 : CVNCL_FP32;
             b = open_device(1);
+            ((cvncl_backend *)b)->emulate = c->packed;
             check_each_layer(c->build, b);
             cvncl_close(b);
         }
     }
-    local_memory = 0;
-    storage = CVNCL_STORE_FP32;
+    local_memory = storage = precision = 0;
 }
 
 /* How far apart the steps of a net on the CPU and on the device have taken its parameters, over how
@@ -2631,7 +2736,8 @@ static float scale_of(cvn_net *net, int want_left_out)
  * as if they had never been; twice the scale after CVNCL_GROWTH others. */
 static void left_out_steps(void)
 {
-    const cvn_optimizer optimizers[3] = { cvn_sgd(0.005f, 0.9f), cvn_adam(1e-3f), cvn_lamb(1e-3f, 0) };
+    const cvn_optimizer optimizers[3] = { cvn_sgd(0.005f, 0.9f), cvn_adam(1e-3f),
+                                          cvn_lamb(1e-3f, 0) };
     storage = CVNCL_STORE_FP16;
     for (int k = 0; k < 3; k++) {
         cvn_backend *b;
@@ -2875,11 +2981,12 @@ static const test_row device_tests[] = {
     { "broken_programs", broken_programs },
     { "foreign_layers", foreign_layers }, { "errors_on_the_device", errors_on_the_device },
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
-    { "products", products }, { "tiles", tiles }, { "matrix_layers", matrix_layers },
+    { "products", products }, { "narrow_products", narrow_products }, { "tiles", tiles },
+    { "matrix_layers", matrix_layers },
     { "idle_work", idle_work }, { "through_local_memory", through_local_memory },
-    { "narrow_layers", narrow_layers }, { "narrow_steps", narrow_steps },
-    { "narrow_memory", narrow_memory }, { "gradient_scales", gradient_scales },
-    { "left_out_steps", left_out_steps }
+    { "narrow_layers", narrow_layers }, { "narrow_matrix_layers", narrow_matrix_layers },
+    { "narrow_steps", narrow_steps }, { "narrow_memory", narrow_memory },
+    { "gradient_scales", gradient_scales }, { "left_out_steps", left_out_steps }
 };
 enum { DEVICE_TESTS = sizeof device_tests / sizeof device_tests[0] };
 
@@ -2912,6 +3019,7 @@ int main(int argc, char **argv)
         cvncl_close(b);
         return test_done();
     }
+    if (argc > 1 && !strcmp(argv[1], "layers_watched")) RUN(layers_watched);
     for (int i = 0; i < DEVICE_TESTS; i++)
         if (argc < 2 || !strcmp(argv[1], device_tests[i].name))
             test_run(device_tests[i].name, device_tests[i].run);

@@ -99,8 +99,8 @@ static void check_pair(const pair *p, const char *isa, int threads, int batch, i
     CHECK(x && y && z);
     CHECKF(net->mode && apart->mode, "%s", cvn_error(net));
     if (!strcmp(isa, "avx512"))
-        CHECK((net->layers[last.id].place.strips_of != 0) == p->strips);
-    CHECK(apart->layers[other.id].place.strips_of == 0);
+        CHECK((net->layers[last.id].place.takes != 0) == p->strips);
+    CHECK(apart->layers[other.id].place.takes == 0);
     fill(x, in, nan);
     for (int pass = 0; pass < 2; pass++) {
         CHECK(cvn_predict(net, x, batch, y) == CVN_OK);
