@@ -17887,7 +17887,7 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
             for (int i = 0; i < 2; i++) o.x[i] += at % n * o.step[i];
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
-                j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
+                j->net->k->norm_act(o.n, relu, o.x[0], o.x[1], y);
             } else if (j->row) {
                 j->row->forward(j->net->k, &o, y);
             } else {
