@@ -8600,7 +8600,8 @@ static void cvni_col2im_part(void *context, int begin, int end, int worker)
         for (int q = 0; q < positions; q += p.m) {
             p.m = cvni_min(s.positions, positions - q);
             p.a = cvni_matrix(small + q, 1, positions);
-            cvni_gemm_block(kern, &p, 0, p.m, 0, p.n, scratch);
+            for (int at = 0; at < p.n; at += CVNI_BLOCK_N)
+                cvni_gemm_block(kern, &p, 0, p.m, at, cvni_min(CVNI_BLOCK_N, p.n - at), scratch);
             kern->pack_rows(p.m, p.n, p.c, p.ldc, p.m, turned);
             cvni_col2im_add(c, channels, q, p.m, turned, to);
         }
@@ -17898,7 +17899,7 @@ static void cvni_binary_part(void *context, int begin, int end, int worker)
             for (int i = 0; i < 2; i++) o.x[i] += at % n * o.step[i];
             if (j->l->place.activation) {               /* a sum of equal shapes, then relu */
                 static const float relu[4] = { 1, 0, 0, INFINITY };
-                j->net->k->norm_act(n, relu, o.x[0], o.x[1], y);
+                j->net->k->norm_act(o.n, relu, o.x[0], o.x[1], y);
             } else if (j->row) {
                 j->row->forward(j->net->k, &o, y);
             } else {

@@ -624,10 +624,17 @@ static const int nd_big[][9] = { { 2, 1, 1, 40, 9, 137, 4, 2, 1 },
                                  { 2, 1, 2, 12, 21, 19, 3, 1, 0 },
                                  { 1, 1, 2, 65, 160, 34, 8, 4, 2 } };
 
-static void nd_large_shapes(void)
+/* The same, with kernels of more taps than a block of the product has columns. */
+static const int nd_taps[][9] = { { 3, 0, 1, 3, 6, 2, 7, 1, 3 },
+                                  { 3, 1, 2, 2, 4, 3, 5, 2, 1 },
+                                  { 1, 0, 1, 3, 290, 2, 260, 1, 20 },
+                                  { 2, 0, 1, 2, 18, 3, 16, 1, 3 },
+                                  { 2, 1, 1, 3, 5, 4, 12, 1, 2 } };
+
+static void check_nd_rows(const int (*rows)[9], int count)
 {
-    for (int i = 0; i < BIG_CASES; i++) {
-        const int *const b = nd_big[i];
+    for (int i = 0; i < count; i++) {
+        const int *const b = rows[i];
         layer_case c;
         start_nd(&c, b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8]);
         c.big = 1;
@@ -635,6 +642,10 @@ static void nd_large_shapes(void)
         layer_check(&c);
     }
 }
+
+static void nd_large_shapes(void) { check_nd_rows(nd_big, BIG_CASES); }
+
+static void nd_many_taps(void) { check_nd_rows(nd_taps, 5); }
 
 /* Zeros in the descriptions, and what short calls and automatic names make of them. */
 static void nd_defaults(void)
@@ -1147,6 +1158,7 @@ int main(void)
     RUN(transpose2d_sweep);
     RUN(transpose3d_sweep);
     RUN(nd_large_shapes);
+    RUN(nd_many_taps);
     RUN(separable);
     RUN(folded_norms);
     RUN(relu6_on_the_store);
