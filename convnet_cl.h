@@ -2459,8 +2459,8 @@ static const char cvncl_text_plain[] =
     "#endif\n";
 
 /* In the midst of a kernel whose sums are complete. An item has OWN_ROWS of 32 rows, in OWN_COLUMNS
- * columns at a time; 32 / OWN_ROWS items, side by side in OWN_LINE, have them all. Through local
- * memory twice, for the mean and then for the squares; in turns in two regions of it, one barrier
+ * columns at a time; 32 / OWN_ROWS items, side by side in OWN_LINE, have them all. They meet in
+ * local memory twice, for the mean and then for the squares: in two places, so that one barrier
  * each time is enough. */
 static const char cvncl_text_stats[] =
     "#if CONV != 2\n"
@@ -2472,22 +2472,22 @@ static const char cvncl_text_stats[] =
     "            const int slice = OWN_ROW(turn, 0) / 32, rows = min(M - slice * 32, 32);\n"
     "            float mean[OWN_COLUMNS];\n"
     "            EACH(squares, 2) {\n"
-    "                const int begin = squares % OWN_REGIONS * OWN_LINES * OWN_WIDTH;\n"
-    "                if (OWN_REGIONS == 1 || turn + squares == 0) barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "                local float *part = SHARED + squares * OWN_LINES * OWN_WIDTH;\n"
+    "                if (turn + squares == 0) barrier(CLK_LOCAL_MEM_FENCE);\n"
     "                EACH(j, OWN_COLUMNS) {\n"
     "                    float v = 0;\n"
     "                    EACH(e, OWN_ROWS) {\n"
     "                        const float d = LAST(OWN(turn, e, j)) - (squares ? mean[j] : 0);\n"
     "                        if (OWN_ROW(turn, e) < M) v += squares ? d * d : d;\n"
     "                    }\n"
-    "                    SHARED[begin + line * OWN_WIDTH + OWN_PLACE(j)] = v;\n"
+    "                    part[line * OWN_WIDTH + OWN_PLACE(j)] = v;\n"
     "                }\n"
     "                barrier(CLK_LOCAL_MEM_FENCE);\n"
     "                EACH(j, OWN_COLUMNS) {\n"
     "                    const int n = OWN_COLUMN(turn, j);\n"
     "                    float v = 0;\n"
     "                    EACH(l, 32 / OWN_ROWS)\n"
-    "                        v += SHARED[begin + (first_line + l) * OWN_WIDTH + OWN_PLACE(j)];\n"
+    "                        v += part[(first_line + l) * OWN_WIDTH + OWN_PLACE(j)];\n"
     "                    if (!squares) mean[j] = v / rows;\n"
     "                    if (squares && line == first_line && rows > 0 && n < N) {\n"
     "                        stats[(size_t)n * slices + slice] = mean[j];\n"
@@ -2545,17 +2545,21 @@ static const char cvncl_text_tiled_layout[] =
     "/* For the statistics: four rows of an item follow each other, so the sums are those of any\n"
     " * tile. */\n"
     "#define OWN_ROWS 4\n"
-    "#define OWN_TURNS (WM / 4)\n"
-    "#define OWN_COLUMNS WN\n"
-    "#define OWN(turn, e, j) sum[4 * (turn) + (e)][j]\n"
-    "#define OWN_ROW(turn, e) (m0 + ROW(4 * (turn) + (e)))\n"
-    "#define OWN_COLUMN(turn, j) (n0 + COLUMN(j))\n"
+    "#define OWN_TURNS (WM / 4 * (WN / 4))\n"
+    "#define OWN_COLUMNS 4\n"
+    "#define OWN_I(turn, e) ((turn) / (WN / 4) * 4 + (e))\n"
+    "#define OWN_J(turn, j) ((turn) % (WN / 4) * 4 + (j))\n"
+    "#define OWN(turn, e, j) sum[OWN_I(turn, e)][OWN_J(turn, j)]\n"
+    "#define OWN_ROW(turn, e) (m0 + ROW(OWN_I(turn, e)))\n"
+    "#define OWN_COLUMN(turn, j) (n0 + COLUMN(OWN_J(turn, j)))\n"
     "#define OWN_LINE ty\n"
     "#define OWN_LINES IY\n"
-    "#define OWN_REGIONS 1\n"
-    "#define OWN_PLACE(j) COLUMN(j)\n"
-    "#define OWN_WIDTH TN\n"
+    "#define OWN_PLACE(j) (4 * tx + (j))\n"
+    "#define OWN_WIDTH (4 * IX)\n"
     "#define SHARED ((local float *)lb)\n"
+    "#if 2 * OWN_LINES * OWN_WIDTH > STAGES * TK * LB || IY % 8\n"
+    "#error a tile without room for statistics\n"
+    "#endif\n"
     "#define DRAIN()\n"
     "\n"
     "/* The f-th 4 elements of a tile of T lines: along k (FAST), or along the lines. */\n"
@@ -3596,7 +3600,7 @@ static const char cvncl_text_mma_bias[] =
     "            EACH(i, BLOCKS) sum[i][j][l] += v;\n"
     "        }\n"
     "/* For the statistics: rows of two blocks, or of one, in eight columns of a warp at a time:\n"
-    " * with more there are not enough registers. */\n"
+    " * more take too many registers. */\n"
     "#define OWN_ROWS (BLOCKS > 1 ? 4 : 2)\n"
     "#define OWN_TURNS (WN / 8 * (2 * BLOCKS / OWN_ROWS))\n"
     "#define OWN_COLUMNS 2\n"
@@ -3606,7 +3610,6 @@ static const char cvncl_text_mma_bias[] =
     "#define OWN_COLUMN(turn, j) (n0 + COLUMN((turn) % (WN / 8), j))\n"
     "#define OWN_PLACE(j) (wn / WN * 8 + t % 4 * 2 + (j))\n"
     "#define OWN_WIDTH (8 * IX)\n"
-    "#define OWN_REGIONS 2\n"
     "#define SHARED ((local float *)memory)\n";
 
 static const char cvncl_text_mma_store[] =
