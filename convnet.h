@@ -3206,8 +3206,10 @@ typedef struct cvni_place {
     int fold;                   /* buffer of the folded weights and bias */
     int packed;                 /* inference: of the weights as the kernels read them */
     int activation;             /* id of the activation done on this layer's store, or 0 */
-    int residual;               /* id of the layer added on this batch norm's store, or 0 */
-    int by;                     /* id of the batch norm that does both passes of this layer, or 0 */
+    int residual;               /* id of the layer added on this one's store: of a batch norm's, on
+                                 * a device of a convolution's or dense layer's too; or 0 */
+    int by;                     /* id of the batch norm that does both passes of this layer, or of
+                                 * what adds this sum on its store, or 0 */
     int gate;                   /* id of the pool that does this activation's backward pass, or 0 */
     int takes;                  /* id of the layer that this one does as well, part by part
                                  * (>>strips, >>separable), or 0 */
@@ -5541,8 +5543,36 @@ static void cvni_plan_gradients(const cvni_planner *p)
     }
 }
 
-/* An inference plan computes a chain conv/dense -> batch norm -> relu as one layer, when nobody
- * reads what lies between: the later layers are views of the first one's value. */
+/* The layer that computes what `id` is, nobody else reading what lies between; 0: none that takes
+ * others in. */
+static int cvni_plan_root(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const cvni_place *places = p->plan->places;
+    if (p->readers[id] != 1 || cvni_is_kept(net, id)) return 0;
+    while (places[id].skip && p->readers[id] == 1 && !cvni_is_kept(net, id))
+        id = places[id].by ? places[id].by : net->layers[id].input[0];
+    return p->readers[id] == 1 && !cvni_is_kept(net, id) && !places[id].activation &&
+           cvni_can_fold(&net->layers[id]) ? id : 0;
+}
+
+/* A device adds on the store of the later one's layer; the other term must be there by then. */
+static void cvni_plan_sum(const cvni_planner *p, int id)
+{
+    const cvn_net *net = p->net;
+    const int *input = net->layers[id].input;
+    const int residual = cvni_min(input[0], input[1]);
+    const int x = cvni_plan_root(p, cvni_max(input[0], input[1]));
+    cvni_place *places = p->plan->places;
+    if (x <= residual || places[x].residual || !net->backend->find(net, &net->layers[x])) return;
+    places[x].residual = residual;
+    places[id].by = x;
+    places[id].skip = 1;
+}
+
+/* An inference plan computes a chain conv/dense -> batch norm -> (on a device) sum -> relu as one
+ * layer, when nobody reads what lies between: the later layers are views of the first one's value.
+ */
 static void cvni_plan_fusion(const cvni_planner *p)
 {
     cvn_net *net = p->net;
@@ -5550,18 +5580,16 @@ static void cvni_plan_fusion(const cvni_planner *p)
     for (int id = 1; id < net->layer_count; id++) {
         const cvni_layer *l = &net->layers[id];
         int x;
-        if (!p->live[id] || l->inputs != 1) continue;
-        x = l->input[0];
+        if (!p->live[id]) continue;
+        if (net->backend && cvni_is_add(net, l)) cvni_plan_sum(p, id);
+        if (l->inputs != 1) continue;
         if (l->op->flags & CVNI_IDENTITY_EVAL) {
             places[id].skip = 1;
             continue;
         }
-        while (places[x].skip && p->readers[x] == 1 && !cvni_is_kept(net, x))
-            x = net->layers[x].input[0];
-        if (p->readers[l->input[0]] != 1 || cvni_is_kept(net, l->input[0])) continue;
-        if (p->readers[x] != 1 || cvni_is_kept(net, x) || places[x].activation) continue;
-        if (!cvni_can_fold(&net->layers[x])) continue;
-        if (cvni_is_batchnorm(l) && !places[x].folded) {
+        x = cvni_plan_root(p, l->input[0]);
+        if (!x) continue;
+        if (cvni_is_batchnorm(l) && !places[x].folded && !places[x].residual) {
             places[x].folded = id;
             places[id].skip = 1;
         } else if (cvni_is_clamp(l)) {
@@ -38076,8 +38104,12 @@ static void cvni_c_target_outputs(cvni_c_export *e)
 static cvn_result cvni_c_prepare(cvni_c_export *e)
 {
     cvn_net *net = e->net;
-    const cvn_result result = cvni_make_plan(net, 1, CVN_INFER, &e->plan);
+    cvn_backend *const backend = net->backend;
+    cvn_result result;
     size_t bytes;
+    net->backend = NULL;        /* code is for a CPU */
+    result = cvni_make_plan(net, 1, CVN_INFER, &e->plan);
+    net->backend = backend;
     if (result != CVN_OK) return result;
     for (int id = 1; id < net->layer_count; id++) e->inputs += cvni_c_is_input(e, id);
     while (cvni_c_output_id(e, e->outputs + 1)) e->outputs++;

@@ -59,6 +59,11 @@
  * where there is local memory tuning does not change them. From the CPU's they differ in rounding.
  * cvncl_desc.precision lets products round their factors, for matrix units, and tuning choose.
  * Random draws (dropout) are the CPU's.
+ * On the store. Convolutions and dense layers add the bias and apply the relu behind them, in plans
+ * for prediction they add the other term of the sum behind them too: a residual block's last
+ * convolution, batch norm, sum and relu are one kernel. In training, where there is local memory, a
+ * convolution makes the statistics of the batch norm that runs next, which then reads its image
+ * once; of 16-bit images they are those before rounding.
  * Storage. With cvncl_desc.storage values and gradients of images are 16-bit numbers: those of
  * convolutions, batch norms of images, and of the pools, elementwise functions, prelu, arithmetic,
  * where, dropout, concat of channels and resizing behind them. All arithmetic is float32, and so
@@ -1394,6 +1399,7 @@ typedef struct cvncl_net {
     int pieces;
     int narrow_piece;           /* the first one of narrow buffers */
     int narrow;                 /* the layer that runs has narrow images */
+    int measured;               /* id of the batch norm whose parts of sums are in the work, or 0 */
     cvncl_buffer spare, packed, tables, work, pinned;
     size_t spare_bytes, packed_bytes;
     unsigned char *landing;
@@ -2416,22 +2422,25 @@ static const char cvncl_text_product[] =
     " * be c. a lies [M, K] (FAST_A) or [K, M], b [N, K] (FAST_B) or [K, N]; ld: elements from a\n"
     " * line to the next. length < K: z counts slices of k, each with a c. A tile is TM x TN, of\n"
     " * it WM x WN an item's or a warp's. VEC 4: lines of a and b begin at 16 bytes and have a\n"
-    " * multiple of 4 elements; 8 the same of narrow images. */\n"
+    " * multiple of 4 elements; 8 the same of narrow images. stats [2, N, ceil(M / 32)], where\n"
+    " * tiles go through local memory: of each 32 rows of c the mean, and the sum of squares\n"
+    " * about it, for batch norm. */\n"
     "#if !CONV\n"
     "#define PARAMS \\\n"
-    "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), const int M, const int N, const int K, \\\n"
-    "    const int lda, const int az, const int ldb, const int bz, const int ldc, \\\n"
+    "    IN(a), IN(b), IN(bias), MEM(with), MEM(c), OUT(stats), const int M, const int N, \\\n"
+    "    const int K, const int lda, const int az, const int ldb, const int bz, const int ldc, \\\n"
     "    const int cz, const int length, const float slope, const float most\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2), first = length < K ? z * length : 0; \\\n"
     "    const int last = min(first + length, K); \\\n"
-    "    AT(a); AT(b); AT(bias); AT(with); AT(c); \\\n"
+    "    AT(a); AT(b); AT(bias); AT(with); AT(c); AT(stats); \\\n"
     "    a += (size_t)z * az; b += (size_t)z * bz; c += (size_t)z * cz; with += (size_t)z * cz;\n"
     "#define A(m, k) a[FAST_A ? (size_t)(m) * lda + (k) : (size_t)(k) * lda + (m)]\n"
     "#define B(k, n) b[FAST_B ? (size_t)(n) * ldb + (k) : (size_t)(k) * ldb + (n)]\n"
     "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
     "#define ADDED(m) (HAS(with) ? with + (size_t)(m) * ldc : 0)\n"
     "#define TARGET(m) (c + (size_t)(m) * ldc)\n"
+    "#define CHANNELS N\n"
     "#define LAST(v) clamped(v, slope, most)\n"
     "#define WHOLE(n) \\\n"
     "    ((((int)c_at | (HAS(with) ? (int)with_at : 0) | ldc | N | cz) & ((n) - 1)) == 0)\n"
@@ -2528,6 +2537,47 @@ static const char cvncl_text_plain[] =
     "}\n"
     "#endif\n";
 
+/* In the midst of a kernel whose sums are complete. An item has OWN_ROWS of 32 rows, in OWN_COLUMNS
+ * columns at a time; 32 / OWN_ROWS items, side by side in OWN_LINE, have them all. They meet in
+ * local memory twice, for the mean and then for the squares: in two places, so that one barrier
+ * each time is enough. */
+static const char cvncl_text_stats[] =
+    "#if CONV != 2\n"
+    "    if (HAS(stats)) {\n"
+    "        const int slices = (M + 31) / 32, line = OWN_LINE;\n"
+    "        const int first_line = line / (32 / OWN_ROWS) * (32 / OWN_ROWS);\n"
+    "        DRAIN();\n"
+    "        EACH(turn, OWN_TURNS) {\n"
+    "            const int slice = OWN_ROW(turn, 0) / 32, rows = min(M - slice * 32, 32);\n"
+    "            float mean[OWN_COLUMNS];\n"
+    "            EACH(squares, 2) {\n"
+    "                local float *part = SHARED + squares * OWN_LINES * OWN_WIDTH;\n"
+    "                if (turn + squares == 0) barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "                EACH(j, OWN_COLUMNS) {\n"
+    "                    float v = 0;\n"
+    "                    EACH(e, OWN_ROWS) {\n"
+    "                        const float d = LAST(OWN(turn, e, j)) - (squares ? mean[j] : 0);\n"
+    "                        if (OWN_ROW(turn, e) < M) v += squares ? d * d : d;\n"
+    "                    }\n"
+    "                    part[line * OWN_WIDTH + OWN_PLACE(j)] = v;\n"
+    "                }\n"
+    "                barrier(CLK_LOCAL_MEM_FENCE);\n"
+    "                EACH(j, OWN_COLUMNS) {\n"
+    "                    const int n = OWN_COLUMN(turn, j);\n"
+    "                    float v = 0;\n"
+    "                    EACH(l, 32 / OWN_ROWS)\n"
+    "                        v += part[(first_line + l) * OWN_WIDTH + OWN_PLACE(j)];\n"
+    "                    if (!squares) mean[j] = v / rows;\n"
+    "                    if (squares && line == first_line && rows > 0 && n < N) {\n"
+    "                        stats[(size_t)n * slices + slice] = mean[j];\n"
+    "                        stats[(size_t)(CHANNELS + n) * slices + slice] = v;\n"
+    "                    }\n"
+    "                }\n"
+    "            }\n"
+    "        }\n"
+    "    }\n"
+    "#endif\n";
+
 static const char cvncl_text_slices[] =
     "/* The sum over s of part[s][i], n elements a slice. A group has WG/LANES elements, LANES\n"
     " * items each, of which the first gets the sum. */\n"
@@ -2572,6 +2622,25 @@ static const char cvncl_text_tiled_layout[] =
     "#define ACROSS (IX < 8 ? IX : 8)\n"
     "#define ROW(i) ((i) / 4 * (IY * 4) + ty * 4 + (i) % 4)\n"
     "#define COLUMN(j) ((j) / 4 * (IX * 4) + tx * 4 + (j) % 4)\n"
+    "/* For the statistics: four rows of an item follow each other, so the sums are those of any\n"
+    " * tile. */\n"
+    "#define OWN_ROWS 4\n"
+    "#define OWN_TURNS (WM / 4 * (WN / 4))\n"
+    "#define OWN_COLUMNS 4\n"
+    "#define OWN_I(turn, e) ((turn) / (WN / 4) * 4 + (e))\n"
+    "#define OWN_J(turn, j) ((turn) % (WN / 4) * 4 + (j))\n"
+    "#define OWN(turn, e, j) sum[OWN_I(turn, e)][OWN_J(turn, j)]\n"
+    "#define OWN_ROW(turn, e) (m0 + ROW(OWN_I(turn, e)))\n"
+    "#define OWN_COLUMN(turn, j) (n0 + COLUMN(OWN_J(turn, j)))\n"
+    "#define OWN_LINE ty\n"
+    "#define OWN_LINES IY\n"
+    "#define OWN_PLACE(j) (4 * tx + (j))\n"
+    "#define OWN_WIDTH (4 * IX)\n"
+    "#define SHARED ((local float *)lb)\n"
+    "#if 2 * OWN_LINES * OWN_WIDTH > STAGES * TK * LB || IY % 8\n"
+    "#error a tile without room for statistics\n"
+    "#endif\n"
+    "#define DRAIN()\n"
     "\n"
     "/* The f-th 4 elements of a tile of T lines: along k (FAST), or along the lines. */\n"
     "#define LINE(FAST, f, T) (FAST ? (f) / (TK / 4) : (f) % ((T) / 4) * 4)\n"
@@ -2693,7 +2762,9 @@ static const char cvncl_text_tiled[] =
     "    EACH(j, WN) {\n"
     "        const float v = SHIFT(min(n0 + COLUMN(j), N - 1));\n"
     "        EACH(i, WM) sum[i][j] += v;\n"
-    "    }\n"
+    "    }\n";
+
+static const char cvncl_text_tiled_store[] =
     "    EACH(i, WM) {\n"
     "        const int m = m0 + ROW(i);\n"
     "        global const OUT_TYPE *old = ADDED(min(m, M - 1));\n"
@@ -3088,11 +3159,12 @@ static void cvncl_clamp(const cvni_layer *act, float *slope, float *most)
 /* c[z][m*ldc + n] = act(sum over k of a[z][m*am + k*ak]*b[z][k*bk + n*bn] + bias[n] +
  * with[z][m*ldc + n]), or, add, += the sum; z: `batch` of them (0: one), az, bz, cz apart. Of am
  * and ak one is 1, of bk and bn too; the layout tells which. with NULL: without. slices > 1: of
- * `length` elements of k each, summed in the work; without a batch. */
+ * `length` elements of k each, summed in the work; without a batch. stats: see the kernels' text;
+ * NULL: none; without slices and without `with`. */
 typedef struct cvncl_product {
     int M, N, K, am, ak, bk, bn, ldc, add;
     const float *a, *b, *bias;
-    float *c;
+    float *c, *stats;
     const cvni_layer *act;
     const float *with;
     int batch, az, bz, cz;
@@ -3190,12 +3262,13 @@ static cvn_result cvncl_gemm(cvn_net *net, int layout, const cvncl_product *p)
     if (!built) return cvncl_no_way(net, &c);
     cvncl_clamp(p->act, &slope, &most);
     if (p->slices < 2)
-        return cvncl_run_product(net, built, &c, "ppppp" "iiiiiiiiii" "ff", p->a, p->b, p->bias,
-                                 p->add ? p->c : p->with, p->c, p->M, p->N, p->K, lda, p->az, ldb,
-                                 p->bz, p->ldc, p->cz, p->K, (double)slope, (double)most);
-    result = cvncl_run_product(net, built, &c, "ppppw" "iiiiiiiiii" "ff", p->a, p->b, NULL, NULL,
-                               0, p->M, p->N, p->K, lda, 0, ldb, 0, p->N, p->M * p->N, p->length,
-                               1.0, (double)INFINITY);
+        return cvncl_run_product(net, built, &c, "pppppp" "iiiiiiiiii" "ff", p->a, p->b, p->bias,
+                                 p->add ? p->c : p->with, p->c, p->stats, p->M, p->N, p->K, lda,
+                                 p->az, ldb, p->bz, p->ldc, p->cz, p->K, (double)slope,
+                                 (double)most);
+    result = cvncl_run_product(net, built, &c, "ppppwp" "iiiiiiiiii" "ff", p->a, p->b, NULL, NULL,
+                               0, NULL, p->M, p->N, p->K, lda, 0, ldb, 0, p->N, p->M * p->N,
+                               p->length, 1.0, (double)INFINITY);
     return result == CVN_OK ? cvncl_product_sum(net, p, slope, most) : result;
 }
 
@@ -3308,26 +3381,57 @@ static cvn_result cvncl_need_products(cvn_net *net, int train)
     return result;
 }
 
-/* One of the three products; act NULL: none. */
-static cvn_result cvncl_run_dense(cvn_net *net, const cvni_dense *d, int layout, const float *a,
-                                  const float *b, const float *bias, float *c, int add,
-                                  const cvni_layer *act)
+/* What a dense layer or convolution reads and writes: c = act(the product of a and b + bias +
+ * with); with may be c, bias, with, stats and act NULL. */
+typedef struct cvncl_terms {
+    const float *a, *b, *bias, *with;
+    float *c, *stats;
+    const cvni_layer *act;
+} cvncl_terms;
+
+/* Of a gradient: c (+)= the product. */
+static cvncl_terms cvncl_gradient_terms(const float *a, const float *b, float *c, int add)
+{
+    cvncl_terms o;
+    memset(&o, 0, sizeof o);
+    o.a = a;
+    o.b = b;
+    o.c = c;
+    o.with = add ? c : NULL;
+    return o;
+}
+
+/* Of a forward pass, with what the plan has put on its store. */
+static cvncl_terms cvncl_forward_terms(cvn_net *net, cvni_layer *l)
+{
+    cvncl_terms o = cvncl_gradient_terms(cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
+                                               l->y, 0);
+    o.bias = cvni_run_bias(net, l);
+    o.act = cvni_activation(net, l);
+    if (l->place.residual) o.with = net->layers[l->place.residual].y;
+    return o;
+}
+
+/* One of the three products. */
+static cvn_result cvncl_run_dense(cvn_net *net, const cvni_dense *d, int layout,
+                                  const cvncl_terms *o)
 {
     cvncl_product p = cvncl_dense_product(cvncl_of(net), d, layout);
-    p.a = a;
-    p.b = b;
-    p.bias = bias;
-    p.c = c;
-    p.add = add;
-    p.act = act;
+    p.a = o->a;
+    p.b = o->b;
+    p.bias = o->bias;
+    p.with = o->with;
+    p.c = o->c;
+    p.stats = o->stats;
+    p.act = o->act;
     return cvncl_gemm(net, layout, &p);
 }
 
 static cvn_result cvncl_dense_forward(cvn_net *net, cvni_layer *l)
 {
     const cvni_dense d = cvni_dense_of(net, l);
-    return cvncl_run_dense(net, &d, CVNCL_GEMM_KK, cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
-                           cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
+    const cvncl_terms o = cvncl_forward_terms(net, l);
+    return cvncl_run_dense(net, &d, CVNCL_GEMM_KK, &o);
 }
 
 static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
@@ -3336,16 +3440,17 @@ static cvn_result cvncl_dense_backward(cvn_net *net, cvni_layer *l)
     cvni_layer *x = cvni_in(net, l, 0);
     float *dw = cvni_weights_grad(net, l, 0);
     float *db = cvni_weights_grad(net, l, 1);
+    const cvncl_terms of_weights = cvncl_gradient_terms(l->dy, x->y, dw, 1);
+    cvncl_terms of_x;
     float *dx;
     int add;
     cvn_result result = CVN_OK;
     if (db) result = cvncl_bias_gradient(net, l->dy, db, d.rows, d.units);
-    if (dw && result == CVN_OK)
-        result = cvncl_run_dense(net, &d, CVNCL_GEMM_MN, l->dy, x->y, NULL, dw, 1, NULL);
+    if (dw && result == CVN_OK) result = cvncl_run_dense(net, &d, CVNCL_GEMM_MN, &of_weights);
     dx = cvni_gradient_for(x, &add);
     if (!dx || result != CVN_OK) return result;
-    return cvncl_run_dense(net, &d, CVNCL_GEMM_KN, l->dy, cvni_weights(net, l, 0), NULL, dx, add,
-                           NULL);
+    of_x = cvncl_gradient_terms(l->dy, cvni_weights(net, l, 0), dx, add);
+    return cvncl_run_dense(net, &d, CVNCL_GEMM_KN, &of_x);
 }
 
 /* ================================================================================================
@@ -3364,6 +3469,9 @@ static const char cvncl_text_mma_layout[] =
     "#define ROW(i, l) (16 * (i) + (l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
     "#define BLOCKS (WM / 16)            /* of 16 lines, of a warp */\n"
+    "#define OWN_LINE (t / 32 / IX * 8 + t % 32 / 4)\n"
+    "#define OWN_LINES (8 * IY)\n"
+    "#define DRAIN() WAIT_FOR(0)\n"
     "/* Where (line, k) of a tile of T lines lies. 16 bytes change places so that what a warp\n"
     " * reads at once lies in all banks: along k eight lines, else eight lines for four k, of\n"
     " * narrow images for eight. */\n"
@@ -3676,12 +3784,26 @@ static const char cvncl_text_mma[] =
 
 /* The end of both kernels on matrix units, whose sums lie alike: sum[i][j] has an item's four of a
  * warp's block of 16 x 8. */
-static const char cvncl_text_mma_store[] =
+static const char cvncl_text_mma_bias[] =
     "    EACH(j, WN / 8)\n"
     "        EACH(l, 4) {\n"
     "            const float v = SHIFT(min(n0 + COLUMN(j, l), N - 1));\n"
     "            EACH(i, BLOCKS) sum[i][j][l] += v;\n"
     "        }\n"
+    "/* For the statistics: rows of two blocks, or of one, in eight columns of a warp at a time:\n"
+    " * more take too many registers. */\n"
+    "#define OWN_ROWS (BLOCKS > 1 ? 4 : 2)\n"
+    "#define OWN_TURNS (WN / 8 * (2 * BLOCKS / OWN_ROWS))\n"
+    "#define OWN_COLUMNS 2\n"
+    "#define OWN_BLOCK(turn, e) ((turn) / (WN / 8) * (OWN_ROWS / 2) + (e) / 2)\n"
+    "#define OWN(turn, e, j) sum[OWN_BLOCK(turn, e)][(turn) % (WN / 8)][(e) % 2 * 2 + (j)]\n"
+    "#define OWN_ROW(turn, e) (m0 + ROW(OWN_BLOCK(turn, e), (e) % 2 * 2))\n"
+    "#define OWN_COLUMN(turn, j) (n0 + COLUMN((turn) % (WN / 8), j))\n"
+    "#define OWN_PLACE(j) (wn / WN * 8 + t % 4 * 2 + (j))\n"
+    "#define OWN_WIDTH (8 * IX)\n"
+    "#define SHARED ((local float *)memory)\n";
+
+static const char cvncl_text_mma_store[] =
     "    EACH(i, BLOCKS)\n"
     "        EACH(h, 2) {\n"
     "            const int m = m0 + ROW(i, 2 * h);\n"
@@ -3728,6 +3850,9 @@ static const char cvncl_text_wgmma_layout[] =
     "#define ROW(i, l) ((l) / 2 * 8)\n"
     "#define COLUMN(j, l) (8 * (j) + (l) % 2)\n"
     "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
+    "#define OWN_LINE (t / 128 / IX * 32 + t % 128 / 4)\n"
+    "#define OWN_LINES (32 * IY)\n"
+    "#define DRAIN()\n"
     "#define QUADS(T) ((T) * TK / 4 / ITEMS)\n"
     "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
     " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
@@ -4098,11 +4223,14 @@ typedef struct cvncl_choice {
     int way;
 } cvncl_choice;
 
+enum { CVNCL_TRIAL_MEMORIES = 7 };      /* among a kernel's parameters, at most */
+
 /* Operands for trying ways, in the order of the kernel's parameters, and the plain kernel's
  * result. */
 typedef struct cvncl_trial {
     cvncl_class of;
-    void *memory[5];            /* a, b, bias, with, c; of convolutions: >>cl-conv */
+    void *memory[CVNCL_TRIAL_MEMORIES];     /* a, b, bias, with, c, stats; of convolutions:
+                                             * >>cl-conv; NULL: not there */
     float *want, *got;
     int out;                    /* the memory with the result, */
     size_t count;               /* of so many elements */
@@ -4181,7 +4309,7 @@ static int cvncl_keep_choice(cvncl_backend *b, const cvncl_class *coarse, int wa
 
 static void cvncl_end_trial(cvncl_backend *b, cvncl_trial *t)
 {
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < CVNCL_TRIAL_MEMORIES; i++)
         if (t->memory[i]) b->api.ReleaseMemObject(t->memory[i]);
     CONVNET_FREE(t->want);
     CONVNET_FREE(t->got);
@@ -4224,17 +4352,17 @@ static int32_t cvncl_run_trial(cvncl_backend *b, const cvncl_trial *t, const cvn
     const int32_t ints[3][10] = {
         { c->M, c->N, c->K, c->layout / 2 ? c->K : c->M, c->M * c->K, c->layout % 2 ? c->K : c->N,
           c->N * c->K, c->N, c->M * c->N, c->K },
-        { 1, 0 },                                               /* images, add */
+        { 1 },                                                  /* images */
         { c->batch * c->K, c->batch, c->K }                     /* positions, slices, length */
     };
-    static const uint32_t buffers[3] = { 5, 5, 4 };
-    static const uint32_t counts[3] = { 10, 2, 3 };
+    static const uint32_t buffers[3] = { 6, 7, 4 };
+    static const uint32_t counts[3] = { 10, 1, 3 };
     const float floats[2] = { 0.5f, 2 };
     const int kind = c->layout / 4;
-    const uint64_t at = 0;
     uint32_t index = 0;
     int32_t status = 0;
     for (uint32_t i = 0; i < buffers[kind] && status == 0; i++) {
+        const uint64_t at = t->memory[i] ? 0 : CVNCL_NOWHERE;
         status = b->api.SetKernelArg(built->kernel, index++, sizeof(void *), &t->memory[i]);
         if (status == 0) status = b->api.SetKernelArg(built->kernel, index++, sizeof at, &at);
     }
@@ -4262,24 +4390,26 @@ static int cvncl_result_of_trial(cvncl_backend *b, const cvncl_trial *t, const c
 }
 
 /* Elements of a trial's memories. */
-static void cvncl_trial_sizes(const cvncl_class *c, size_t sizes[5])
+static void cvncl_trial_sizes(const cvncl_class *c, size_t sizes[CVNCL_TRIAL_MEMORIES])
 {
+    memset(sizes, 0, CVNCL_TRIAL_MEMORIES * sizeof *sizes);
     sizes[0] = (size_t)c->M * (size_t)c->K * (size_t)c->batch;
     sizes[1] = (size_t)c->N * (size_t)c->K * (size_t)c->batch;
     sizes[2] = (size_t)c->N;
     sizes[3] = sizes[4] = (size_t)c->M * (size_t)c->N * (size_t)c->batch;
 }
 
-static void cvncl_conv_trial_sizes(const cvncl_class *of, size_t sizes[5]);    /* >>cl-conv */
+static void cvncl_conv_trial_sizes(const cvncl_class *of,
+                                   size_t sizes[CVNCL_TRIAL_MEMORIES]);     /* >>cl-conv */
 static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count);
 
 /* Random operands of a class and what the plain kernel makes of them. */
 static int cvncl_begin_trial(cvncl_backend *b, const cvncl_class *c, cvncl_trial *t)
 {
-    static const int outs[3] = { 4, 3, 2 };
+    static const int outs[3] = { 4, 4, 2 };
     const cvncl_built *built = cvncl_get_built(b, CVNCL_ROWS_16X16, c->layout, 1);
     const int conv = c->layout > 3;
-    size_t sizes[5], most = 0, ints = 0;
+    size_t sizes[CVNCL_TRIAL_MEMORIES], most = 0, ints = 0;
     int *table = conv ? cvncl_conv_trial_table(c, &ints) : NULL;
     float *room;
     int ok;
@@ -4288,13 +4418,13 @@ static int cvncl_begin_trial(cvncl_backend *b, const cvncl_class *c, cvncl_trial
     t->out = outs[c->layout / 4];
     if (conv) cvncl_conv_trial_sizes(c, sizes);
     else cvncl_trial_sizes(c, sizes);
-    for (int i = 0; i < 5; i++) most = cvni_max_size(most, sizes[i]);
+    for (int i = 0; i < CVNCL_TRIAL_MEMORIES; i++) most = cvni_max_size(most, sizes[i]);
     t->count = sizes[t->out];
     room = (float *)CONVNET_MALLOC(most * sizeof(float));
     t->want = (float *)CONVNET_MALLOC(t->count * sizeof(float));
     t->got = (float *)CONVNET_MALLOC(t->count * sizeof(float));
     ok = built && built->kernel && room && t->want && t->got && (!conv || table);
-    for (int i = 0; i < 5 && ok; i++) {
+    for (int i = 0; i < CVNCL_TRIAL_MEMORIES && ok; i++) {
         const int zeros = c->layout == CVNCL_LAYOUT_GATHER && i == 1 ? c->K / c->taps : 0;
         const int is_table = conv && i == t->out + 1;
         if (sizes[i] == 0 && !is_table) continue;
@@ -4681,35 +4811,35 @@ static const char cvncl_text_conv_common[] =
     "{\n"
     "    const int d = f[3] + p.y * Y_STEP[0], h = f[4] + p.z * Y_STEP[1];\n"
     "    return ((p.x * YD + d) * YH + h) * YW + f[5] + p.w * Y_STEP[2];\n"
-    "}\n"
-    "\n"
-    "void store(global STORED_TYPE *y, float v, float bias, int add, float slope, float most)\n"
-    "{\n"
-    "    SET(y, 0, add ? GET(y, 0) + v : clamped(v + bias, slope, most));\n"
     "}\n";
 
 static const char cvncl_text_conv_gather[] =
-    "/* target[position][channel] (+)= sums over the taps of its phase and the source's channels;\n"
-    " * z: group and phase */\n"
+    "/* target[position][channel] = act(sums over the taps of its phase and the source's channels\n"
+    " * + bias[channel] + with[position][channel]); with may be the target. z: group and phase */\n"
     "#if CONV == 1\n"
     "#define PARAMS \\\n"
-    "    IN_X(x), global const WEIGHT *restrict w, const ulong w_at, IN(bias), MEM_X(y), \\\n"
-    "    INTS(g), const int images, const int add, const float slope, const float most\n"
+    "    IN_X(x), global const WEIGHT *restrict w, const ulong w_at, IN(bias), MEM_X(with), \\\n"
+    "    MEM_X(y), INTS(g), OUT(stats), const int images, const float slope, const float most\n"
     "#define SETUP \\\n"
     "    const int z = get_group_id(2); \\\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g); \\\n"
+    "    AT(x); AT(w); AT(bias); AT(with); AT(y); AT(g); AT(stats); \\\n"
     "    const int group = z / PHASES, N = CO; \\\n"
     "    global const int *f = PHASE(z % PHASES); \\\n"
     "    const int M = images * f[0] * f[1] * f[2], first = 0, last = f[6] * CI; \\\n"
     "    x += group * CI; \\\n"
     "    y += group * CO; \\\n"
     "    bias += HAS(bias) ? group * CO : 0; \\\n"
+    "    with += HAS(with) ? group * CO : 0; \\\n"
+    "    stats += HAS(stats) ? (size_t)group * CO * ((M + 31) / 32) : 0; \\\n"
     "    w += (size_t)(group * TAPS + f[7]) * CI * PITCH;\n"
     "#define SHIFT(n) (HAS(bias) ? bias[n] : 0)\n"
-    "#define TARGET(m) (y + (size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
-    "#define ADDED(m) (add ? TARGET(m) : 0)\n"
+    "#define PLACE(m) ((size_t)target_of(g, f, grid_point(f, m)) * Y_ALL)\n"
+    "#define TARGET(m) (y + PLACE(m))\n"
+    "#define ADDED(m) (HAS(with) ? with + PLACE(m) : 0)\n"
+    "#define CHANNELS Y_ALL\n"
     "#define LAST(v) clamped(v, slope, most)\n"
-    "#define WHOLE(n) ((((int)y_at | Y_ALL | CO) & ((n) - 1)) == 0)\n"
+    "#define WHOLE(n) \\\n"
+    "    ((((int)y_at | (HAS(with) ? (int)with_at : 0) | Y_ALL | CO) & ((n) - 1)) == 0)\n"
     "#endif\n";
 
 static const char cvncl_text_conv_weights[] =
@@ -4824,26 +4954,28 @@ static const char cvncl_text_conv_plain[] =
     "#define WEIGHTS_WIDE(p) VLOAD(0, p)\n"
     "#endif\n"
     "\n"
-    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias: or\n"
-    " * NULL */\n"
-    "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias, int left,\n"
-    "                int whole, int add, float slope, float most)\n"
+    "/* Four channels, of which `left` are there; whole: all channels are whole fours. bias,\n"
+    " * with: or NULL */\n"
+    "void store_quad(global STORED_TYPE *y, float4 v, global const float *bias,\n"
+    "                global const STORED_TYPE *with, int left, int whole, float slope,\n"
+    "                float most)\n"
     "{\n"
     "    float s[4];\n"
     "    if (whole && left >= 4) {\n"
-    "        const float4 old = add ? GET4(y) : bias ? vload4(0, bias) : (float4)(0);\n"
-    "        v += old;\n"
-    "        if (!add) {\n"
-    "            v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
-    "            v = select(v, (float4)(most), v > most);\n"
-    "        }\n"
+    "        v += bias ? vload4(0, bias) : (float4)(0);\n"
+    "        v += with ? GET4(with) : (float4)(0);\n"
+    "        v = select(v, slope > 0 ? slope * v : (float4)(0), v < 0);\n"
+    "        v = select(v, (float4)(most), v > most);\n"
     "        SET4(y, v);\n"
     "        return;\n"
     "    }\n"
     "    vstore4(v, 0, s);\n"
     "#pragma unroll\n"
     "    for (int i = 0; i < 4; i++)\n"
-    "        if (i < left) store(y + i, s[i], bias ? bias[i] : 0, add, slope, most);\n"
+    "        if (i < left) {\n"
+    "            const float sum = s[i] + (bias ? bias[i] : 0) + (with ? GET(with, i) : 0);\n"
+    "            SET(y, i, clamped(sum, slope, most));\n"
+    "        }\n"
     "}\n"
     "\n"
     "#if CONV == 1\n"
@@ -4878,11 +5010,11 @@ static const char cvncl_text_conv_plain[] =
     "    for (int i = 0; i < WM; i++) {\n"
     "        float line[WN];\n"
     "        if (m0 + i >= M) continue;\n"
-    "        global STORED_TYPE *to = TARGET(m0 + i) + n0;\n"
+    "        const size_t at = PLACE(m0 + i) + n0;\n"
     "        VSTORE(sum[i], 0, line);\n"
     "        for (int j = 0; j < WN; j += 4)\n"
-    "            store_quad(to + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
-    "                       N - n0 - j, N % 4 == 0, add, slope, most);\n"
+    "            store_quad(y + at + j, vload4(0, line + j), HAS(bias) ? bias + n0 + j : 0,\n"
+    "                       HAS(with) ? with + at + j : 0, N - n0 - j, N % 4 == 0, slope, most);\n"
     "    }\n"
     "}\n"
     "#endif\n";
@@ -5039,12 +5171,12 @@ static const char cvncl_text_conv_order[] =
 
 static const char cvncl_text_depthwise[] =
     "/* Where a group has one channel of the big image: an item each element of the target. */\n"
-    "kernel void depthwise(IN_X(x), IN(w), IN(bias), MEM_X(y), INTS(g), const int n,\n"
-    "                      const int add, const float slope, const float most)\n"
+    "kernel void depthwise(IN_X(x), IN(w), IN(bias), MEM_X(with), MEM_X(y), INTS(g),\n"
+    "                      const int n, const float slope, const float most)\n"
     "{\n"
     "    const int i = get_global_id(0);\n"
     "    float sum = 0;\n"
-    "    AT(x); AT(w); AT(bias); AT(y); AT(g);\n"
+    "    AT(x); AT(w); AT(bias); AT(with); AT(y); AT(g);\n"
     "    if (i >= n) return;\n"
     "    const int o = i % Y_ALL, q = i / Y_ALL, row = q / YW, d = row / YH;\n"
     "    const int4 at = (int4)(d / YD, d % YD, row % YH, q % YW);\n"
@@ -5060,7 +5192,8 @@ static const char cvncl_text_depthwise[] =
     "            sum += w[(o * CI + c) * TAPS + tap.w] *\n"
     "                   GET(x, (size_t)from * X_ALL + o / CO * CI + c);\n"
     "    }\n"
-    "    store(y + i, sum, HAS(bias) ? bias[o] : 0, add, slope, most);\n"
+    "    sum += HAS(bias) ? bias[o] : 0;\n"
+    "    SET(y, i, clamped(sum + (HAS(with) ? GET(with, i) : 0), slope, most));\n"
     "}\n"
     "\n"
     "/* part[slice][tap][filter], as conv_weights */\n"
@@ -5104,6 +5237,8 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, const cvncl_way *w, int 
         texts[n++] = cvncl_text_mma_copy;
         texts[n++] = cvncl_text_mma_conv;
         texts[n++] = cvncl_text_mma;
+        texts[n++] = cvncl_text_mma_bias;
+        texts[n++] = cvncl_text_stats;
         texts[n++] = cvncl_text_mma_store;
     } else if (kind == CVNCL_BY_WGMMA) {
         texts[n++] = cvncl_text_wgmma_layout;
@@ -5112,12 +5247,16 @@ static uint32_t cvncl_way_texts(const cvncl_backend *b, const cvncl_way *w, int 
         texts[n++] = copies ? cvncl_text_mma_copy : cvncl_text_tiled_load;
         texts[n++] = copies ? cvncl_text_mma_conv : cvncl_text_tiled_conv;
         texts[n++] = copies ? cvncl_text_wgmma_copied : cvncl_text_wgmma;
+        texts[n++] = cvncl_text_mma_bias;
+        texts[n++] = cvncl_text_stats;
         texts[n++] = cvncl_text_mma_store;
     } else if (kind == CVNCL_BY_TILED) {
         texts[n++] = cvncl_text_tiled_layout;
         texts[n++] = cvncl_text_tiled_load;
         texts[n++] = cvncl_text_tiled_conv;
         texts[n++] = cvncl_text_tiled;
+        texts[n++] = cvncl_text_stats;
+        texts[n++] = cvncl_text_tiled_store;
     } else if (layout > 3) {
         texts[n++] = cvncl_text_conv_plain;
         texts[n++] = cvncl_text_conv_plain_weights;
@@ -5414,18 +5553,19 @@ static cvni_conv cvncl_trial_conv(const cvncl_class *of)
     return c;
 }
 
-/* x, w, bias, y, table; or x, y, part, table: the table is counted in ints, elsewhere. */
-static void cvncl_conv_trial_sizes(const cvncl_class *of, size_t sizes[5])
+/* x, w, bias, with, y, table, stats; or x, y, part, table: the table is counted in ints, elsewhere;
+ * no statistics. */
+static void cvncl_conv_trial_sizes(const cvncl_class *of, size_t sizes[CVNCL_TRIAL_MEMORIES])
 {
     const cvni_conv c = cvncl_trial_conv(of);
     const size_t small = (size_t)c.axis[1].small * (size_t)c.axis[2].small * (size_t)c.M;
-    memset(sizes, 0, 5 * sizeof *sizes);
+    memset(sizes, 0, CVNCL_TRIAL_MEMORIES * sizeof *sizes);
     sizes[0] = (size_t)c.axis[1].big * (size_t)c.axis[2].big * (size_t)c.C;
     if (of->layout == CVNCL_LAYOUT_GATHER) {
         sizes[1] = (size_t)c.G * (size_t)c.K * (size_t)(cvni_ceil_div(c.MG, 16) * 16) +
                    (size_t)c.CG;
         sizes[2] = (size_t)c.M;
-        sizes[3] = small;
+        sizes[3] = sizes[4] = small;
     } else {
         sizes[1] = small;
         sizes[2] = (size_t)of->batch * (size_t)of->M * (size_t)of->N;
@@ -5443,6 +5583,10 @@ static int *cvncl_conv_trial_table(const cvncl_class *of, size_t *count)
     return table;
 }
 
+/* >>cl-norm */
+static int cvncl_norm_behind(const cvn_net *net, const cvni_layer *l);
+static float *cvncl_norm_parts_at(const cvn_net *net, int C);
+
 /* The kernel for operands that begin at a and b; narrow ones have half the offsets. */
 static const cvncl_built *cvncl_conv_built(cvn_net *net, cvncl_class *of, const float *a,
                                            const float *b)
@@ -5453,10 +5597,9 @@ static const cvncl_built *cvncl_conv_built(cvn_net *net, cvncl_class *of, const 
     return cvncl_choose_built(cvncl_of(net), of);
 }
 
-/* From one image to the other; act NULL: none. */
-static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, const float *from,
-                                  const float *w, const float *bias, float *to, int add,
-                                  const cvni_layer *act)
+/* From image a to image c with the weights b. */
+static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up,
+                                  const cvncl_terms *o)
 {
     const cvni_conv c = cvni_conv_of(net, l);
     const cvni_dense d = cvncl_pointwise(&c);
@@ -5467,22 +5610,21 @@ static cvn_result cvncl_conv_pass(cvn_net *net, const cvni_layer *l, int up, con
     int packed;
     float slope, most;
     cvn_result result;
-    cvncl_clamp(act, &slope, &most);
+    cvncl_clamp(o->act, &slope, &most);
     if (cvncl_is_depthwise(&c)) {
         const int n = c.N * (up ? c.C * c.BH * c.BW : c.M * c.OH * c.OW);
-        return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxtiiff", from, w, bias, to, table, n, add,
-                          (double)slope, (double)most);
+        return cvncl_each(net, CVNCL_DEPTHWISE, n, "xppxxtiff", o->a, o->b, o->bias, o->with, o->c,
+                          table, n, (double)slope, (double)most);
     }
     if (cvncl_reads_parameter(cvncl_of(net), &c, up))
-        return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, from, w, bias, to, add,
-                               act);
+        return cvncl_run_dense(net, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK, o);
     if (of.M <= 0) return CVN_OK;
-    result = cvncl_conv_pack(net, l, up, w, &packed);
+    result = cvncl_conv_pack(net, l, up, o->b, &packed);
     if (result != CVN_OK) return result;
-    built = cvncl_conv_built(net, &of, from, from);
+    built = cvncl_conv_built(net, &of, o->a, o->a);
     if (!built) return cvncl_no_way(net, &of);
-    return cvncl_run_product(net, built, &of, "xkpxtiiff", from, packed, bias, to, table, c.N, add,
-                             (double)slope, (double)most);
+    return cvncl_run_product(net, built, &of, "xkpxxtpiff", o->a, packed, o->bias, o->with, o->c,
+                             table, o->stats, c.N, (double)slope, (double)most);
 }
 
 static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const float *big,
@@ -5497,8 +5639,10 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
     const int length = cvni_ceil_div(positions, slices);
     const int n = c.M * c.K;
     cvn_result result;
-    if (cvncl_is_pointwise(cvncl_of(net), &c))
-        return cvncl_run_dense(net, &d, CVNCL_GEMM_MN, small, big, NULL, dw, 1, NULL);
+    if (cvncl_is_pointwise(cvncl_of(net), &c)) {
+        const cvncl_terms o = cvncl_gradient_terms(small, big, dw, 1);
+        return cvncl_run_dense(net, &d, CVNCL_GEMM_MN, &o);
+    }
     if (cvncl_is_depthwise(&c)) {
         result = cvncl_each(net, CVNCL_DEPTHWISE_WEIGHTS, n * slices, "xxwtiii", big, small, 0,
                             table, positions, n * slices, length);
@@ -5515,11 +5659,27 @@ static cvn_result cvncl_conv_weights(cvn_net *net, const cvni_layer *l, const fl
                         cvncl_gradient_factor(net));
 }
 
+/* Can the store of a convolution make statistics (>>cl-norm)? All ways through local memory can,
+ * where the rows are those of one phase, and no sum is in slices. */
+static int cvncl_stores_stats(const cvncl_backend *b, const cvni_conv *c, int up)
+{
+    const cvni_dense d = cvncl_pointwise(c);
+    if (!b->local || cvncl_is_depthwise(c) || cvncl_pass_class(b, c, up).batch > c->G) return 0;
+    return !cvncl_reads_parameter(b, c, up) ||
+           cvncl_dense_product(b, &d, up ? CVNCL_GEMM_KN : CVNCL_GEMM_KK).slices < 2;
+}
+
 static cvn_result cvncl_conv_forward(cvn_net *net, cvni_layer *l)
 {
     const int up = ((const cvni_conv_desc *)l->desc)->transposed;
-    return cvncl_conv_pass(net, l, up, cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
-                           cvni_run_bias(net, l), l->y, 0, cvni_activation(net, l));
+    const cvni_conv c = cvni_conv_of(net, l);
+    const int norm = cvncl_norm_behind(net, l);
+    cvncl_terms o = cvncl_forward_terms(net, l);
+    if (norm && cvncl_stores_stats(cvncl_of(net), &c, up)) {
+        cvncl_net_of(net)->measured = norm;
+        o.stats = cvncl_norm_parts_at(net, l->shape.dim[1]);
+    }
+    return cvncl_conv_pass(net, l, up, &o);
 }
 
 /* dx (+)= the gradient; that of a padded image goes to the work, and from there folded back. */
@@ -5529,10 +5689,10 @@ static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, in
     const int n = c.N * c.C * c.H * c.W, padded = cvncl_is_padded(&c);
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
-    const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, l->dy,
-                                              cvni_weights(net, l, 0), NULL,
-                                              padded ? cvncl_work_at(net) : dx, add && !padded,
-                                              NULL);
+    const cvncl_terms o = cvncl_gradient_terms(l->dy, cvni_weights(net, l, 0),
+                                                     padded ? cvncl_work_at(net) : dx,
+                                                     add && !padded);
+    const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, &o);
     if (!padded || result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_CONV_FOLD, n, "wxtiii", 0, dx, table, n, c.C, add);
 }
@@ -5825,15 +5985,22 @@ static cvn_result cvncl_lppool_backward(cvn_net *net, cvni_layer *l)
  * >>cl-norm   batch norm, with the sum and the activation that follow it; layer norm and its kin
  * ==============================================================================================
  *   Formulas: convnet.h, >>norm. Batch norm works channels last, on rows of channels. Work: factors
- *   [4, C], factors of dx [3, C], parts of sums [2, slices, C]. */
+ *   [4, C], factors of dx [3, C], parts of sums [2, slices, C], of statistics [2, C, slices]: mean
+ *   and sum of squares about it of as many rows, which are put together about the mean of all.
+ *   Where a convolution runs right before, its store makes them, of 32 rows each, and the image is
+ *   not read for them (cvncl_stores_stats); the same ones whatever tile it goes by, matrix units
+ *   aside.
+ *   source   T. F. Chan, G. H. Golub, R. J. LeVeque, Updating Formulae and a Pairwise Algorithm for
+ *            Computing Sample Variances, 1979 */
 
 static const char cvncl_text_norm[] =
-    "/* x [m, C]. part [2, slices, C]: means of `length` rows, sums of squares about them. The\n"
+    "/* x [m, C]. part [2, C, slices]: means of `length` rows, sums of squares about them. The\n"
     " * squares are taken about the mean of the first rows, which is near. */\n"
     "kernel void norm_parts(IN_X(x), OUT(part), const int n, const int m, const int C,\n"
     "                       const int length)\n"
     "{\n"
     "    const int i = get_global_id(0), first = i / C * length, last = min(first + length, m);\n"
+    "    const int at = i % C * (n / C) + i / C;\n"
     "    float near = 0, sum = 0, square = 0;\n"
     "    AT(x); AT(part);\n"
     "    if (i >= n) return;\n"
@@ -5846,8 +6013,8 @@ static const char cvncl_text_norm[] =
     "        square += d * d;\n"
     "    }\n"
     "    const float mean = sum / max(last - first, 1);\n"
-    "    part[i] = near + mean;\n"
-    "    part[n + i] = square - sum * mean;\n"
+    "    part[at] = near + mean;\n"
+    "    part[n + at] = square - sum * mean;\n"
     "}\n"
     "\n"
     "/* f [4, C]: scale and shift of x, center, s */\n"
@@ -5872,11 +6039,11 @@ static const char cvncl_text_norm[] =
     "    float sum = 0, square = 0;\n"
     "    AT(part); AT(f); AT(saved); AT(mean); AT(var); AT(weight); AT(bias);\n"
     "    for (int s = get_local_id(0); s < slices; s += WG)\n"
-    "        sum += part[s * C + c] * clamp(m - s * length, 0, length);\n"
+    "        sum += part[c * slices + s] * clamp(m - s * length, 0, length);\n"
     "    const float mu = group_sum(sum, shared) / m;\n"
     "    for (int s = get_local_id(0); s < slices; s += WG) {\n"
-    "        const float d = part[s * C + c] - mu;\n"
-    "        square += part[n + s * C + c] + d * d * clamp(m - s * length, 0, length);\n"
+    "        const float d = part[c * slices + s] - mu;\n"
+    "        square += part[n + c * slices + s] + d * d * clamp(m - s * length, 0, length);\n"
     "    }\n"
     "    square = max(group_sum(square, shared), 0.0f);\n"
     "    if (get_local_id(0) != 0) return;\n"
@@ -5977,11 +6144,32 @@ static const char cvncl_text_norm_back[] =
     "    SET(dx, i, add ? GET(dx, i) + d : d);\n"
     "}\n";
 
+enum { CVNCL_STATS_ROWS = 32 };         /* of the parts that a convolution makes */
+
 static size_t cvncl_norm_work(cvn_net *net, const cvni_layer *l)
 {
+    const cvncl_backend *b = cvncl_of(net);
     const int C = l->shape.dim[1];
     const int rows = (int)(cvni_elements(l->shape) / (size_t)C);
-    return 7 * (size_t)C + 2 * cvncl_column_work(cvncl_of(net), rows, C);
+    const size_t stats = b->local ? (size_t)cvni_ceil_div(rows, CVNCL_STATS_ROWS) * (size_t)C : 0;
+    return 7 * (size_t)C + 2 * cvni_max_size(cvncl_column_work(b, rows, C), stats);
+}
+
+static float *cvncl_norm_parts_at(const cvn_net *net, int C) { return cvncl_work_at(net) + 7 * C; }
+
+/* Id of the batch norm of the batch that reads what convolution l stores, and runs next, before
+ * anything else is in the work; 0: none. */
+static int cvncl_norm_behind(const cvn_net *net, const cvni_layer *l)
+{
+    int id = cvni_id(net, l) + 1;
+    const cvni_layer *norm;
+    while (id < net->layer_count && (net->layers[id].place.skip || !net->layers[id].op->forward))
+        id++;
+    if (id == net->layer_count) return 0;
+    norm = &net->layers[id];
+    return cvni_is_batchnorm(norm) && cvni_norm_uses_batch(net, norm) &&
+           norm->place.again == l->place.again && !l->place.residual &&
+           (norm->input[0] == cvni_id(net, l) || norm->input[0] == l->place.activation) ? id : 0;
 }
 
 /* Weight or bias; NULL: there is none. */
@@ -6007,10 +6195,13 @@ static cvn_result cvncl_norm_factors(cvn_net *net, cvni_layer *l)
 static cvn_result cvncl_norm_stats(cvn_net *net, cvni_layer *l, const cvni_norm_job *j, int m)
 {
     const cvn_batchnorm_desc *d = (const cvn_batchnorm_desc *)l->desc;
-    const int slices = cvncl_column_slices(cvncl_of(net), m, j->C);
-    const int length = cvni_ceil_div(m, slices);
+    const int measured = cvncl_net_of(net)->measured == cvni_id(net, l);
+    const int slices = measured ? cvni_ceil_div(m, CVNCL_STATS_ROWS)
+                                : cvncl_column_slices(cvncl_of(net), m, j->C);
+    const int length = measured ? CVNCL_STATS_ROWS : cvni_ceil_div(m, slices);
     cvn_result result = cvni_norm_enough(net, l, (double)m);
-    if (result == CVN_OK)
+    cvncl_net_of(net)->measured = 0;
+    if (result == CVN_OK && !measured)
         result = cvncl_each(net, CVNCL_NORM_PARTS, slices * j->C, "xwiiii", j->x->y, 7 * j->C,
                             slices * j->C, m, j->C, length);
     if (result != CVN_OK) return result;

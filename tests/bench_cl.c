@@ -220,16 +220,18 @@ static void call_forward(cvn_net *net, const void *what)
 static void call_conv(cvn_net *net, const void *what)
 {
     cvni_layer *l = &net->layers[2];
+    const cvncl_terms terms = cvncl_forward_terms(net, l);
     (void)what;
-    cvncl_conv_pass(net, l, 0, net->layers[1].y, cvni_weights(net, l, 0), cvni_weights(net, l, 1),
-                    l->y, 0, NULL);
+    cvncl_conv_pass(net, l, 0, &terms);
 }
 
 static void call_data(cvn_net *net, const void *what)
 {
     cvni_layer *l = &net->layers[2];
+    const cvncl_terms terms = cvncl_gradient_terms(l->dy, cvni_weights(net, l, 0),
+                                                   net->layers[1].dy, 0);
     (void)what;
-    cvncl_conv_pass(net, l, 1, l->dy, cvni_weights(net, l, 0), NULL, net->layers[1].dy, 0, NULL);
+    cvncl_conv_pass(net, l, 1, &terms);
 }
 
 static void call_weights(cvn_net *net, const void *what)

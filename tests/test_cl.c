@@ -2002,7 +2002,8 @@ static void conv_reference(const cvncl_class *of, float **m, size_t count, doubl
     const cvni_axis *h = &c.axis[1], *w = &c.axis[2];
     const int gather = of->layout == CVNCL_LAYOUT_GATHER;
     const int pitch = cvni_ceil_div(c.MG, 16) * 16;
-    for (size_t i = 0; i < count; i++) y[i] = gather ? (double)m[2][i % (size_t)c.M] : 0;
+    for (size_t i = 0; i < count; i++)
+        y[i] = gather ? (double)m[2][i % (size_t)c.M] + (double)m[3][i] : 0;
     for (int i = 0; i < h->small * w->small * c.taps * c.C; i++) {
         const int channel = i % c.C, t = i / c.C % c.taps, p = i / c.C / c.taps;
         const int row = p / w->small - h->pad + t / w->kernel;
@@ -2026,7 +2027,7 @@ static void conv_reference(const cvncl_class *of, float **m, size_t count, doubl
 
 static int read_trial(cvncl_backend *b, const cvncl_trial *t, float **m)
 {
-    size_t sizes[5];
+    size_t sizes[CVNCL_TRIAL_MEMORIES];
     int ok = 1;
     if (t->of.layout > 3) cvncl_conv_trial_sizes(&t->of, sizes);
     else cvncl_trial_sizes(&t->of, sizes);
@@ -2069,11 +2070,55 @@ static int way_wanted(const cvncl_way *w, char name[64])
     return w < cvncl_ways + CVNCL_STARTS && w->tile.m * w->tile.n <= 4096 && w->wide < 16;
 }
 
+/* The statistics that a way stores beside its result are the result's own, and to the bit those of
+ * other tiles, which *first_stats keeps. */
+static void check_stats(cvncl_backend *b, cvncl_trial *t, const cvncl_built *built,
+                        const char *name, float **first_stats)
+{
+    const int gather = t->of.layout == CVNCL_LAYOUT_GATHER, place = gather ? 6 : 5;
+    const int channels = gather ? t->of.batch * t->of.N : t->of.N;
+    const int slices = cvni_ceil_div(t->of.M, 32), n = channels * slices;
+    float *stats = (float *)malloc(2 * (size_t)n * sizeof *stats);
+    void *const with = t->memory[3];
+    double worst = 0;
+    for (int i = 0; i < 2 * n; i++) stats[i] = NAN;
+    t->memory[3] = NULL;
+    t->memory[place] = cvncl_filled_buffer(b, stats, 2 * (size_t)n * sizeof *stats);
+    CHECK(t->memory[place] && cvncl_result_of_trial(b, t, built, t->got) &&
+          b->api.EnqueueReadBuffer(b->queue, t->memory[place], 1, 0,
+                                   2 * (size_t)n * sizeof *stats, stats, 0, NULL, NULL) == 0);
+    for (int i = 0; i < n; i++) {
+        const int first = i % slices * 32, last = cvni_min(first + 32, t->of.M);
+        double mean = 0, squares = 0;
+        for (int r = first; r < last; r++)
+            mean += (double)t->got[r * channels + i / slices] / (last - first);
+        for (int r = first; r < last; r++) {
+            const double d = (double)t->got[r * channels + i / slices] - mean;
+            squares += d * d;
+        }
+        if (!cvni_is_finite((double)(stats[i] + stats[n + i]))) worst = HUGE_VAL;
+        worst = fmax(worst, fabs((double)stats[i] - mean) / (1 + fabs(mean)));
+        worst = fmax(worst, fabs((double)stats[n + i] - squares) / (1 + squares));
+    }
+    CHECKF(worst < 1e-5, "%s: statistics %g", name, worst);
+    b->api.ReleaseMemObject(t->memory[place]);
+    t->memory[place] = NULL;
+    t->memory[3] = with;
+    if (cvncl_ways[built->way].kind == CVNCL_BY_TILED && !*first_stats) {
+        *first_stats = stats;
+        return;
+    }
+    if (cvncl_ways[built->way].kind == CVNCL_BY_TILED)
+        CHECKF(!memcmp(stats, *first_stats, 2 * (size_t)n * sizeof *stats),
+               "%s: other statistics", name);
+    free(stats);
+}
+
 /* All ways that the device can run, or `only` one, for one class; without names with precisions
  * other than float32 those that differ: on matrix units, or with narrow weights. */
 static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
 {
-    float *m[4];
+    float *m[4], *stats = NULL;
     double *want;
     cvncl_trial t;
     if (!CHECK(cvncl_begin_trial(b, c, &t))) return;
@@ -2096,9 +2141,13 @@ static void check_ways(cvncl_backend *b, const cvncl_class *c, int only)
         d = from_double(t.got, want, t.count);
         CHECKF(d < way_bound(b, w->kind, c->layout), "%s, layout %d, vector %d: %g", name,
                c->layout, c->vector, d);
+        if (w->kind >= CVNCL_BY_TILED &&
+            (c->layout == CVNCL_LAYOUT_GATHER || (c->layout < 4 && c->batch == 1)))
+            check_stats(b, &t, built, name, &stats);
     }
     for (int i = 0; i < 4; i++) free(m[i]);
     free(want);
+    free(stats);
     cvncl_end_trial(b, &t);
 }
 
@@ -2544,7 +2593,8 @@ static const narrow_layers_case narrow_cases[] = {
     { "local memory, transposed", build_transposed, 1, 0 },
     { "local memory, large", build_large, 1, 0 }, { "packed, conv2d", build_conv, 0, 1 },
     { "packed, padded", build_padded, 0, 1 }, { "packed, spectral norm", build_spectral, 0, 1 },
-    { "packed, local memory, transposed", build_transposed, 1, 1 }
+    { "packed, local memory, transposed", build_transposed, 1, 1 },
+    { "local memory, norms", build_norms, 1, 0 }
 };
 enum { NARROW_CASES = sizeof narrow_cases / sizeof narrow_cases[0] };
 
@@ -2795,7 +2845,7 @@ static void left_out_steps(void)
 
 static cvncl_api plain_api;             /* of the backend that counts */
 static const cvncl_backend *counted;
-static int blocking, packs, turns, maps_back;
+static int blocking, packs, turns, maps_back, norm_parts, sums;
 
 static int32_t CVNCL_CALL count_write(void *queue, void *memory, uint32_t waits, size_t offset,
                                       size_t size, const void *from, uint32_t events,
@@ -2820,11 +2870,13 @@ static int32_t CVNCL_CALL count_kernel(void *queue, void *kernel, uint32_t axes,
                                        const size_t *local, uint32_t events, void *const *wait,
                                        void **event)
 {
-    for (int size = 0; size < CVNCL_TILES; size++) {
+    for (int size = 0; size < CVNCL_VARIANTS; size++) {
         maps_back += kernel == counted->kernel[CVNCL_MAP_BACK][size];
         packs += kernel == counted->kernel[CVNCL_CONV_PACK][size];
         turns += kernel == counted->kernel[CVNCL_TURN][size] ||
                  kernel == counted->kernel[CVNCL_TURN_BACK][size];
+        norm_parts += kernel == counted->kernel[CVNCL_NORM_PARTS][size];
+        sums += kernel == counted->kernel[CVNCL_BINARY][size];
     }
     return plain_api.EnqueueNDRangeKernel(queue, kernel, axes, offset, global, local, events, wait,
                                           event);
@@ -2837,7 +2889,7 @@ static void start_counting(cvncl_backend *b)
     b->api.EnqueueWriteBuffer = count_write;
     b->api.EnqueueReadBuffer = count_read;
     b->api.EnqueueNDRangeKernel = count_kernel;
-    blocking = packs = turns = maps_back = 0;
+    blocking = packs = turns = maps_back = norm_parts = sums = 0;
 }
 
 /* Between the convolutions: dropout of all kinds, a gate, a plane, a choice. */
@@ -2941,6 +2993,126 @@ static void idle_work(void)
     cvncl_close(backend);
 }
 
+/* ---- what convolutions do on their store ---- */
+
+/* Transposed, without a bias: bare_conv. */
+static cvn_node bare_up(cvn_net *net, cvn_node x, int filters, int stride)
+{
+    cvn_conv_transpose2d_desc d = cvn_conv_transpose2d_defaults();
+    d.filters = filters;
+    d.kernel_h = 2;
+    d.stride_h = stride;
+    d.no_bias = 1;
+    return cvn_conv_transpose2d_ex(net, x, &d);
+}
+
+/* Norms behind convolutions: of groups, behind a leaky relu, transposed, strided. The last three
+ * take their own statistics: of phases, with another layer in between, of what is no store. */
+static void build_measured(cvn_net *net)
+{
+    cvn_conv2d_desc groups = cvn_conv2d_defaults();
+    cvn_node x = cvn_input(net, 3, 9, 8);
+    cvn_node a, b;
+    groups.filters = 12;
+    groups.kernel_h = 3;
+    groups.groups = 2;
+    groups.no_bias = 1;
+    x = cvn_relu(net, cvn_batchnorm(net, bare_conv(net, x, 6, 3, 1)));
+    x = cvn_relu(net, cvn_batchnorm(net, cvn_conv2d_ex(net, x, &groups)));
+    x = cvn_leaky_relu(net, cvn_conv2d(net, x, 7, 1, 1, 0), 0.3f);
+    x = cvn_relu(net, cvn_batchnorm(net, x));
+    x = cvn_relu(net, cvn_batchnorm(net, bare_up(net, x, 10, 1)));
+    x = cvn_relu(net, cvn_batchnorm(net, bare_conv(net, x, 40, 3, 2)));
+    x = cvn_relu(net, cvn_batchnorm(net, bare_up(net, x, 9, 2)));
+    a = bare_conv(net, x, 5, 1, 1);
+    b = cvn_conv2d(net, x, 5, 3, 1, 1);
+    a = cvn_batchnorm(net, a);
+    b = cvn_batchnorm(net, cvn_square(net, b));
+    regress(net, cvn_mul(net, a, b));
+}
+
+/* Sums behind convolutions, dense layers and folded norms, five of them; and such as are not on a
+ * store: of what is read twice, of unlike shapes, behind a relu, of what comes later. */
+static void build_sums(cvn_net *net)
+{
+    cvn_node x = cvn_relu(net, cvn_conv2d(net, cvn_input(net, 3, 6, 5), 8, 3, 1, 1));
+    cvn_node y = cvn_batchnorm(net, cvn_conv2d(net, x, 8, 3, 1, 1));
+    x = cvn_relu(net, cvn_add(net, y, x));
+    x = cvn_add(net, x, cvn_conv2d(net, x, 8, 1, 1, 0));
+    x = cvn_leaky_relu(net, cvn_add(net, cvn_depthwise(net, x, 3, 1, 1), x), 0.1f);
+    y = cvn_batchnorm(net, cvn_conv2d(net, x, 8, 3, 1, 1));
+    x = cvn_batchnorm(net, cvn_add(net, y, x));
+    y = cvn_conv2d(net, x, 8, 3, 1, 1);
+    x = cvn_mul(net, cvn_add(net, x, y), y);
+    x = cvn_add(net, x, cvn_conv2d(net, x, 1, 1, 1, 0));
+    x = cvn_add(net, x, cvn_relu(net, cvn_conv2d(net, x, 8, 1, 1, 0)));
+    y = cvn_conv2d(net, x, 8, 1, 1, 0);
+    x = cvn_flatten(net, cvn_global_avgpool(net, cvn_add(net, y, cvn_tanh(net, x))));
+    cvn_softmax_loss(net, cvn_dense(net, cvn_add(net, x, cvn_dense(net, x, 8)), 3));
+}
+
+/* With what the CPU has learnt: sums that are on a store, and what comes out. */
+static void check_predicted(build_fn build, cvn_backend *b, int on_store)
+{
+    cvn_net *net[2];
+    int found = 0;
+    double d;
+    for (int i = 0; i < 2; i++) {
+        net[i] = make_net(build, i ? b : NULL, NULL, 4, 0);
+        if (i == 0) train(net[i], 2, 4);
+        for (int k = 0; i && k < cvn_param_count(net[i]); k++)
+            memcpy(cvn_param_at(net[i], k).value, cvn_param_at(net[0], k).value,
+                   cvn_param_at(net[0], k).count * sizeof(float));
+        cvn_touch(net[i]);
+        CHECKF(cvn_build_infer(net[i], 4) == CVN_OK, "%s", cvn_error(net[i]));
+        fill_inputs(net[i], 3, 9);
+    }
+    CHECK(cvn_forward_eval(net[0]) == CVN_OK);
+    start_counting((cvncl_backend *)b);
+    CHECK(cvn_forward_eval(net[1]) == CVN_OK);
+    for (int id = 1; id < net[1]->layer_count; id++) {
+        const int by_norm = cvni_is_batchnorm(&net[0]->layers[id]);
+        CHECK(by_norm || !net[0]->layers[id].place.residual);
+        found += !by_norm && net[1]->layers[id].place.residual;
+    }
+    CHECKF(found == on_store, "%d sums on a store", found);
+    d = distance(value_of(net[1], net[1]->output, 0), value_of(net[0], net[0]->output, 0),
+                 cvni_elements(net[0]->layers[net[0]->output].shape));
+    CHECKF(d < (storage ? 2 * unit() : 1e-5), "%g", d);
+    for (int i = 0; i < 2; i++) cvn_destroy(net[i]);
+}
+
+static void stores(void)
+{
+    static const char *const names[] = { "fp32", "fp16", "bf16" };
+    for (int local = 0; local < 2; local++) {
+        cvn_backend *b;
+        cvn_net *net;
+        local_memory = local;
+        b = open_device(0);
+        test_case("statistics of norms, local memory %d", local);
+        check_layers(build_measured, b);
+        net = make_net(build_measured, b, NULL, 5, 0);
+        train(net, 1, 5);
+        start_counting((cvncl_backend *)b);
+        train(net, 1, 5);
+        CHECKF(norm_parts == (local ? 3 : 8), "%d norms read what they are of", norm_parts);
+        cvn_destroy(net);
+        cvncl_close(b);
+        for (storage = CVNCL_STORE_FP32; storage <= CVNCL_STORE_BF16; storage++) {
+            test_case("sums, local memory %d, %s", local, names[storage]);
+            b = open_device(0);
+            check_predicted(build_sums, b, 5);
+            CHECKF(sums == 5, "%d sums and products", sums);
+            check_predicted(build_resnet, b, 9);
+            CHECKF(sums == 0, "%d sums", sums);
+            cvncl_close(b);
+        }
+        storage = CVNCL_STORE_FP32;
+    }
+    local_memory = 0;
+}
+
 /* ---- without a device ---- */
 
 /* The reason in one line, and the net trains on the CPU as if nothing had been asked for. */
@@ -2991,7 +3163,8 @@ static const test_row device_tests[] = {
     { "bad_indices", bad_indices }, { "failing_memory", failing_memory },
     { "products", products }, { "narrow_products", narrow_products }, { "tiles", tiles },
     { "matrix_layers", matrix_layers },
-    { "idle_work", idle_work }, { "through_local_memory", through_local_memory },
+    { "idle_work", idle_work }, { "stores", stores },
+    { "through_local_memory", through_local_memory },
     { "narrow_layers", narrow_layers }, { "narrow_matrix_layers", narrow_matrix_layers },
     { "narrow_steps", narrow_steps }, { "narrow_memory", narrow_memory },
     { "gradient_scales", gradient_scales }, { "left_out_steps", left_out_steps }
