@@ -1231,13 +1231,14 @@ static cvn_result cvncl_fail(cvn_net *net, const char *what, int32_t status)
 static int cvncl_packs_narrow(const cvncl_backend *b);  /* >>cl-gemm */
 
 /* Macros and other options of a program. */
-static void cvncl_options(const cvncl_backend *b, int program, int variant, char *text, size_t room)
+static void cvncl_options(const cvncl_backend *b, int program, int variant, char *text,
+                          size_t room)
 {
     const cvncl_tile *t = &b->tile[variant % CVNCL_TILES];
-    const int length = snprintf(text, room, "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DSTORED=%d -DPACKED=%d",
-                                b->group, b->is_cpu,
-                                variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage,
-                                cvncl_packs_narrow(b));
+    const int stored = variant < CVNCL_TILES ? CVNCL_STORE_FP32 : b->storage;
+    const int length = snprintf(text, room,
+                                "-cl-std=CL1.2 -DWG=%d -DCPU=%d -DSTORED=%d -DPACKED=%d", b->group,
+                                b->is_cpu, stored, cvncl_packs_narrow(b));
     if (cvncl_program_at(program)->tiled)
         snprintf(text + length, room - (size_t)length,
                  " -DLOCAL=%d -DTM=%d -DTN=%d -DTK=%d -DWM=%d -DWN=%d", b->local, t->m, t->n, t->k,
