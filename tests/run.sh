@@ -287,9 +287,9 @@ finish
 # ---- 3: compilers, standards, macros -----------------------------------------------------------------------------
 
 echo "== compilers, standards, macros"
-step "compile time at -O2" compile_time 9.5
+step "compile time at -O2" compile_time 7
 finish
-step "CONVNET_NO_MODELS: compile time at -O2" compile_time 7 -DCONVNET_NO_MODELS
+step "CONVNET_NO_MODELS: compile time at -O2" compile_time 6 -DCONVNET_NO_MODELS
 finish
 step "CONVNET_NO_TRAIN predicts the same bits" smaller
 for cc in gcc clang; do
