@@ -3031,22 +3031,53 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
         no "tree-switch-conversion", no "thread-jumps", no "ssa-phiopt", no "ssa-backprop", \
         no "forward-propagate", no "optimize-strlen", no "move-loop-invariants", \
         no "branch-count-reg", no "split-wide-types", no "shrink-wrap", no "dse", no "lra-remat", \
-        no "inline-functions-called-once", no "guess-branch-probability"
-    #define CVNI_HOT __attribute__((optimize("O2", "tree-vectorize", "vect-cost-model=dynamic", \
-                                             "unswitch-loops", CVNI_PASSES(""))))
-    #define CVNI_HOT_SQRT __attribute__((optimize("O2", "tree-vectorize", \
-                                                  "vect-cost-model=dynamic", "unswitch-loops", \
-                                                  "no-math-errno", CVNI_PASSES(""))))
+        no "inline-functions-called-once", no "guess-branch-probability", no "tree-ccp", \
+        no "tree-loop-distribute-patterns", no "isolate-erroneous-paths-dereference", \
+        no "hoist-adjacent-loads", no "tree-builtin-call-dce", no "store-merging"
+    #define CVNI_VECTORS "O2", "tree-vectorize", "vect-cost-model=dynamic", \
+                         "simd-cost-model=dynamic", "unswitch-loops", CVNI_PASSES("")
+    #define CVNI_HOT __attribute__((optimize(CVNI_VECTORS)))
+    #define CVNI_HOT_SQRT __attribute__((optimize(CVNI_VECTORS, "no-math-errno")))
 #else
     #define CVNI_HOT
     #define CVNI_HOT_SQRT
 #endif
+
+/* A for loop of which no round reads what another one writes. It is then compiled once, not again
+ * for operands that overlap, nor, under -fopenmp, for half a vector at its end: of a length that no
+ * vector has, gcc takes the longest there is and one element at a time behind it. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(_OPENMP)
+    #define CVNI_FOR _Pragma("omp simd simdlen(64)") for
+#elif defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_FOR _Pragma("GCC ivdep") for
+#else
+    #define CVNI_FOR for
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__OPTIMIZE__)
     #define CVNI_KERNELS_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"O2\")")
     #define CVNI_KERNELS_END _Pragma("GCC pop_options")
 #else
     #define CVNI_KERNELS_BEGIN
     #define CVNI_KERNELS_END
+#endif
+
+/* Intrinsics: without passes that cost time and find nothing in straight vector code. With such a
+ * pragma gcc makes no vectors of a loop in a function with a target; such loops stand outside. */
+#if defined(__GNUC__) && !defined(__clang__)
+    #define CVNI_PRAGMA(text) _Pragma(#text)
+    #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
+    #define CVNI_INTRINSICS_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE(( \
+        "no-tree-vectorize", "no-tree-vrp", "no-tree-pre", "no-gcse", "no-code-hoisting", \
+        "no-tree-dominator-opts", "no-tree-slsr", "no-tree-tail-merge", "no-optimize-strlen", \
+        "no-tree-phiprop", "no-split-wide-types", "no-dse", "no-tree-dse", "no-thread-jumps", \
+        "no-tree-switch-conversion", "no-ssa-backprop", "no-lra-remat", "no-shrink-wrap", \
+        "no-tree-loop-distribute-patterns", "no-tree-scev-cprop", "no-tree-reassoc", \
+        "no-tree-sink", "no-tree-bit-ccp", "no-predictive-commoning"))
+    #define CVNI_INTRINSICS_END _Pragma("GCC pop_options")
+#else
+    #define CVNI_INTRINSICS_BEGIN
+    #define CVNI_INTRINSICS_END
 #endif
 
 /* Rooms, and single functions, compiled small and quickly rather than optimised: they run once,
@@ -3058,8 +3089,6 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
                                "no-code-hoisting", "no-expensive-optimizations", \
                                "no-schedule-insns2", "no-ipa-icf", "no-ipa-cp", "no-ipa-sra"
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
-    #define CVNI_PRAGMA(text) _Pragma(#text)
-    #define CVNI_OPTIMIZE(options) CVNI_PRAGMA(GCC optimize options)
     #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE((CVNI_SMALL_OPTIONS))
     #define CVNI_SMALL_END _Pragma("GCC pop_options")
 #else
@@ -3097,6 +3126,9 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
 #endif
 #if defined(__GNUC__) || defined(__clang__)
     #pragma GCC diagnostic push
+    #ifndef __clang__                           /* CVNI_FOR where vectors do not pay */
+        #pragma GCC diagnostic ignored "-Wopenmp-simd"
+    #endif
     #ifdef CONVNET_NO_TRAIN
         #pragma GCC diagnostic ignored "-Wunused-function"
     #endif
@@ -7358,7 +7390,7 @@ static void cvni_pack_strided(const cvni_operand *o, int line0, int lines, int k
         const float *p = o->p + line0 * o->line_step + (kk / o->taps) * o->k_step +
                          (o->tap ? o->tap[kk % o->taps] : 0);
         for (int i = 0; i < lines; i++) out[i] = p[i * o->line_step];
-        for (int i = lines; i < width; i++) out[i] = 0;
+        CVNI_FOR (int i = lines; i < width; i++) out[i] = 0;
     }
 }
 
@@ -8513,7 +8545,7 @@ static void cvni_col2im_run_of(const cvni_conv *c, int column, int w0, int n,
     const int first = c->unit ? cvni_min(n, cvni_max(0, -shift)) : n;
     const int last = c->unit ? cvni_max(first, cvni_min(n, c->W - shift)) : n;
     for (int w = 0; w < first; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
-    for (int w = first; w < last; w++) to[shift + w] += p[w];
+    CVNI_FOR (int w = first; w < last; w++) to[shift + w] += p[w];
     for (int w = last; w < n; w++) if (cols[w] >= 0) to[cols[w]] += p[w];
 }
 
@@ -8741,7 +8773,7 @@ static void cvni_frame_pick(int rows, int n, const float *x, ptrdiff_t row_step,
                             int pitch, float *out)
 {
     for (int i = 0; i < rows; i++, x += row_step, out += pitch) {
-        if (stride == 2) for (int j = 0; j < n; j++) out[j] = x[2 * j];
+        if (stride == 2) CVNI_FOR (int j = 0; j < n; j++) out[j] = x[2 * j];
         else for (int j = 0; j < n; j++) out[j] = x[(ptrdiff_t)j * stride];
     }
 }
@@ -11476,7 +11508,7 @@ CVNI_HOT
 static void cvni_take_every(int n, int stride, const float *CVNI_RESTRICT x,
                             float *CVNI_RESTRICT y)
 {
-    if (stride == 2) for (int i = 0; i < n; i++) y[i] = x[2 * i];
+    if (stride == 2) CVNI_FOR (int i = 0; i < n; i++) y[i] = x[2 * i];
     else for (int i = 0; i < n; i++) y[i] = x[(ptrdiff_t)i * stride];
 }
 
@@ -11783,16 +11815,16 @@ static void cvni_shuffle_phases(int n, int stride, const float *CVNI_RESTRICT x,
 {
     const float *x1 = x + step;
     if (stride == 2 && !add)
-        for (int i = 0; i < n / 2; i++) {
+        CVNI_FOR (int i = 0; i < n / 2; i++) {
             to[2 * i] = x[i];
             to[2 * i + 1] = x1[i];
         }
     else if (stride == 2)
-        for (int i = 0; i < n / 2; i++) {
+        CVNI_FOR (int i = 0; i < n / 2; i++) {
             to[2 * i] += x[i];
             to[2 * i + 1] += x1[i];
         }
-    for (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
+    CVNI_FOR (int i = stride == 2 ? n & ~1 : 0; i < n; i++) {
         const float v = x[i % stride * step + i / stride];
         to[i] = add ? to[i] + v : v;
     }
@@ -11901,7 +11933,7 @@ static void cvni_plane_weight_part(void *context, int begin, int end, int worker
 CVNI_HOT
 static void cvni_by_tap_fill(float *to, int n, float value)
 {
-    for (int i = 0; i < n; i++) to[i] = value;
+    CVNI_FOR (int i = 0; i < n; i++) to[i] = value;
 }
 
 /* One small plane of a group with one channel, from its bias or (add) what stands there. */
@@ -12858,10 +12890,10 @@ static void cvni_maxpool_tap(int n, int stride, const float *CVNI_RESTRICT x, in
                              float *CVNI_RESTRICT y, int *CVNI_RESTRICT winner)
 {
     float v[CVNI_POOL_BLOCK];
-    if (stride == 2) for (int i = 0; i < n; i++) v[i] = x[2 * i];
+    if (stride == 2) CVNI_FOR (int i = 0; i < n; i++) v[i] = x[2 * i];
     else for (int i = 0; i < n && stride > 2; i++) v[i] = x[i * stride];
     if (stride != 1) x = v;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const int take = -((x[i] > y[i]) | ((x[i] != x[i]) & (y[i] == y[i])));
         int32_t old, now;
         memcpy(&old, &y[i], sizeof old);
@@ -14937,16 +14969,16 @@ CVNI_HOT
 static void cvni_gnorm_line(int n, float mean, float a, const float *w, const float *b,
                             const float *x, float *y)
 {
-    if (w && b) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i] + b[i];
-    else if (w) for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i];
-    else for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a;
+    if (w && b) CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i] + b[i];
+    else if (w) CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a * w[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a;
 }
 
 /* y = (x - mean) a + b: the elements of one weight. */
 CVNI_HOT
 static void cvni_gnorm_run_line(int n, float mean, float a, float b, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a + b;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = (x[i] - mean) * a + b;
 }
 
 /* dx = scale dy + a (x - mean) + b */
@@ -14954,8 +14986,8 @@ CVNI_HOT
 static void cvni_gnorm_back_line(int n, float scale, float a, float b, float mean, const float *dy,
                                  const float *x, float *dx, int add)
 {
-    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + a * (x[i] - mean) + b;
-    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + a * (x[i] - mean) + b;
+    if (add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += scale * dy[i] + a * (x[i] - mean) + b;
+    else CVNI_FOR (int i = 0; i < n; i++) dx[i] = scale * dy[i] + a * (x[i] - mean) + b;
 }
 
 /* Sums of dy and of dy (x - mean). */
@@ -15077,7 +15109,7 @@ CVNI_HOT
 static void cvni_gnorm_add_row(int n, float mean, float s, const float *dy, const float *x,
                                double *dw, double *db)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         dw[i] += (double)(dy[i] * (x[i] - mean) * s);
         db[i] += (double)dy[i];
     }
@@ -15288,9 +15320,9 @@ CVNI_HOT
 static void cvni_axis_dot(const cvni_axis_job *j, int n, const float *a, const float *b,
                           double *sum)
 {
-    for (int i = 0; i < n; i++) sum[i] = 0;
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = 0;
     for (int c = 0; c < j->length; c++, a += j->inner, b += j->inner)
-        for (int i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
+        CVNI_FOR (int i = 0; i < n; i++) sum[i] += (double)a[i] * (double)b[i];
 }
 
 CVNI_HOT
@@ -15305,14 +15337,14 @@ static void cvni_l2norm_part(void *context, int begin, int end, int worker)
         int n;
         const ptrdiff_t at = cvni_axis_task(j, t, &n);
         cvni_axis_dot(j, n, j->x + at, j->x + at, square);
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const double norm = sqrt(square[i]);
             scale[i] = (float)(1 / (norm < eps ? eps : norm));
         }
         for (int c = 0; c < j->length; c++) {
             const float *x = j->x + at + (ptrdiff_t)c * j->inner;
             float *y = j->l->y + at + (ptrdiff_t)c * j->inner;
-            for (int i = 0; i < n; i++) y[i] = x[i] * scale[i];
+            CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] * scale[i];
         }
     }
 }
@@ -15331,7 +15363,7 @@ static void cvni_l2norm_back_part(void *context, int begin, int end, int worker)
         const ptrdiff_t at = cvni_axis_task(j, t, &n);
         cvni_axis_dot(j, n, j->x + at, j->x + at, square);
         cvni_axis_dot(j, n, j->x + at, j->l->dy + at, dot);
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const double norm = sqrt(square[i]);
             a[i] = (float)(1 / (norm < eps ? eps : norm));
             b[i] = norm < eps ? 0 : (float)(dot[i] / (square[i] * norm));
@@ -15341,8 +15373,8 @@ static void cvni_l2norm_back_part(void *context, int begin, int end, int worker)
             const float *x = j->x + line;
             const float *dy = j->l->dy + line;
             float *dx = j->dx + line;
-            if (j->add) for (int i = 0; i < n; i++) dx[i] += dy[i] * a[i] - x[i] * b[i];
-            else for (int i = 0; i < n; i++) dx[i] = dy[i] * a[i] - x[i] * b[i];
+            if (j->add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += dy[i] * a[i] - x[i] * b[i];
+            else CVNI_FOR (int i = 0; i < n; i++) dx[i] = dy[i] * a[i] - x[i] * b[i];
         }
     }
 }
@@ -15404,16 +15436,16 @@ static void cvni_lrn_powers(const cvni_axis_job *j, int n, int c, const float *x
     const int first = cvni_max(c - d->size / 2, 0);
     const int last = (int)(c < j->length - (int64_t)((d->size - 1) / 2) ? c + (d->size - 1) / 2
                                                                         : j->length - 1);
-    for (int i = 0; i < n; i++) sum[i] = 0;
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = 0;
     for (int k = first; k <= last; k++) {
         const float *line = x + (ptrdiff_t)k * j->inner;
-        for (int i = 0; i < n; i++) sum[i] += line[i] * line[i];
+        CVNI_FOR (int i = 0; i < n; i++) sum[i] += line[i] * line[i];
     }
-    for (int i = 0; i < n; i++) sum[i] = d->k + alpha * sum[i];
+    CVNI_FOR (int i = 0; i < n; i++) sum[i] = d->k + alpha * sum[i];
     if (d->beta == 0.75f)
-        for (int i = 0; i < n; i++) power[i] = 1 / (sqrtf(sum[i]) * sqrtf(sqrtf(sum[i])));
-    else if (d->beta == 0.5f) for (int i = 0; i < n; i++) power[i] = 1 / sqrtf(sum[i]);
-    else for (int i = 0; i < n; i++) power[i] = powf(sum[i], -d->beta);
+        CVNI_FOR (int i = 0; i < n; i++) power[i] = 1 / (sqrtf(sum[i]) * sqrtf(sqrtf(sum[i])));
+    else if (d->beta == 0.5f) CVNI_FOR (int i = 0; i < n; i++) power[i] = 1 / sqrtf(sum[i]);
+    else CVNI_FOR (int i = 0; i < n; i++) power[i] = powf(sum[i], -d->beta);
 }
 
 static void cvni_lrn_part(void *context, int begin, int end, int worker)
@@ -15448,9 +15480,9 @@ static void cvni_lrn_back_block(const cvni_axis_job *j, int n, ptrdiff_t at, con
         float sum[CVNI_NORM_BLOCK] = { 0 };
         for (int k = first; k <= last; k++) {
             const float *r = ratio + (ptrdiff_t)k * CVNI_NORM_BLOCK;
-            for (int i = 0; i < n; i++) sum[i] += r[i];
+            CVNI_FOR (int i = 0; i < n; i++) sum[i] += r[i];
         }
-        for (int i = 0; i < n; i++) {
+        CVNI_FOR (int i = 0; i < n; i++) {
             const float g = j->l->dy[line + i] * p[i] - factor * j->x[line + i] * sum[i];
             j->dx[line + i] = j->add ? j->dx[line + i] + g : g;
         }
@@ -15610,9 +15642,9 @@ static void cvni_relu6_backward(const cvni_kernels *kern, int n, const float *p,
     (void)kern;
     (void)p;
     if (add)
-        for (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] += (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
     else
-        for (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] = (((y[i] > 0) & (y[i] < 6)) ? 1.0f : 0.0f) * dy[i];
 }
 
 #define CVNI_ACT_BLOCK 256      /* elements that pass through an array on the stack */
@@ -15628,7 +15660,7 @@ static void cvni_elu_blocks(const cvni_kernels *kern, int n, float scale, float 
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         kern->scale_shift(count, 0.5f / beta, 0, x + at, t);
         kern->tanh(count, t, t);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             t[i] = alpha * (2 * t[i] / (1 - t[i]));
             y[at + i] = scale * (v > 0 ? v : t[i]);
@@ -15660,7 +15692,7 @@ CVNI_HOT
 static void cvni_elu_slopes(int n, float high, float slope, float shift, const float *y,
                             const float *dy, float *dx, int add)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float low = y[i] * slope + shift;
         const float g = dy[i] * (y[i] > 0 ? high : low);
         dx[i] = add ? dx[i] + g : g;
@@ -15741,9 +15773,9 @@ static void cvni_logistic_block(const cvni_kernels *kern, int n, const float *x,
 {
     float e[CVNI_ACT_BLOCK];
     e[0] = 0;
-    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    CVNI_FOR (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float large = 1 / (1 + e[i]);
         const float small = e[i] * large;
         s[i] = x[i] < 0 ? small : large;
@@ -15755,7 +15787,7 @@ static void cvni_logistic_block(const cvni_kernels *kern, int n, const float *x,
 CVNI_HOT
 static void cvni_end_slopes(int n, float limit, const float *x, float *g)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = x[i] > limit ? 1 : g[i];
         g[i] = x[i] < -limit ? 0 : v;
     }
@@ -15772,7 +15804,7 @@ static void cvni_slope_blocks(const cvni_kernels *kern, int n, cvni_slopes slope
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         slopes(kern, count, x + at, g);
-        for (int i = 0; i < count; i++) g[i] *= dy[at + i];
+        CVNI_FOR (int i = 0; i < count; i++) g[i] *= dy[at + i];
         if (add) kern->add(count, dx + at, g, dx + at);
         else memcpy(dx + at, g, (size_t)count * sizeof(float));
     }
@@ -15788,8 +15820,8 @@ static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, fl
                              float *e)
 {
     float rest[CVNI_ACT_BLOCK];
-    for (int i = 0; i < n; i++) below[i] = fabsf(x[i]) > 15 ? copysignf(15, x[i]) : x[i];
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) below[i] = fabsf(x[i]) > 15 ? copysignf(15, x[i]) : x[i];
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = below[i];
         uint32_t bits;
         float h, high, low;
@@ -15802,7 +15834,7 @@ static void cvni_gauss_block(const cvni_kernels *kern, int n, const float *x, fl
         rest[i] = (high - e[i]) - low;
     }
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float t = 1 / (1 + 0.28284271f * fabsf(below[i]));
         float r = 0.190824451f - 0.0282668413f * t;
         r = 0.525054153f + t * (-0.481963525f + t * r);
@@ -15824,9 +15856,9 @@ static void cvni_erf_blocks(const cvni_kernels *kern, int n, const float *x, flo
     below[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) below[i] = -1.41421356237f * fabsf(x[at + i]);
+        CVNI_FOR (int i = 0; i < count; i++) below[i] = -1.41421356237f * fabsf(x[at + i]);
         cvni_gauss_block(kern, count, below, below, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             const float q = u * u;
             const float end = copysignf(1 - 2 * below[i], u);
@@ -15847,7 +15879,7 @@ static void cvni_gelu_forward(const cvni_kernels *kern, int n, const float *p, c
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         cvni_gauss_block(kern, count, x + at, below, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             y[at + i] = (v < -15 ? 0 : v) * below[i];
         }
@@ -15859,7 +15891,7 @@ static void cvni_gelu_slopes(const cvni_kernels *kern, int n, const float *x, fl
 {
     float e[CVNI_ACT_BLOCK];
     cvni_gauss_block(kern, n, x, slope, e);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * 0.39894228040143268f * e[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * 0.39894228040143268f * e[i];
     cvni_end_slopes(n, 15, x, slope);
 }
 
@@ -15878,12 +15910,12 @@ static void cvni_swish_blocks(const cvni_kernels *kern, int n, float factor, flo
     float v[CVNI_ACT_BLOCK];
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             v[i] = factor * (u + cube * u * u * u);
         }
         kern->sigmoid(count, cube != 0 ? v : x + at, v);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float u = x[at + i];
             y[at + i] = (u < -limit ? 0 : u) * v[i];
         }
@@ -15903,10 +15935,10 @@ static void cvni_gelu_tanh_slopes(const cvni_kernels *kern, int n, const float *
 {
     float v[CVNI_ACT_BLOCK], other[CVNI_ACT_BLOCK];
     v[0] = 0;
-    for (int i = 0; i < n; i++)
+    CVNI_FOR (int i = 0; i < n; i++)
         v[i] = 1.5957691216057308f * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
     cvni_logistic_block(kern, n, v, slope, other);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float dv = 1.5957691216057308f * (1 + 3 * 0.044715f * x[i] * x[i]);
         slope[i] += x[i] * slope[i] * other[i] * dv;
     }
@@ -15932,7 +15964,7 @@ static void cvni_silu_slopes(const cvni_kernels *kern, int n, const float *x, fl
 {
     float other[CVNI_ACT_BLOCK];
     cvni_logistic_block(kern, n, x, slope, other);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * slope[i] * other[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * slope[i] * other[i];
     cvni_end_slopes(n, 110, x, slope);
 }
 
@@ -15951,9 +15983,9 @@ static void cvni_mish_block(const cvni_kernels *kern, int n, const float *x, flo
 {
     float e[CVNI_ACT_BLOCK];
     e[0] = 0;
-    for (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
+    CVNI_FOR (int i = 0; i < n; i++) e[i] = -fabsf(x[i]);
     kern->exp(n, 0, e, e);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float a = x[i] > 0 ? 1 : e[i];
         const float b = x[i] > 0 ? e[i] : 1;
         const float top = 2 * e[i] + a * a;
@@ -15972,7 +16004,7 @@ static void cvni_mish_forward(const cvni_kernels *kern, int n, const float *p, c
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
         cvni_mish_block(kern, count, x + at, t, other);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = x[at + i];
             y[at + i] = (v < -110 ? 0 : v) * t[i];
         }
@@ -15985,7 +16017,7 @@ static void cvni_mish_slopes(const cvni_kernels *kern, int n, const float *x, fl
     float other[CVNI_ACT_BLOCK], s[CVNI_ACT_BLOCK];
     cvni_mish_block(kern, n, x, slope, other);
     kern->sigmoid(n, x, s);
-    for (int i = 0; i < n; i++) slope[i] += x[i] * other[i] * (1 + slope[i]) * s[i];
+    CVNI_FOR (int i = 0; i < n; i++) slope[i] += x[i] * other[i] * (1 + slope[i]) * s[i];
     cvni_end_slopes(n, 110, x, slope);
 }
 
@@ -16002,7 +16034,7 @@ static void cvni_hardswish_forward(const cvni_kernels *kern, int n, const float 
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         float v = (x[i] + 3) * (1.0f / 6);
         v = v > 1 ? 1 : v;
         v = v < 0 ? 0 : v;
@@ -16016,7 +16048,7 @@ static void cvni_hardswish_backward(const cvni_kernels *kern, int n, const float
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float slope = x[i] <= -3 ? 0 : x[i] >= 3 ? 1 : x[i] * (1.0f / 3) + 0.5f;
         const float g = dy[i] * slope;
         dx[i] = add ? dx[i] + g : g;
@@ -16029,7 +16061,7 @@ static void cvni_hardsigmoid_forward(const cvni_kernels *kern, int n, const floa
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         float v = (x[i] + 3) * (1.0f / 6);
         v = v > 1 ? 1 : v;
         y[i] = v < 0 ? 0 : v;
@@ -16042,7 +16074,7 @@ static void cvni_hardsigmoid_backward(const cvni_kernels *kern, int n, const flo
 {
     (void)kern;
     (void)p;
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float g = x[i] > -3 && x[i] < 3 ? dy[i] * (1.0f / 6) : 0;
         dx[i] = add ? dx[i] + g : g;
     }
@@ -16059,9 +16091,9 @@ static void cvni_softplus_forward(const cvni_kernels *kern, int n, const float *
     e[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
+        CVNI_FOR (int i = 0; i < count; i++) e[i] = -fabsf(beta * x[at + i]);
         kern->exp(count, 0, e, e);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float v = beta * x[at + i];
             const float t = e[i] / (2 + e[i]);
             const float q = t * t;
@@ -16082,9 +16114,9 @@ static void cvni_softplus_backward(const cvni_kernels *kern, int n, const float 
     s[0] = 0;
     for (int at = 0; at < n; at += CVNI_ACT_BLOCK) {
         const int count = cvni_min(n - at, CVNI_ACT_BLOCK);
-        for (int i = 0; i < count; i++) s[i] = beta * x[at + i];
+        CVNI_FOR (int i = 0; i < count; i++) s[i] = beta * x[at + i];
         kern->sigmoid(count, s, s);
-        for (int i = 0; i < count; i++) {
+        CVNI_FOR (int i = 0; i < count; i++) {
             const float g = dy[at + i] * (beta * x[at + i] > most ? 1 : s[i]);
             dx[at + i] = add ? dx[at + i] + g : g;
         }
@@ -17013,7 +17045,7 @@ CVNI_HOT
 static void cvni_dropout_span(const cvni_dropout_job *j, size_t begin, size_t end, int dropped,
                               float scale)
 {
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float v = dropped ? 0 : j->in[i] * scale;
         j->out[i] = j->add ? j->out[i] + v : v;
     }
@@ -19755,9 +19787,9 @@ static void cvni_add_rows_part(void *context, int begin, int end, int worker)
         double sum[CVNI_ROWS_BLOCK] = { 0 };
         for (int r = 0; r < j->rows; r++) {
             const float *row = j->from + (ptrdiff_t)r * j->width + first;
-            for (int i = 0; i < n; i++) sum[i] += (double)row[i];
+            CVNI_FOR (int i = 0; i < n; i++) sum[i] += (double)row[i];
         }
-        for (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
+        CVNI_FOR (int i = 0; i < n; i++) j->to[first + i] += (float)sum[i];
     }
 }
 
@@ -20156,7 +20188,7 @@ static void cvni_attention_mask(const cvni_heads *a, int n, int head, int t, int
 CVNI_HOT
 static void cvni_times(int n, const float *a, float *x)
 {
-    for (int i = 0; i < n; i++) x[i] *= a[i];
+    CVNI_FOR (int i = 0; i < n; i++) x[i] *= a[i];
 }
 
 static void cvni_attention_part(void *context, int begin, int end, int worker)
@@ -20189,10 +20221,10 @@ CVNI_HOT
 static void cvni_attention_row_back(int n, float scale, const float *mask, float *p, float *g)
 {
     double sum = 0;
-    if (mask) for (int i = 0; i < n; i++) g[i] *= mask[i];
+    if (mask) CVNI_FOR (int i = 0; i < n; i++) g[i] *= mask[i];
     for (int i = 0; i < n; i++) sum += (double)(p[i] * g[i]);
-    for (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
-    if (mask) for (int i = 0; i < n; i++) p[i] *= mask[i];
+    CVNI_FOR (int i = 0; i < n; i++) g[i] = p[i] * (g[i] - (float)sum) * scale;
+    if (mask) CVNI_FOR (int i = 0; i < n; i++) p[i] *= mask[i];
 }
 
 /* The queries [t, t + rows) of one head add to dQ, dK, dV. */
@@ -20919,13 +20951,13 @@ static void cvni_lstm_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT
                            const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
                            float *CVNI_RESTRICT c, float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < 4 * h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < 4 * h; k++) a[k] += u[k];
     kern->sigmoid(2 * h, a, a);
     kern->tanh(h, a + 2 * h, a + 2 * h);
     kern->sigmoid(h, a + 3 * h, a + 3 * h);
-    for (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
+    CVNI_FOR (int k = 0; k < h; k++) c[k] = a[h + k] * c[k] + a[k] * a[2 * h + k];
     kern->tanh(h, c, y);
-    for (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
+    CVNI_FOR (int k = 0; k < h; k++) state[k] = y[k] = a[3 * h + k] * y[k];
 }
 
 CVNI_HOT
@@ -20933,13 +20965,13 @@ static void cvni_gru_step(const cvni_kernels *kern, int h, float *CVNI_RESTRICT 
                           const float *CVNI_RESTRICT u, const float *CVNI_RESTRICT bias,
                           float *CVNI_RESTRICT state, float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < 2 * h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < 2 * h; k++) a[k] += u[k];
     kern->sigmoid(2 * h, a, a);
     cvni_copy(a + 3 * h, u + 2 * h, (size_t)h);
     for (int k = 0; bias && k < h; k++) a[3 * h + k] += bias[k];
-    for (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
+    CVNI_FOR (int k = 0; k < h; k++) a[2 * h + k] += a[k] * a[3 * h + k];
     kern->tanh(h, a + 2 * h, a + 2 * h);
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float n = a[2 * h + k];
         state[k] = y[k] = n + a[h + k] * (state[k] - n);
     }
@@ -20950,9 +20982,9 @@ static void cvni_rnn_step(const cvni_kernels *kern, int h, int relu, float *CVNI
                           const float *CVNI_RESTRICT u, float *CVNI_RESTRICT state,
                           float *CVNI_RESTRICT y)
 {
-    for (int k = 0; k < h; k++) a[k] += u[k];
+    CVNI_FOR (int k = 0; k < h; k++) a[k] += u[k];
     if (!relu) kern->tanh(h, a, a);
-    for (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
+    CVNI_FOR (int k = 0; k < h; k++) state[k] = y[k] = relu && a[k] < 0 ? 0 : a[k];
 }
 
 static void cvni_rnn_cell(const cvni_rnn_job *j, int n, int t, const float *u)
@@ -20983,7 +21015,7 @@ static void cvni_lstm_step_back(const cvni_kernels *kern, int h, const float *CV
 {
     float *const top = d + 3 * h;
     kern->tanh(h, c, top);
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float i = a[k];
         const float f = a[h + k];
         const float g = a[2 * h + k];
@@ -21003,7 +21035,7 @@ static void cvni_gru_step_back(int h, const float *CVNI_RESTRICT a,
                                const float *CVNI_RESTRICT before, float *CVNI_RESTRICT d,
                                float *CVNI_RESTRICT dh)
 {
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         const float r = a[k];
         const float z = a[h + k];
         const float n = a[2 * h + k];
@@ -21020,7 +21052,7 @@ CVNI_HOT
 static void cvni_rnn_step_back(int h, int relu, const float *CVNI_RESTRICT y,
                                float *CVNI_RESTRICT d, float *CVNI_RESTRICT dh)
 {
-    for (int k = 0; k < h; k++) {
+    CVNI_FOR (int k = 0; k < h; k++) {
         d[k] = relu ? (y[k] > 0 ? dh[k] : 0) : dh[k] * (1 - y[k] * y[k]);
         dh[k] = 0;
     }
@@ -28177,7 +28209,7 @@ static CVNI_ALWAYS_INLINE float cvni_normalized(float value, float mean, float s
 CVNI_HOT
 static void cvni_normalize(size_t n, float mean, float std, float *y)
 {
-    for (size_t i = 0; i < n; i++) y[i] = cvni_normalized(y[i], mean, std);
+    CVNI_FOR (size_t i = 0; i < n; i++) y[i] = cvni_normalized(y[i], mean, std);
 }
 
 /* table[b] = (b/255 - mean)/std */
@@ -28918,11 +28950,11 @@ CVNI_HOT
 static void cvni_copy_pixels(const cvni_image *in, size_t at, int n, int mirrored, float *y)
 {
     if (in->bytes && mirrored) {
-        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at - (size_t)i] / 255.0f;
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = (float)in->bytes[at - (size_t)i] / 255.0f;
     } else if (in->bytes) {
-        for (int i = 0; i < n; i++) y[i] = (float)in->bytes[at + (size_t)i] / 255.0f;
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = (float)in->bytes[at + (size_t)i] / 255.0f;
     } else if (mirrored) {
-        for (int i = 0; i < n; i++) y[i] = in->floats[at - (size_t)i];
+        CVNI_FOR (int i = 0; i < n; i++) y[i] = in->floats[at - (size_t)i];
     } else {
         memcpy(y, in->floats + at, (size_t)n * sizeof *y);
     }
@@ -29233,7 +29265,7 @@ static void cvni_warp_elastic(const cvni_augment_draw *d, const cvn_augment *a,
 CVNI_HOT
 static void cvni_scale_pixels(size_t n, float factor, float *y)
 {
-    for (size_t i = 0; i < n; i++) y[i] *= factor;
+    CVNI_FOR (size_t i = 0; i < n; i++) y[i] *= factor;
 }
 
 /* The geometry of a draw, by the one bilinear warp. */
@@ -29450,7 +29482,7 @@ static void cvni_adagrad_range(const cvni_update *u, size_t begin, size_t end)
     const float *CVNI_RESTRICT grad = u->g;
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT v = u->s[0];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         v[i] += g * g;
         w[i] -= lr * g / (sqrtf(v[i]) + eps);
@@ -29465,7 +29497,7 @@ static void cvni_adadelta_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         float d;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29486,7 +29518,7 @@ static void cvni_rmsprop_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT v = u->s[0];
     float *CVNI_RESTRICT m = momentum != 0 ? u->s[1] : NULL;
     float *CVNI_RESTRICT mean = u->o->centered ? u->s[2] : NULL;
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         float square, d;
         square = v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29510,7 +29542,7 @@ static void cvni_adamax_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         const float size = fabsf(g) + eps;
         m[i] = b1 * m[i] + (1 - b1) * g;
@@ -29528,7 +29560,7 @@ static void cvni_nadam_range(const cvni_update *u, size_t begin, size_t end)
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
     float *CVNI_RESTRICT v = u->s[1];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float g = grad[i] + decay * w[i];
         m[i] = b1 * m[i] + (1 - b1) * g;
         v[i] = b2 * v[i] + (1 - b2) * g * g;
@@ -29548,7 +29580,7 @@ static void cvni_lamb_directions(const cvni_update *u, size_t i, size_t n, float
     const float *w = u->w + i;
     const float *m = u->s[0] + i;
     const float *v = u->s[1] + i;
-    for (size_t k = 0; k < n; k++)
+    CVNI_FOR (size_t k = 0; k < n; k++)
         d[k] = m[k] * correct1 / (sqrtf(v[k] * correct2) + eps) + decay * w[k];
 }
 
@@ -29570,7 +29602,7 @@ static void cvni_lion_range(const cvni_update *u, size_t begin, size_t end)
     const float *CVNI_RESTRICT g = u->g;
     float *CVNI_RESTRICT w = u->w;
     float *CVNI_RESTRICT m = u->s[0];
-    for (size_t i = begin; i < end; i++) {
+    CVNI_FOR (size_t i = begin; i < end; i++) {
         const float c = b1 * m[i] + (1 - b1) * g[i];
         const float sign = (float)((c > 0) - (c < 0));
         w[i] -= lr * (c != c ? c : sign + decay * w[i]);    /* a NaN shows */
@@ -29790,7 +29822,8 @@ static void cvni_ema_part(void *context, int begin, int end, int worker)
     const float *CVNI_RESTRICT w = net->weights;
     float *CVNI_RESTRICT ema = net->ema;
     (void)worker;
-    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) ema[i] += part * (w[i] - ema[i]);
+    CVNI_FOR (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++)
+        ema[i] += part * (w[i] - ema[i]);
 }
 
 static void cvni_update_ema(cvn_net *net)
@@ -29861,7 +29894,7 @@ static void cvni_clip_part(void *context, int begin, int end, int worker)
     const float limit = j->limit;
     float *g = j->g;
     (void)worker;
-    for (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
+    CVNI_FOR (size_t i = (size_t)begin * CVNI_CHUNK; i < stop; i++) {
         const float high = g[i] > limit ? limit : g[i];
         g[i] = high < -limit ? -limit : high;
     }
@@ -29912,7 +29945,7 @@ static void cvni_lamb_moments(const cvni_update *u, size_t begin, size_t n)
     const float *CVNI_RESTRICT g = u->g + begin;
     float *CVNI_RESTRICT m = u->s[0] + begin;
     float *CVNI_RESTRICT v = u->s[1] + begin;
-    for (size_t i = 0; i < n; i++) {
+    CVNI_FOR (size_t i = 0; i < n; i++) {
         m[i] = b1 * m[i] + (1 - b1) * g[i];
         v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
     }
@@ -46149,10 +46182,11 @@ static void cvni_store_rows_c(const cvni_store *s)
     for (int i = 0; i < s->rows; i++) {
         const float *p = s->p + i * s->p_step;
         float *y = s->y + i * s->y_step;
-        if (s->add) for (int j = 0; j < n; j++) y[j] += p[j] + bias;
-        else for (int j = 0; j < n; j++) y[j] = p[j] + bias;
-        if (slope == 0) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
-        else if (slope != 1) for (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
+        if (s->add) CVNI_FOR (int j = 0; j < n; j++) y[j] += p[j] + bias;
+        else CVNI_FOR (int j = 0; j < n; j++) y[j] = p[j] + bias;
+        if (slope == 0) CVNI_FOR (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? 0 : y[j];
+        else if (slope != 1)
+            CVNI_FOR (int j = 0; j < n; j++) y[j] = y[j] <= 0 ? slope * y[j] : y[j];
     }
 }
 
@@ -46169,7 +46203,7 @@ static void cvni_pack_columns_c(int lines, int k, const float *p, ptrdiff_t step
                                 float *out)
 {
     for (; k > 0; k--, p += step, out += width)
-        for (int i = 0; i < lines; i++) out[i] = p[i];
+        CVNI_FOR (int i = 0; i < lines; i++) out[i] = p[i];
 }
 
 /* The rows of the five matrices of >>winograd, lane by lane. */
@@ -46391,35 +46425,35 @@ static float cvni_dot_diff_c(int n, const float *a, const float *x, float mean)
 CVNI_HOT
 static void cvni_axpy_c(int n, float alpha, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] += alpha * x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] += alpha * x[i];
 }
 
 CVNI_HOT
 static void cvni_scale_shift_c(int n, float scale, float shift, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
 }
 
 CVNI_HOT
 static void cvni_add_c(int n, const float *a, const float *b, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = a[i] + b[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
 /* NaN stays NaN: it is not <= 0. A slope of 0 times -Inf would be one. */
 CVNI_HOT
 static void cvni_relu_c(int n, float slope, const float *x, float *y)
 {
-    if (slope == 0) for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
-    else for (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
+    if (slope == 0) CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? 0 : x[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] <= 0 ? slope * x[i] : x[i];
 }
 
 CVNI_HOT
 static void cvni_relu_grad_c(int n, float slope, const float *y, const float *dy, float *dx,
                              int add)
 {
-    if (add) for (int i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
-    else for (int i = 0; i < n; i++) dx[i] = (y[i] > 0 ? 1 : slope) * dy[i];
+    if (add) CVNI_FOR (int i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
+    else CVNI_FOR (int i = 0; i < n; i++) dx[i] = (y[i] > 0 ? 1 : slope) * dy[i];
 }
 
 /* x = k log 2 + r, |r| <= log(2)/2, k whole. Returns e^r - 1 from its series to r^7 (the rest is
@@ -46452,16 +46486,16 @@ static inline float cvni_power2(uint32_t k)
 CVNI_HOT
 static void cvni_clamp_c(int n, float limit, float *x)
 {
-    for (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
+    CVNI_FOR (int i = 0; i < n; i++) x[i] = fabsf(x[i]) > limit ? copysignf(limit, x[i]) : x[i];
 }
 
 /* 2^k in two factors, for neither overflows nor is subnormal. */
 CVNI_HOT
 static void cvni_exp_c(int n, float shift, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = x[i] - shift;
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = x[i] - shift;
     cvni_clamp_c(n, 104, y);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         uint32_t k;
         const float p = 1 + cvni_exp_parts(y[i], &k);
         y[i] = p * cvni_power2(k / 2) * cvni_power2(k - k / 2);
@@ -46471,9 +46505,9 @@ static void cvni_exp_c(int n, float shift, const float *x, float *y)
 CVNI_HOT
 static void cvni_sigmoid_c(int n, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = -x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = -x[i];
     cvni_exp_c(n, 0, y, y);
-    for (int i = 0; i < n; i++) y[i] = 1 / (1 + y[i]);
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = 1 / (1 + y[i]);
 }
 
 /* e/(e + 2), e = e^2x - 1 = 2^k (e^r - 1) + (2^k - 1): small x keep their digits. From 10 on it is
@@ -46481,9 +46515,9 @@ static void cvni_sigmoid_c(int n, const float *x, float *y)
 CVNI_HOT
 static void cvni_tanh_c(int n, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++) y[i] = 2 * x[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = 2 * x[i];
     cvni_clamp_c(n, 20, y);
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         uint32_t k;
         const float p = cvni_exp_parts(y[i], &k);
         const float e = cvni_power2(k - 256) * p + (cvni_power2(k - 256) - 1);
@@ -46495,10 +46529,10 @@ CVNI_HOT
 static void cvni_norm_act_c(int n, const float f[4], const float *x, const float *more, float *y)
 {
     const float scale = f[0], shift = f[1], slope = f[2], most = f[3];
-    if (more) for (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
-    else for (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
+    if (more) CVNI_FOR (int i = 0; i < n; i++) y[i] = (scale * x[i] + shift) + more[i];
+    else CVNI_FOR (int i = 0; i < n; i++) y[i] = scale * x[i] + shift;
     if (slope != 1) cvni_relu_c(n, slope, y, y);
-    for (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
+    CVNI_FOR (int i = 0; i < n; i++) y[i] = y[i] > most ? most : y[i];
 }
 
 CVNI_HOT
@@ -46512,7 +46546,7 @@ static void cvni_norm_sums_c(int n, const float f[4], float mean, const float *x
         float part[CVNI_LANES] = { 0 };
         float part_x[CVNI_LANES] = { 0 };
         const int count = n - i < CVNI_LANES ? n - i : CVNI_LANES;
-        for (int j = 0; j < count; j++) {
+        CVNI_FOR (int j = 0; j < count; j++) {
             const float v = y ? y[i + j] : scale * x[i + j] + shift;
             part[j] = (((v > 0) & (v < most)) ? 1 : slope) * dy[i + j];
             part_x[j] = x[i + j] - mean;
@@ -46530,8 +46564,10 @@ static void cvni_norm_grad_c(int n, const float f[4], const float *x, const floa
                              int add)
 {
     const float scale = f[0], slope = f[1], mean = f[2], shift = f[3];
-    if (add) for (int i = 0; i < n; i++) dx[i] += scale * dy[i] + slope * (x[i] - mean) + shift;
-    else for (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
+    if (add)
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] += scale * dy[i] + slope * (x[i] - mean) + shift;
+    else
+        CVNI_FOR (int i = 0; i < n; i++) dx[i] = scale * dy[i] + slope * (x[i] - mean) + shift;
 }
 
 CVNI_HOT_SQRT
@@ -46540,7 +46576,7 @@ static void cvni_adam_c(int n, const float f[8], const float *g, float *w, float
 {
     const float b1 = f[0], b2 = f[1], eps = f[2], lr = f[3];
     const float correct1 = f[4], correct2 = f[5], decay = f[6], shrink = f[7];
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float d = g[i] + decay * w[i];
         float second;
         m[i] = b1 * m[i] + (1 - b1) * d;
@@ -46578,7 +46614,7 @@ CVNI_HOT
 static void cvni_avgpool2_c(int rows, int cols, const float *x, int W, float *y)
 {
     for (int r = 0; r < rows; r++, x += 2 * (ptrdiff_t)W, y += cols)
-        for (int c = 0; c < cols; c++)
+        CVNI_FOR (int c = 0; c < cols; c++)
             y[c] = 0.25f * ((x[2 * c] + x[W + 2 * c]) + (x[2 * c + 1] + x[W + 2 * c + 1]));
 }
 
@@ -46589,7 +46625,7 @@ static void cvni_avgpool2_grad_c(int rows, int cols, const float *x, const float
     const float a = x ? f[0] : 0, b = x ? f[1] : 0, c = x ? f[2] : 0;
     for (int r = 0; r < 2 * rows; r++, dx += 2 * cols) {
         const float *from = dy + (ptrdiff_t)(r / 2) * cols;
-        for (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
+        CVNI_FOR (int i = 0; i < cols; i++) dx[2 * i] = dx[2 * i + 1] = 0.25f * from[i];
         for (int i = 0; x && i < 2 * cols; i++) dx[i] *= a + x[i] * (b + c * x[i]);
         if (x) x += 2 * cols;
     }
@@ -46611,7 +46647,7 @@ CVNI_HOT
 static void cvni_take_larger(int n, int stride, const float *CVNI_RESTRICT x,
                              float *CVNI_RESTRICT y)
 {
-    for (int i = 0; i < n; i++) {
+    CVNI_FOR (int i = 0; i < n; i++) {
         const float v = x[(ptrdiff_t)i * stride];
         const int take = -((v > y[i]) | (v != v));
         int32_t old, now;
@@ -46828,6 +46864,8 @@ static const cvni_kernels cvni_kernels_c = { "c",
 /* ================================================================================================
  * >>kernels-avx2   256-bit vectors with FMA
  * ============================================================================================== */
+
+CVNI_INTRINSICS_BEGIN
 
 /* v of lanes below n into c, the rest stays as it is. */
 CVNI_TARGET("avx2,fma")
@@ -48004,6 +48042,8 @@ static void cvni_philox_avx2(const uint32_t counter[4], const uint32_t key[2], u
     }
 }
 
+CVNI_INTRINSICS_END
+
 CVNI_TARGET("avx2,fma")
 CVNI_HOT
 static void cvni_sgd_avx2(int n, const float f[5], const float *g, float *w, float *v)
@@ -48066,6 +48106,8 @@ static const cvni_kernels cvni_kernels_avx2 = { "avx2",
 /* ================================================================================================
  * >>kernels-avx512   512-bit vectors
  * ============================================================================================== */
+
+CVNI_INTRINSICS_BEGIN
 
 #if defined(__GNUC__) && !defined(__clang__)    /* gcc's own bug 105593: __Y of its intrinsics */
     #pragma GCC diagnostic push
@@ -49989,6 +50031,8 @@ static void cvni_philox_avx512(const uint32_t counter[4], const uint32_t key[2],
     cvni_philox_store_avx512(c, word);
     cvni_philox_store_avx512(d, word + 32);
 }
+
+CVNI_INTRINSICS_END
 
 CVNI_TARGET("avx512f")
 CVNI_HOT
