@@ -14577,8 +14577,8 @@ CVNI_SMALL_BEGIN
  *
  *     forward    statistics of x; y1 = act(norm(x)), an image at a time in a worker's scratch;
  *                z = conv(y1) and its statistics while it is in a cache; y = act(norm(z))
- *     backward   sums over dy, z; an image at a time in scratch the gradient of z, and y1 again: dw,
- *                the gradient of y1 and its sums; then dx
+ *     backward   sums over dy, z; an image at a time in scratch the gradient of z and y1 again,
+ *                from them dw, the gradient of y1 and its sums; then dx
  *
  *   So y1 and the gradient of z are never stored. Tasks are blocks of channels. Each value and each
  *   sum is made as by the layers apart, so the bits are the same.
