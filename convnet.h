@@ -12109,7 +12109,8 @@ static void cvni_depthwise_needs(const cvn_net *net, const cvni_conv *c, cvni_pa
 /* The job of a pass. Tasks: small planes, of the way by frames and for up big planes of the batch;
  * of the weights channels, tap by tap weights. */
 CVNI_SMALL
-static cvni_job cvni_depthwise_part(const cvn_net *net, const cvni_conv *c, cvni_pass pass, int *how)
+static cvni_job cvni_depthwise_part(const cvn_net *net, const cvni_conv *c, cvni_pass pass,
+                                    int *how)
 {
     static const cvni_job part[3][3] = {        /* CVNI_DOWN, CVNI_UP, CVNI_WEIGHTS */
         { cvni_side_down_part, cvni_side_up_part, cvni_side_weight_part },
@@ -14668,11 +14669,18 @@ CVNI_SMALL_BEGIN
 /* ================================================================================================
  * >>separable   a depthwise convolution and the norms around it, some channels at a time
  * ==============================================================================================
- *   For training. Norm and activation, depthwise convolution, norm and activation: none of them
- *   knows of other channels. Where nobody else reads what lies between, the second norm does both
- *   passes of all three, a block of channels of the whole batch after the other: what one layer
- *   writes the next one finds in a cache. Tasks are such blocks. Each value and each sum is made as
- *   by the layers apart, so the bits are the same.                   tested: tests/test_separable.c */
+ *   For training, where memory is what costs. Norm and activation, depthwise convolution, norm and
+ *   activation: none of them knows of other channels. Where nobody else reads what lies between,
+ *   the second norm does both passes of all three for a block of channels, then for the next:
+ *
+ *     forward    statistics of x; y1 = act(norm(x)), an image at a time in a worker's scratch;
+ *                z = conv(y1) and its statistics while it is in a cache; y = act(norm(z))
+ *     backward   sums over dy, z; an image at a time in scratch the gradient of z and y1 again,
+ *                from them dw, the gradient of y1 and its sums; then dx
+ *
+ *   So y1 and the gradient of z are never stored. Tasks are blocks of channels. Each value and each
+ *   sum is made as by the layers apart, so the bits are the same.
+ *                                                                tested: tests/test_separable.c */
 
 #define CVNI_SEPARABLE_FLOATS (1 << 16)         /* of a value for a block of channels, about */
 #ifndef CVNI_SEPARABLE_LEAST                    /* tests have small ones */
@@ -14700,7 +14708,8 @@ static size_t cvni_separable_plan(const cvn_net *net, const cvni_layer *l, cvni_
         s->lanes = cvni_max_size(s->lanes, cvni_conv_needs_of(net, &c, (cvni_pass)pass).scratch);
     }
     cvni_depthwise_part(net, &c, CVNI_UP, &how);
-    if (plane * c.most * c.C < CVNI_SEPARABLE_LEAST || how > 1 || !cvni_stencil_side(net->k, &c, CVNI_DOWN) || l->params > 1 || l->spectral)
+    if (plane * c.most * c.C < CVNI_SEPARABLE_LEAST || how > 1 || l->params > 1 || l->spectral ||
+        !cvni_stencil_side(net->k, &c, CVNI_DOWN))
         return 0;
     s->channels = fit > CVNI_PLANE_GROUP ? CVNI_PLANE_GROUP : cvni_max(1, (int)fit);
     s->lanes = cvni_align(s->lanes);
