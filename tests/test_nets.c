@@ -15,7 +15,7 @@
     #ifdef TEST_QUICK
         #define NETS 6
     #else
-        #define NETS 60                 /* -DNETS=50000: a night's search */
+        #define NETS 300                /* -DNETS=50000: a night's search */
     #endif
 #endif
 #define FIRST 1                         /* seed */
