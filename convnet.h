@@ -5702,7 +5702,7 @@ static void cvni_plan_norms(const cvni_planner *p)
 }
 
 /* A batch norm behind a depthwise convolution does that as well, and the norm in front of it
- * (>>separable). */
+ * (>>separable); not where no gradient comes: norms then work in place. */
 CVNI_SMALL
 static void cvni_plan_separable(const cvni_planner *p)
 {
@@ -5713,10 +5713,11 @@ static void cvni_plan_separable(const cvni_planner *p)
         const int x = l->inputs ? l->input[0] : 0;
         size_t scratch = 0;
         int before, norm;
-        if (cvni_is_batchnorm(l) && !places[id].segment && cvni_may_join(p, id, x))
+        if (!cvni_is_batchnorm(l)) continue;
+        if (places[id].grad && !places[id].segment && cvni_may_join(p, id, x))
             scratch = cvni_separable_scratch(net, &net->layers[x]);
-        if (!scratch) continue;
         net->layers[id].scratch_bytes = scratch;
+        if (!scratch) continue;
         places[id].takes = x;
         places[x].taken = 1;
         before = net->layers[x].input[0];
@@ -9953,7 +9954,8 @@ static const cvni_conv_way cvni_way_lanes = { "lanes", cvni_lanes_takes, cvni_la
  *                    product by the tiles of >>gemm, told where each position reads. S lies in
  *                    place; for positions of several images, strips of columns, or filters that no
  *                    tiles divide, in a copy [filter][row][image][column]. Rows of S that read
- *                    padding alone are left out.
+ *                    padding alone are left out. Kernels of one row take the positions image by
+ *                    image: the copy is [filter][image][row][column].
  *     patches        [position][channel][tap], made from that for one image with few positions and
  *                    many filters: the tiles then add to dW itself, which is the larger work
  *     planes         few channels, no depth: >>frames. With a few filters of S copied to the same
@@ -10204,7 +10206,8 @@ static void cvni_make_last(const cvni_dw_task *t)
                               t->frame + n * t->image + t->row_of[r] * t->pitch);
 }
 
-/* Positions go image by image: no row of a kernel has a part of them alone, nor do strips. */
+/* Do positions go image by image? Where one kernel row reads for all and no strip cuts rows of S,
+ * those of an image lie one behind the other. Rows that read padding read zeros of the frame. */
 static int cvni_dw_by_image(const cvni_dw_task *t)
 {
     return t->c->KH == 1 && t->cols == t->c->OW;
@@ -14151,6 +14154,7 @@ static cvn_result cvni_norm_shape(cvn_net *net, cvni_layer *l)
     l->shape = x;
     l->saved_bytes = 2 * (size_t)x.dim[1] * sizeof(float);
     l->work_forward_bytes = l->work_backward_bytes = cvni_norm_work(x.dim[1]);
+    l->scratch_bytes = 0;               /* a training plan may ask for some: >>separable */
     slot = d->no_affine ? 0 : CVNI_NORM_MEAN;
     result = CVN_OK;
     if (!d->no_affine)
@@ -14715,8 +14719,9 @@ static size_t cvni_separable_plan(const cvn_net *net, const cvni_layer *l, cvni_
     s->lanes = cvni_align(s->lanes);
     s->planes = s->lanes + cvni_align((size_t)(s->channels * c.taps * net->k->unit) *
                                       sizeof(float));
-    return s->planes + cvni_mul_size((size_t)s->channels * sizeof(float),
-                                     (size_t)c.H * (size_t)c.W + (size_t)c.OH * (size_t)c.OW);
+    return cvni_add_size(s->planes,
+                         cvni_mul_size((size_t)s->channels * sizeof(float),
+                                       (size_t)c.H * (size_t)c.W + (size_t)c.OH * (size_t)c.OW));
 }
 
 static size_t cvni_separable_scratch(const cvn_net *net, const cvni_layer *l)
@@ -31536,6 +31541,13 @@ static int cvni_dead_channels(const cvni_layer *l)
     return dead;
 }
 
+/* Does a later norm compute its value, some channels at a time (>>separable)? Then there is none
+ * to look at. */
+static int cvni_is_taken(const cvn_net *net, const cvni_layer *l)
+{
+    return l->place.taken || (l->place.by && net->layers[l->place.by].place.taken);
+}
+
 /* A forward pass that looks at each layer's value before the next one may reuse its memory. */
 static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
 {
@@ -31547,7 +31559,7 @@ static cvn_result cvni_check_forward(cvn_net *net, cvni_text *t)
     for (int id = 1; id < net->layer_count; id++) {
         cvni_layer *l = &net->layers[id];
         cvn_result result = CVN_OK;
-        if (!l->op->forward) continue;
+        if (!l->op->forward || cvni_is_taken(net, l)) continue;
         if (!l->place.skip) result = cvni_run_layer(net, l);
         if (result == CVN_OK) result = cvni_fetch(net, l);
         if (result != CVN_OK) return result;

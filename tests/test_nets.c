@@ -7,6 +7,7 @@
  * planned, a step, predictions of one to many samples, and those of an inference plan.
  * TEST_QUICK: fewer nets. */
 #define CONVNET_IMPLEMENTATION
+#define CVNI_SEPARABLE_LEAST 1          /* >>separable whatever the size */
 #include "../convnet.h"
 #include "test.h"
 #include "reference.h"
