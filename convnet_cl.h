@@ -3853,7 +3853,7 @@ static const char cvncl_text_wgmma_layout[] =
     "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
     "#define OWN_LINE (t / 128 / IX * 32 + t % 128 / 4)\n"
     "#define OWN_LINES (32 * IY)\n"
-    "#define DRAIN()\n"
+    "#define DRAIN() WAIT_FOR(0)\n"
     "#define QUADS(T) ((T) * TK / 4 / ITEMS)\n"
     "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
     " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
@@ -4252,7 +4252,7 @@ static int cvncl_trial_narrow(const cvncl_backend *b, const cvncl_class *c, int 
 {
     if (!cvncl_has_narrow(b, c->layout)) return 0;
     if (c->layout == CVNCL_LAYOUT_WEIGHTS) return i < 2;
-    return i == 0 || i == 3 || (i == 1 && cvncl_packs_narrow(b));
+    return i == 0 || i == 3 || i == 4 || (i == 1 && cvncl_packs_narrow(b));
 }
 
 /* A narrow number; a bf16 is the upper half of a float. */
