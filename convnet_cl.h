@@ -77,8 +77,7 @@
  * cvncl_desc.gradient_scale. A step whose gradients of parameters are not finite is left out -
  * parameters and state stay, gradients go to zero, the step counts - and halves it; 2000 others in
  * a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale tells). The device decides,
- * nothing waits. A net that is built anew begins anew. bf16 has the
- * range of floats and needs none.
+ * nothing waits. A net that is built anew begins anew. bf16 has the range of floats and needs none.
  * Memory. The device takes what cvn_memory_needed tells, which is less than on the CPU, as its
  * kernels' work is left out (less still with 16-bit images, for which the host takes more), the
  * weights of convolutions once for each pass in an order of their own, and workspace;
@@ -1806,7 +1805,7 @@ static int cvncl_same_order(cvncl_order a, cvncl_order b)
 
 static int cvncl_is_plain(cvncl_order o) { return o.C == 1 && !o.narrow; }
 
-/* Operand i of a layer: its inputs, then the residual that a batch norm adds. */
+/* Operand i of a layer: its inputs, then the residual that is added on its store. */
 static int cvncl_operand(const cvni_layer *l, const cvni_place *place, int i)
 {
     return i < l->inputs ? l->input[i] : place->residual;
@@ -6664,18 +6663,23 @@ static cvn_result cvncl_map_forward(cvn_net *net, cvni_layer *l)
 }
 
 /* What a slope does not read is not there any more: then dy is given, which is. */
+/* A pool has applied the slope of its gate (cvni_plan_gates): nothing is left but a copy, where the
+ * input is in another order. */
 static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
+    const int gate = l->place.gate != 0;
     cvni_layer *x = cvni_in(net, l, 0);
-    const float *v = l->op->flags & CVNI_USES_X ? x->y : l->op->flags & CVNI_USES_Y ? l->y : l->dy;
+    const float *v = l->op->flags & CVNI_USES_X            ? x->y
+                     : l->op->flags & CVNI_USES_Y && !gate ? l->y
+                                                           : l->dy;
     int add;
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
-    if (!dx || l->place.gate) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
-                      (double)q, add);
+    if (!dx || (gate && dx == l->dy)) return CVN_OK;
+    return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind,
+                      gate ? 1.0 : (double)p, (double)q, add);
 }
 
 typedef struct cvncl_channels { int N, C, S, n, step; } cvncl_channels;
@@ -11367,8 +11371,9 @@ static const char cvncl_text_scale[] =
     "}\n"
     "\n"
     "/* number: the scale of gradients, 1 over it, the same before; whether they are finite;\n"
-    " * steps since the scale was changed; steps left out. Half of it for a step that is, twice\n"
-    " * after `growth` others: Micikevicius et al., arXiv:1710.03740, section 3.2. One item */\n"
+    " * steps since the scale was changed; steps left out. A step that is left out halves the\n"
+    " * scale, `growth` others double it: Micikevicius et al., arXiv:1710.03740, section 3.2. One\n"
+    " * item */\n"
     "kernel void next_scale(IN(part), MEM(number), const int groups, const float growth)\n"
     "{\n"
     "    float bad = 0;\n"

@@ -413,6 +413,15 @@ static void build_gated(cvn_net *net)
     regress(net, cvn_maxpool(net, x, 2, 2));
 }
 
+/* The relu is not in the order of the convolution whose value it reads. */
+static void build_gated_view(cvn_net *net)
+{
+    const int dims[3] = { 8, 3, 5 };
+    cvn_node x = cvn_conv2d(net, cvn_input(net, 2, 6, 5), 4, 3, 1, 1);
+    x = cvn_leaky_relu(net, cvn_reshape(net, x, dims, 3), 0.3f);
+    regress(net, cvn_conv2d(net, cvn_maxpool(net, x, 2, 1), 3, 1, 1, 0));
+}
+
 static void build_norms(cvn_net *net)
 {
     cvn_dense_desc dense = cvn_dense_defaults();
@@ -998,7 +1007,7 @@ static const layers_case layers_cases[] = {
     { "conv_transpose2d", build_transposed },
     { "dense", build_dense },
     { "pools", build_pools },
-    { "maxima behind relus", build_gated },
+    { "maxima behind relus", build_gated }, { "and behind a view", build_gated_view },
     { "batch norm with what follows it", build_norms },
     { "elementwise functions, prelu", build_maps },
     { "arithmetic with broadcasting", build_arithmetic },
