@@ -2851,7 +2851,7 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 128 },
     { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
-    { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
+    { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: of 16 bits */
     { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }
 };
 enum { CVNCL_WAYS = sizeof cvncl_ways / sizeof cvncl_ways[0] };
@@ -4524,7 +4524,7 @@ static cvncl_class cvncl_trial_class(cvncl_backend *b, const cvncl_class *c)
            cvni_max(small.M, cvni_max(small.N, small.K)) > 64) {
         int *side = small.M >= small.N ? &small.M : &small.N;
         if (small.K > *side) side = &small.K;
-        *side = *side / 8 * 4;
+        *side = *side / 16 * 8;             /* vectors stay whole */
     }
     cvncl_whole_taps(&small);
     return small;
