@@ -2,7 +2,7 @@
 # ptx_cl.sh - do the kernels for NVIDIA's matrix units assemble? Without a GPU: clang makes PTX of a way (>>cl-mma,
 # >>cl-wgmma) in each layout, precision and storage, the library splices it, ptxas assembles it for sm_90 or sm_90a.
 # Prints what ptxas tells: registers, spills; fails on an error and where it adds waits for wgmma. Not part of make test.
-#   sh tests/ptx_cl.sh           ways for large and small products: some minutes
+#   sh tests/ptx_cl.sh           ways for large and small products: a minute or two
 #   sh tests/ptx_cl.sh WAY...    rows of cvncl_ways
 # Needs clang with libclc (Debian: clang-15 libclc-15; CLANG, LIBCLC name others) and ptxas (CUDA, or Python's package
 # nvidia-cuda-nvcc; PTXAS names it).
