@@ -3404,8 +3404,7 @@ static cvncl_terms cvncl_gradient_terms(const float *a, const float *b, float *c
 /* Of a forward pass, with what the plan has put on its store. */
 static cvncl_terms cvncl_forward_terms(cvn_net *net, cvni_layer *l)
 {
-    cvncl_terms o = cvncl_gradient_terms(cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
-                                               l->y, 0);
+    cvncl_terms o = cvncl_gradient_terms(cvni_in(net, l, 0)->y, cvni_run_weight(net, l), l->y, 0);
     o.bias = cvni_run_bias(net, l);
     o.act = cvni_activation(net, l);
     if (l->place.residual) o.with = net->layers[l->place.residual].y;
@@ -5690,8 +5689,7 @@ static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, in
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
     const cvncl_terms o = cvncl_gradient_terms(l->dy, cvni_weights(net, l, 0),
-                                                     padded ? cvncl_work_at(net) : dx,
-                                                     add && !padded);
+                                               padded ? cvncl_work_at(net) : dx, add && !padded);
     const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, &o);
     if (!padded || result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_CONV_FOLD, n, "wxtiii", 0, dx, table, n, c.C, add);
@@ -12507,7 +12505,8 @@ static int cvncl_table_of(const cvn_net *net, const cvni_layer *l, int *table)
 
 enum { CVNCL_SAVED = 1, CVNCL_FORWARD = 2, CVNCL_BACKWARD = 4, CVNCL_TABLE = 8 };
 
-/* The buffers of the host's plan that the kernels of a program use, too. */
+/* By program, in the order of cvncl_programs: the buffers of the host's plan that its kernels use,
+ * too. */
 static const unsigned char cvncl_uses[CVNCL_PROGRAMS] = {
     0, 0, CVNCL_SAVED, CVNCL_SAVED, 0, 0, CVNCL_BACKWARD, CVNCL_SAVED, 0, 0,
     CVNCL_SAVED | CVNCL_BACKWARD,
