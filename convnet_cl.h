@@ -77,8 +77,7 @@
  * cvncl_desc.gradient_scale. A step whose gradients of parameters are not finite is left out -
  * parameters and state stay, gradients go to zero, the step counts - and halves it; 2000 others in
  * a row double it, as PyTorch's GradScaler does (cvncl_gradient_scale tells). The device decides,
- * nothing waits. A net that is built anew begins anew. bf16 has the
- * range of floats and needs none.
+ * nothing waits. A net that is built anew begins anew. bf16 has the range of floats and needs none.
  * Memory. The device takes what cvn_memory_needed tells, which is less than on the CPU, as its
  * kernels' work is left out (less still with 16-bit images, for which the host takes more), the
  * weights of convolutions once for each pass in an order of their own, and workspace;
@@ -1806,7 +1805,7 @@ static int cvncl_same_order(cvncl_order a, cvncl_order b)
 
 static int cvncl_is_plain(cvncl_order o) { return o.C == 1 && !o.narrow; }
 
-/* Operand i of a layer: its inputs, then the residual that a batch norm adds. */
+/* Operand i of a layer: its inputs, then the residual that is added on its store. */
 static int cvncl_operand(const cvni_layer *l, const cvni_place *place, int i)
 {
     return i < l->inputs ? l->input[i] : place->residual;
@@ -2852,7 +2851,7 @@ static const cvncl_way cvncl_ways[] = {
     { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 2, 0 },
     { CVNCL_BY_WGMMA, { 128, 128, 32, 64, 128 }, 3, 128 },
     { CVNCL_BY_WGMMA, { 64, 128, 32, 64, 128 }, 3, 0 },
-    { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: bf16 alone */
+    { CVNCL_BY_WGMMA, { 128, 128, 64, 64, 128 }, 3, 0 },     /* these two: of 16 bits */
     { CVNCL_BY_WGMMA, { 128, 64, 64, 64, 64 }, 3, 0 }
 };
 enum { CVNCL_WAYS = sizeof cvncl_ways / sizeof cvncl_ways[0] };
@@ -3405,8 +3404,7 @@ static cvncl_terms cvncl_gradient_terms(const float *a, const float *b, float *c
 /* Of a forward pass, with what the plan has put on its store. */
 static cvncl_terms cvncl_forward_terms(cvn_net *net, cvni_layer *l)
 {
-    cvncl_terms o = cvncl_gradient_terms(cvni_in(net, l, 0)->y, cvni_run_weight(net, l),
-                                               l->y, 0);
+    cvncl_terms o = cvncl_gradient_terms(cvni_in(net, l, 0)->y, cvni_run_weight(net, l), l->y, 0);
     o.bias = cvni_run_bias(net, l);
     o.act = cvni_activation(net, l);
     if (l->place.residual) o.with = net->layers[l->place.residual].y;
@@ -3853,7 +3851,7 @@ static const char cvncl_text_wgmma_layout[] =
     "#define BLOCKS 1                    /* of 16 lines, of a warp */\n"
     "#define OWN_LINE (t / 128 / IX * 32 + t % 128 / 4)\n"
     "#define OWN_LINES (32 * IY)\n"
-    "#define DRAIN()\n"
+    "#define DRAIN() WAIT_FOR(0)\n"
     "#define QUADS(T) ((T) * TK / 4 / ITEMS)\n"
     "/* Line and k of an item's l-th four of a tile of T lines, along k (FAST) or along the\n"
     " * lines, where four l in a row are a square of 4 x 4. Items side by side have 2 squares\n"
@@ -4252,7 +4250,7 @@ static int cvncl_trial_narrow(const cvncl_backend *b, const cvncl_class *c, int 
 {
     if (!cvncl_has_narrow(b, c->layout)) return 0;
     if (c->layout == CVNCL_LAYOUT_WEIGHTS) return i < 2;
-    return i == 0 || i == 3 || (i == 1 && cvncl_packs_narrow(b));
+    return i == 0 || i == 3 || i == 4 || (i == 1 && cvncl_packs_narrow(b));
 }
 
 /* A narrow number; a bf16 is the upper half of a float. */
@@ -4525,7 +4523,7 @@ static cvncl_class cvncl_trial_class(cvncl_backend *b, const cvncl_class *c)
            cvni_max(small.M, cvni_max(small.N, small.K)) > 64) {
         int *side = small.M >= small.N ? &small.M : &small.N;
         if (small.K > *side) side = &small.K;
-        *side = *side / 8 * 4;
+        *side = *side / 16 * 8;             /* vectors stay whole */
     }
     cvncl_whole_taps(&small);
     return small;
@@ -5691,8 +5689,7 @@ static cvn_result cvncl_conv_dx(cvn_net *net, const cvni_layer *l, float *dx, in
     const int table = cvncl_net_of(net)->table_at[cvni_id(net, l)] +
                       cvncl_conv_places(&c, 0, NULL) + cvncl_conv_places(&c, 1, NULL);
     const cvncl_terms o = cvncl_gradient_terms(l->dy, cvni_weights(net, l, 0),
-                                                     padded ? cvncl_work_at(net) : dx,
-                                                     add && !padded);
+                                               padded ? cvncl_work_at(net) : dx, add && !padded);
     const cvn_result result = cvncl_conv_pass(net, l, !c.d->transposed, &o);
     if (!padded || result != CVN_OK) return result;
     return cvncl_each(net, CVNCL_CONV_FOLD, n, "wxtiii", 0, dx, table, n, c.C, add);
@@ -6664,18 +6661,23 @@ static cvn_result cvncl_map_forward(cvn_net *net, cvni_layer *l)
 }
 
 /* What a slope does not read is not there any more: then dy is given, which is. */
+/* A pool has applied the slope of its gate (cvni_plan_gates): nothing is left but a copy, where the
+ * input is in another order. */
 static cvn_result cvncl_map_backward(cvn_net *net, cvni_layer *l)
 {
     const int n = (int)cvni_elements(l->shape);
+    const int gate = l->place.gate != 0;
     cvni_layer *x = cvni_in(net, l, 0);
-    const float *v = l->op->flags & CVNI_USES_X ? x->y : l->op->flags & CVNI_USES_Y ? l->y : l->dy;
+    const float *v = l->op->flags & CVNI_USES_X            ? x->y
+                     : l->op->flags & CVNI_USES_Y && !gate ? l->y
+                                                           : l->dy;
     int add;
     float p, q;
     const int kind = cvncl_map_kind(l, &p, &q);
     float *dx = cvni_gradient_for(x, &add);
-    if (!dx || l->place.gate) return CVN_OK;
-    return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind, (double)p,
-                      (double)q, add);
+    if (!dx || (gate && dx == l->dy)) return CVN_OK;
+    return cvncl_each(net, CVNCL_MAP_BACK, n, "xxxiiffi", v, l->dy, dx, n, kind,
+                      gate ? 1.0 : (double)p, (double)q, add);
 }
 
 typedef struct cvncl_channels { int N, C, S, n, step; } cvncl_channels;
@@ -11367,8 +11369,9 @@ static const char cvncl_text_scale[] =
     "}\n"
     "\n"
     "/* number: the scale of gradients, 1 over it, the same before; whether they are finite;\n"
-    " * steps since the scale was changed; steps left out. Half of it for a step that is, twice\n"
-    " * after `growth` others: Micikevicius et al., arXiv:1710.03740, section 3.2. One item */\n"
+    " * steps since the scale was changed; steps left out. A step that is left out halves the\n"
+    " * scale, `growth` others double it: Micikevicius et al., arXiv:1710.03740, section 3.2. One\n"
+    " * item */\n"
     "kernel void next_scale(IN(part), MEM(number), const int groups, const float growth)\n"
     "{\n"
     "    float bad = 0;\n"
@@ -12502,7 +12505,8 @@ static int cvncl_table_of(const cvn_net *net, const cvni_layer *l, int *table)
 
 enum { CVNCL_SAVED = 1, CVNCL_FORWARD = 2, CVNCL_BACKWARD = 4, CVNCL_TABLE = 8 };
 
-/* The buffers of the host's plan that the kernels of a program use, too. */
+/* By program, in the order of cvncl_programs: the buffers of the host's plan that its kernels use,
+ * too. */
 static const unsigned char cvncl_uses[CVNCL_PROGRAMS] = {
     0, 0, CVNCL_SAVED, CVNCL_SAVED, 0, 0, CVNCL_BACKWARD, CVNCL_SAVED, 0, 0,
     CVNCL_SAVED | CVNCL_BACKWARD,

@@ -1,8 +1,8 @@
 #!/bin/sh
 # ptx_cl.sh - do the kernels for NVIDIA's matrix units assemble? Without a GPU: clang makes PTX of a way (>>cl-mma,
-# >>cl-wgmma) in each layout, precision and storage, the library splices it, ptxas assembles it for sm_90 or sm_90a. Prints what
-# ptxas tells: registers, spills; fails on an error and where it adds waits for wgmma. Not part of make test.
-#   sh tests/ptx_cl.sh           ways for large and small products: about a minute
+# >>cl-wgmma) in each layout, precision and storage, the library splices it, ptxas assembles it for sm_90 or sm_90a.
+# Prints what ptxas tells: registers, spills; fails on an error and where it adds waits for wgmma. Not part of make test.
+#   sh tests/ptx_cl.sh           ways for large and small products: a minute or two
 #   sh tests/ptx_cl.sh WAY...    rows of cvncl_ways
 # Needs clang with libclc (Debian: clang-15 libclc-15; CLANG, LIBCLC name others) and ptxas (CUDA, or Python's package
 # nvidia-cuda-nvcc; PTXAS names it).
@@ -24,7 +24,7 @@ $CC -O0 -o "$out/test_cl" tests/test_cl.c -lm -ldl || exit 1
 
 # assembled WAY LAYOUT PRECISION STORAGE: a line of what ptxas tells; an error: what went wrong
 assembled() {
-    options=$("$out/test_cl" way "$1" "$2" "$3" "$4" "$out/k.cl") || return 2          # does not fit
+    options=$("$out/test_cl" way "$1" "$2" "$3" "$4" "$out/k.cl") || return 2      # does not fit
     # shellcheck disable=SC2086
     "$CLANG" -x cl -target nvptx64-nvidia-nvcl -Xclang -target-cpu -Xclang sm_86 -Xclang -target-feature -Xclang +ptx75 \
         -Xclang -finclude-default-header -Xclang -mlink-builtin-bitcode -Xclang "$LIBCLC" -Dasm=__asm__ -O3 -S \
