@@ -3086,10 +3086,15 @@ int madvise(void *begin, size_t bytes, int advice);     /* -std=c99 hides it */
  * Left out are the passes that cost time and save no space. Os makes every memcpy and memset a "rep
  * movsb": hence cvni_copy and cvni_zero. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+    #if __GNUC__ >= 11
+        #define CVNI_NO_MODREF "no-ipa-modref"
+    #else
+        #define CVNI_NO_MODREF "no-ipa-cp"      /* has no such pass */
+    #endif
     #define CVNI_SMALL_OPTIONS "Os", CVNI_PASSES("no-"), "no-tree-vrp", "no-tree-pre", "no-gcse", \
                                "no-code-hoisting", "no-expensive-optimizations", \
                                "no-schedule-insns2", "no-ipa-icf", "no-ipa-cp", "no-ipa-sra", \
-                               "no-ipa-modref", "no-ipa-pure-const", "no-ipa-vrp", "no-ipa-bit-cp"
+                               "no-ipa-pure-const", "no-ipa-vrp", "no-ipa-bit-cp", CVNI_NO_MODREF
     #define CVNI_SMALL __attribute__((optimize(CVNI_SMALL_OPTIONS)))
     #define CVNI_SMALL_BEGIN _Pragma("GCC push_options") CVNI_OPTIMIZE((CVNI_SMALL_OPTIONS))
     #define CVNI_SMALL_END _Pragma("GCC pop_options")
@@ -49607,7 +49612,7 @@ static CVNI_ALWAYS_INLINE cvni_three_avx512 cvni_load3_step2_avx512(const float 
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
                                            30);
     const __m512 low = _mm512_maskz_loadu_ps(m.a, x), high = _mm512_maskz_loadu_ps(m.b, x + 16);
-    const __m512 last = _mm512_castps128_ps512(_mm_maskz_load_ss((__mmask8)m.c, x + 32));
+    const __m512 last = _mm512_maskz_loadu_ps(m.c, x + 32);
     cvni_three_avx512 v;
     v.a = _mm512_permutex2var_ps(low, even, high);
     v.b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
